@@ -1,0 +1,31 @@
+"""tfgig: explanations that ship inside the model.
+
+Writes a Keras model out as a SavedModel whose signatures explain its predictions, and offers the
+same methods as a Keras layer.
+
+    tfgig.export_saved_model(model, "/models/name", methods=["ig", "guided_ig"])
+    explanation = tfgig.Explainer(model, "guided_ig")(images)
+"""
+
+from tfgig import baselines, methods, paths, presets, quadratures, rules, targets
+from tfgig.export import Endpoint, export_saved_model
+from tfgig.layers import Explainer
+from tfgig.methods import PathIntegral
+from tfgig.models import load_model
+
+__version__ = "0.1.0"
+
+__all__ = (
+    "Endpoint",
+    "Explainer",
+    "PathIntegral",
+    "baselines",
+    "export_saved_model",
+    "load_model",
+    "methods",
+    "paths",
+    "presets",
+    "quadratures",
+    "rules",
+    "targets",
+)

@@ -1,0 +1,103 @@
+"""Endpoints: methods bound to a target and published as signatures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tfgig import presets
+from tfgig.image import Overlay
+from tfgig.methods import Method
+from tfgig.models import SourceModel
+from tfgig.spec import check, check_is, to_config
+from tfgig.targets import ClassScore, Target
+
+KINDS = ("attributions", "heatmap")
+RESERVED = ("serve", "serving_default")
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """One signature that explains.
+
+    Args:
+        name: The signature's name, such as "explain_ig".
+        method: A `Method`, or the name of a preset.
+        target: Which output is explained.
+        kind: "attributions" returns numbers, for the requested target; "heatmap" returns a PNG
+            drawn over the image, for the top class.
+        overlay: How a heat-map is drawn.
+    """
+
+    name: str
+    method: Method | str
+    target: Target = ClassScore()
+    kind: Literal["attributions", "heatmap"] = "attributions"
+    overlay: Overlay = Overlay()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.method, str):
+            object.__setattr__(self, "method", presets.get(self.method))
+        check_is(self.method, Method, "method")
+        check_is(self.target, Target, "target")
+        check_is(self.overlay, Overlay, "overlay")
+        check(self.kind in KINDS, f"Endpoint(kind=...) is one of {KINDS}.", self.kind)
+        check(
+            self.name.isidentifier() and self.name not in RESERVED,
+            f"A signature's name is a word of letters, digits and _, and none of {RESERVED}.",
+            self.name,
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Plain JSON data: what ships in `assets.extra/`."""
+        return {
+            "kind": self.kind,
+            "method": to_config(self.method),
+            "target": to_config(self.target),
+            **({"overlay": to_config(self.overlay)} if self.kind == "heatmap" else {}),
+        }
+
+
+def endpoints_of(
+    source: SourceModel, methods: Sequence[str | Endpoint], target: Target
+) -> list[Endpoint]:
+    """The endpoints that `methods` stand for, complete and consistent.
+
+    A preset's name stands for `explain_<name>` and, for models of images, `heatmap_<name>`.
+
+    Raises:
+        ValueError: nothing to export, a name twice, or heat-maps of a model whose input is not
+            an image or does not say its value range.
+    """
+    check(not isinstance(methods, str), "`methods` is a list of names.", methods)
+    endpoints: list[Endpoint] = []
+    for method in methods:
+        if isinstance(method, Endpoint):
+            endpoints.append(method)
+            continue
+        endpoints.append(Endpoint(f"explain_{method}", method, target))
+        if source.takes_images:
+            endpoints.append(Endpoint(f"heatmap_{method}", method, target, kind="heatmap"))
+    check(len(endpoints) > 0, "Name at least one method to export.", methods)
+    names = [endpoint.name for endpoint in endpoints]
+    check(len(set(names)) == len(names), "Every endpoint needs a name of its own.", names)
+    if any(endpoint.kind == "heatmap" for endpoint in endpoints):
+        _check_images(source)
+    return endpoints
+
+
+def _check_images(source: SourceModel) -> None:
+    check(
+        source.takes_images,
+        "Heat-maps are drawn over images, [B, height, width, 1, 3 or 4]; export Endpoints of the "
+        'kind "attributions" instead.',
+        tuple(source.points.shape),
+    )
+    if source.value_range is None:
+        raise ValueError(
+            "Heat-maps are drawn over the images, and this model does not say what is black and "
+            "what is white in its input. Give the range: tfgig.load_model(model, "
+            "value_range=(0, 255)), or (0, 1), or (-1, 1); or export Endpoints of the kind "
+            f'"attributions" only. Received: {source.name!r} without a Rescaling layer.'
+        )

@@ -1,0 +1,136 @@
+"""Publishing a version: a directory appears whole or not at all.
+
+TensorFlow Serving takes up any directory whose name is a number, complete or not. So a version
+is written beside, under a name that it passes over, and renamed when nothing is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+from tfgig.spec import check
+
+
+def versions(base: str | os.PathLike) -> list[int]:
+    """The versions under a model's directory, in ascending order."""
+    base = pathlib.Path(base)
+    if not base.is_dir():
+        return []
+    return sorted(int(p.name) for p in base.iterdir() if p.name.isdigit() and p.is_dir())
+
+
+def latest(path: str | os.PathLike) -> pathlib.Path:
+    """The newest version's directory under a model's directory; a version's own is itself.
+
+    Raises:
+        FileNotFoundError: there is no SavedModel in either sense.
+    """
+    path = pathlib.Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    found = versions(path)
+    if not found:
+        raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
+    return path / str(found[-1])
+
+
+class Version:
+    """A version to be: where it goes, checked before any work is done.
+
+    Args:
+        base: The model's directory, which holds versions by number.
+        number: The version; None takes the next free one.
+        overwrite: Whether a version that exists is replaced.
+
+    Raises:
+        FileExistsError: the version exists.
+        ValueError: `base` is itself named like a version, or `number` is not 0 or more.
+    """
+
+    def __init__(self, base: str | os.PathLike, number: int | None, overwrite: bool) -> None:
+        self._base = pathlib.Path(base)
+        check(
+            not self._base.name.isdigit(),
+            "Name the model's directory, which holds versions by number, and give the version "
+            f"apart: path={str(self._base.parent)!r}, version={self._base.name}.",
+            str(base),
+        )
+        check(
+            number is None or (isinstance(number, int) and number >= 0),
+            "A version is a whole number of at least 0.",
+            number,
+        )
+        self._number = number
+        self._overwrite = overwrite
+        if number is not None:
+            self._refuse_existing(self._base / str(number))
+
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[pathlib.Path]:
+        """A directory to write to; published when the block ends well, else removed.
+
+        Raises:
+            OSError: the directory cannot be written to (read-only, full); nothing is left behind.
+        """
+        missing = [p for p in (self._base, *self._base.parents) if not p.exists()]
+        incoming = None
+        try:
+            self._base.mkdir(parents=True, exist_ok=True)
+            incoming = pathlib.Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._base))
+            incoming.chmod(0o755)  # mkdtemp's 0o700 would lock out the server's own user
+            yield incoming
+            self.directory = self._publish(incoming)
+        except BaseException as error:
+            if incoming is not None:
+                shutil.rmtree(incoming, ignore_errors=True)
+            for directory in missing:  # innermost first: leave no empty directories behind
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+            if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+                raise OSError(
+                    f"Could not write a version to {str(self._base)!r}; nothing was published. "
+                    f"Is the disk full or read-only? {error}"
+                ) from error
+            raise
+
+    def _publish(self, incoming: pathlib.Path) -> pathlib.Path:
+        while True:
+            number = self._number
+            if number is None:
+                number = max(versions(self._base), default=0) + 1
+            destination = self._base / str(number)
+            if self._overwrite and destination.exists():
+                return _replace(incoming, destination)
+            try:
+                self._refuse_existing(destination)
+                os.rename(incoming, destination)  # fails on a directory that has something in it
+                return destination
+            except FileExistsError:
+                if self._number is not None:
+                    raise
+                # Another export took the number between the look and the rename: look again.
+
+    def _refuse_existing(self, destination: pathlib.Path) -> None:
+        if destination.exists() and not self._overwrite:
+            raise FileExistsError(
+                f"Version {destination.name} exists already. Choose another version, none for "
+                f"the next free one, or overwrite=True. Received: {str(destination)!r}."
+            )
+
+
+def _replace(incoming: pathlib.Path, destination: pathlib.Path) -> pathlib.Path:
+    outgoing = pathlib.Path(tempfile.mkdtemp(prefix=".outgoing-", dir=destination.parent))
+    os.rename(destination, outgoing / destination.name)
+    try:
+        os.rename(incoming, destination)
+    except OSError:
+        os.rename(outgoing / destination.name, destination)
+        raise
+    finally:
+        shutil.rmtree(outgoing, ignore_errors=True)
+    return destination

@@ -1,0 +1,100 @@
+"""Writing a model out once more, with signatures that explain."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgig.export.endpoint import Endpoint, endpoints_of
+from tfgig.export.publish import Version
+from tfgig.export.signatures import Signatures
+from tfgig.models import SourceModel, load_model
+from tfgig.spec import check_is
+from tfgig.targets import ClassScore, Target
+
+SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
+
+
+def export_saved_model(
+    model: keras.Model | SourceModel | str | os.PathLike,
+    path: str | os.PathLike,
+    methods: Sequence[str | Endpoint] = ("ig", "guided_ig"),
+    target: Target = ClassScore(),
+    version: int | None = None,
+    overwrite: bool = False,
+) -> pathlib.Path:
+    """Exports a model as a SavedModel that TensorFlow Serving loads, with endpoints that explain.
+
+    `serving_default` is the model's own, bit for bit. Each preset named in `methods` adds
+    `explain_<name>` and, for a model of images, `heatmap_<name>`. What each endpoint computes
+    ships as JSON in `assets.extra/tfgig.json`. The version appears whole or not at all.
+
+    Args:
+        model: A Keras model, the path of one, or what `tfgig.load_model` returns.
+        path: The model's directory; versions are its numbered sub-directories.
+        methods: Names of presets, or `Endpoint` objects for full control.
+        target: Which output the named presets explain.
+        version: The version's number; None takes the next free one.
+        overwrite: Whether an existing version is replaced.
+
+    Returns:
+        The version's directory.
+
+    Raises:
+        FileExistsError: the version exists.
+        OSError: the disk is full or read-only; nothing is left behind.
+        ValueError: the model cannot be explained, or the endpoints are not what they should be.
+    """
+    check_is(target, Target, "target")
+    destination = Version(path, version, overwrite)
+    source = load_model(model)
+    endpoints = endpoints_of(source, methods, target)
+    functions = Signatures(source).build(endpoints)
+    with destination.incoming() as directory:
+        _save(source, functions, directory)
+        spec_file = directory / SPEC_FILE
+        spec_file.parent.mkdir()
+        spec_file.write_text(json.dumps(_description(source, endpoints), indent=2) + "\n")
+    return destination.directory
+
+
+def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:
+    module = tf.Module(name=source.name)
+    # The raw variables that the graph reads, not Keras's: those are stored twice, or are not
+    # found by the C++ loader.
+    module.weights = list(source.forward.get_concrete_function().graph.variables)
+    module.origin_of_weights = _Untracked(source.origin)
+    for name, function in functions.items():
+        setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
+    module.serve = functions["serving_default"]  # Keras's name for it
+    try:
+        tf.saved_model.save(module, str(directory), signatures=functions)
+    except tf.errors.OpError as error:
+        # Python's own OSError for what the C++ file system says, so that there is one to catch.
+        raise OSError(error.message) from error
+
+
+class _Untracked:
+    """Keeps an object alive without having it saved."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _description(source: SourceModel, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    return {
+        "model": source.name,
+        "input": {
+            "name": source.points.name,
+            "shape": source.points.shape.as_list(),
+            "dtype": source.points.dtype.name,
+        },
+        "value_range": source.value_range,
+        "endpoints": {endpoint.name: endpoint.config() for endpoint in endpoints},
+    }

@@ -1,0 +1,6 @@
+"""Models: whatever a user has, as one differentiable, exportable object."""
+
+from tfgig.models.load import load_model
+from tfgig.models.source import SourceModel
+
+__all__ = ("SourceModel", "load_model")

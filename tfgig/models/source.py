@@ -1,0 +1,64 @@
+"""The one form in which models are explained and exported."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from tfgig.spec import check
+from tfgig.targets import ModelOutputs
+
+IMAGE_CHANNELS = (1, 3, 4)
+_PASSING_ON = ("Identity", "Cast")
+_LAST_ACTIVATIONS = ("Softmax", "Sigmoid")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceModel:
+    """A model with one differentiable input.
+
+    Args:
+        name: What to call it in messages.
+        forward: A `tf.function`, traced once: inputs [N, ...] to `ModelOutputs`.
+        points: The input's name, dtype and shape [None, ...].
+        signature_outputs: The model's output names and what its own export calls them.
+        value_range: What is black and what is white in an image's units; None if not known.
+        origin: The object that owns the weights, kept alive with this one.
+    """
+
+    name: str
+    forward: tf.types.experimental.PolymorphicFunction
+    points: tf.TensorSpec
+    signature_outputs: dict[str, str]
+    value_range: tuple[float, float] | None = None
+    origin: Any = None
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None:
+            check(
+                len(self.value_range) == 2 and self.value_range[0] < self.value_range[1],
+                "`value_range` is (black, white) in the model's input units, such as (0, 255).",
+                self.value_range,
+            )
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the input is [None, height, width, 1, 3 or 4 channels]."""
+        shape = self.points.shape
+        return shape.rank == 4 and shape[-1] in IMAGE_CHANNELS
+
+
+def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:
+    """A model's outputs with the logits behind them; inside the graph that computes them."""
+    logits = {name: _before_last_activation(value) for name, value in values.items()}
+    return ModelOutputs(values, {k: v for k, v in logits.items() if v is not None})
+
+
+def _before_last_activation(value: tf.Tensor) -> tf.Tensor | None:
+    """What goes into the softmax or sigmoid that computes a symbolic tensor, if one does."""
+    operation = value.op
+    while operation.type in _PASSING_ON:
+        operation = operation.inputs[0].op
+    return operation.inputs[0] if operation.type in _LAST_ACTIVATIONS else None

@@ -1,0 +1,116 @@
+"""Objectives: the score of a model under a target, and its gradient at any points.
+
+The engine knows models only through these two functions. Each is traced once, so that all the
+methods of an export share one copy of the model's graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import tensorflow as tf
+
+from tfgig.targets import ModelOutputs, Target
+
+Forward = Callable[[tf.Tensor], ModelOutputs]
+
+
+class Objective(Protocol):
+    """A score of points, its targets bound: B examples, and N = k B points, point-major."""
+
+    def score(self, points: tf.Tensor) -> tf.Tensor:
+        """The scores, float32 [N], of points [N, ...]."""
+
+    def score_and_gradient(self, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The scores, float32 [N], of points [N, ...] and their gradients, float32 [N, ...]."""
+
+    def rows(self, index: tf.Tensor) -> Objective:
+        """The objective of the examples `index` (int [B'], repeats allowed) of this one."""
+
+
+class Binding(NamedTuple):
+    """A model objective bound to inputs: the frozen targets and the score, row by row."""
+
+    objective: Objective
+    target: tf.Tensor  # int64 [B]
+    valid: tf.Tensor  # bool [B]: the requested target exists
+    score: tf.Tensor  # float32 [B]
+
+
+class ModelObjective:
+    """A model and a target, not yet bound to inputs.
+
+    Args:
+        forward: The model: points [N, ...] of `points.dtype` to its outputs; any function of
+            TensorFlow operations that keeps rows apart.
+        target: Which output is explained.
+        points: The points' `tf.TensorSpec`, [None, ...].
+    """
+
+    def __init__(self, forward: Forward, target: Target, points: tf.TensorSpec) -> None:
+        self.target = target
+        self.points = points
+        targets = tf.TensorSpec([None], tf.int64)
+        float_points = tf.TensorSpec(points.shape, tf.float32)
+
+        def score(at, selected):
+            outputs = forward(tf.cast(at, points.dtype))
+            return tf.cast(target.select(outputs, selected), tf.float32)
+
+        def score_and_gradient(at, selected):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(at)
+                value = score(at, selected)
+            gradient = tape.gradient(value, at)
+            if gradient is None:
+                raise ValueError(
+                    "No gradient flows from the target's score to the model's input: somewhere "
+                    "the model rounds, takes an argmax, casts to integers or stops the gradient. "
+                    f"Cut the model behind that operation. Received: target {target!r}."
+                )
+            return value, gradient
+
+        def resolve(inputs, requested):
+            outputs = forward(tf.cast(inputs, points.dtype))
+            chosen, valid = target.resolve(outputs, requested)
+            return chosen, valid, tf.cast(target.select(outputs, chosen), tf.float32)
+
+        def compile_once(function):
+            signature = [float_points, targets]
+            return tf.function(function, input_signature=signature, autograph=False)
+
+        self.score = compile_once(score)
+        self.score_and_gradient = compile_once(score_and_gradient)
+        self._resolve = compile_once(resolve)
+
+    def bind(self, inputs: tf.Tensor, requested: tf.Tensor) -> Binding:
+        """Freezes the targets at the inputs.
+
+        Args:
+            inputs: float32 [B, ...], finite.
+            requested: int64 [B]; -1 for the top class.
+        """
+        target, valid, score = self._resolve(inputs, requested)
+        return Binding(_Bound(self, target), target, valid, score)
+
+
+class _Bound:
+    """A `ModelObjective` with the targets of B rows, repeated over point-major points."""
+
+    def __init__(self, model: ModelObjective, target: tf.Tensor) -> None:
+        self._model = model
+        self._target = target
+
+    def score(self, points):
+        return self._model.score(points, self._targets_of(points))
+
+    def score_and_gradient(self, points):
+        return self._model.score_and_gradient(points, self._targets_of(points))
+
+    def rows(self, index):
+        return _Bound(self._model, tf.gather(self._target, index))
+
+    def _targets_of(self, points: tf.Tensor) -> tf.Tensor:
+        rows = tf.maximum(tf.shape(self._target)[0], 1)
+        return tf.tile(self._target, [tf.shape(points)[0] // rows])

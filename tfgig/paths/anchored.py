@@ -1,0 +1,62 @@
+"""An adaptive path tied to the straight line at anchors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.paths.base import AdaptivePath, Ends, spread
+from tfgig.paths.guided import Guided
+from tfgig.spec import check, check_is
+
+
+@dataclasses.dataclass(frozen=True)
+class Anchored(AdaptivePath):
+    """Any adaptive path, walked separately between `anchors` points of the straight line.
+
+    The straight line from start to input is cut into `anchors + 1` equal segments; the path runs
+    from each anchor to the next, and the attributions of the segments add up. The segments do
+    not depend on each other, so they are walked side by side: `steps // (anchors + 1)` model
+    calls one after another instead of `steps`.
+
+    Args:
+        path: The path of each segment; its baseline is the start of the first.
+        anchors: How many points of the straight line the path has to pass, 0 or more.
+
+    References:
+        Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for
+        Removing Noise, arXiv:2106.09788, section 4.3.
+    """
+
+    kind = "anchored"
+    path: AdaptivePath = Guided(fraction=0.1, max_distance=1.0)
+    anchors: int = 20
+
+    def __post_init__(self) -> None:
+        check_is(self.path, AdaptivePath, "path")
+        check(self.path.segments == 1, "An anchored path cannot be anchored again.", self.path)
+        check(self.anchors >= 0, "Anchored(anchors=...) must be 0 or more.", self.anchors)
+
+    @property
+    def segments(self) -> int:
+        return self.anchors + 1
+
+    def starts(self, inputs):
+        return self.path.starts(inputs)
+
+    def cut(self, ends):
+        alpha = tf.range(1, self.segments, dtype=ends.start.dtype) / self.segments
+        way = ends.inputs - ends.start
+        anchors = ends.start + spread(alpha, way[tf.newaxis]) * way  # [anchors, W, ...]
+        anchors = tf.reshape(anchors, tf.concat([[-1], tf.shape(way)[1:]], 0))
+        return Ends(tf.concat([ends.start, anchors], 0), tf.concat([anchors, ends.inputs], 0))
+
+    def begin(self, ends):
+        return self.path.begin(ends)
+
+    def point(self, state, ends):
+        return self.path.point(state, ends)
+
+    def advance(self, alpha, state, gradient, ends):
+        return self.path.advance(alpha, state, gradient, ends)

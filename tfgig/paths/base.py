@@ -1,0 +1,97 @@
+"""What a path is: where it starts, and how it comes to the input."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
+
+import tensorflow as tf
+
+from tfgig.quadratures import Midpoint, Quadrature, Trapezoid
+from tfgig.spec import Spec
+
+
+class Ends(NamedTuple):
+    """The two ends of W walks: `start` [W, ...] and `inputs` [W, ...], in one dtype."""
+
+    start: tf.Tensor
+    inputs: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Path(Spec, abc.ABC):
+    """A family of curves; a path owns its start. Subclass `FixedPath` or `AdaptivePath`."""
+
+    family = "path"
+    default_quadrature: ClassVar[Quadrature]
+
+    @abc.abstractmethod
+    def starts(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Where the paths to `inputs` [B, ...] start: [K, B, ...]; K walks are averaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedPath(Path):
+    """A path whose points are known beforehand: many of them share one model call."""
+
+    default_quadrature = Midpoint()
+
+    @abc.abstractmethod
+    def point(self, alpha: tf.Tensor, ends: Ends) -> tf.Tensor:
+        """The points [W, ...] at the positions `alpha` [W]: the start at 0, the input at 1."""
+
+    def displacement(self, lower: tf.Tensor, upper: tf.Tensor, ends: Ends) -> tf.Tensor:
+        """`point(upper) - point(lower)`, [W, ...], for positions [W]."""
+        return self.point(upper, ends) - self.point(lower, ends)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptivePath(Path):
+    """A path that chooses its next point by the gradient: its points come one after another.
+
+    A walk has a state of its own making, any structure of tensors [W, ...] in float64; by
+    default the point itself. The engine keeps W walks in step, rounds their points to float32
+    for the model, and puts the last point on the input exactly.
+
+    References:
+        Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for
+        Removing Noise, arXiv:2106.09788, section 4, equation 2.
+    """
+
+    default_quadrature = Trapezoid()
+
+    @property
+    def segments(self) -> int:
+        """Into how many independent walks the way from start to input is cut."""
+        return 1
+
+    def cut(self, ends: Ends) -> Ends:
+        """The ends of all segments, [segments * W, ...], segment-major."""
+        return ends
+
+    def begin(self, ends: Ends) -> Any:
+        """The state at the start."""
+        return ends.start
+
+    def point(self, state: Any, ends: Ends) -> tf.Tensor:
+        """The points [W, ...] at which walks in this state stand."""
+        return state
+
+    @abc.abstractmethod
+    def advance(self, alpha: tf.Tensor, state: Any, gradient: tf.Tensor, ends: Ends) -> Any:
+        """The state after a step.
+
+        Args:
+            alpha: Scalar float64, how much of the way is to be behind after this step.
+            state: The state before.
+            gradient: float32 [W, ...] at the state's point; zeros for a walk whose gradient is
+                not finite.
+            ends: The ends of the walks, float64.
+        """
+
+
+def spread(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """`values` [W] with axes of size 1 appended, to broadcast against `like` [W, ...]."""
+    ones = tf.ones([tf.rank(like) - 1], tf.int32)
+    return tf.reshape(tf.cast(values, like.dtype), tf.concat([tf.shape(values), ones], 0))

@@ -1,0 +1,35 @@
+"""The straight line from the baseline to the input: Integrated Gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfgig.baselines import Baseline, Constant
+from tfgig.paths.base import FixedPath, spread
+from tfgig.spec import check_is
+
+
+@dataclasses.dataclass(frozen=True)
+class Straight(FixedPath):
+    """`x(alpha) = start + alpha (input - start)`.
+
+    References:
+        Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks,
+        arXiv:1703.01365, section 3.
+    """
+
+    kind = "straight"
+    baseline: Baseline = Constant(0.0)
+
+    def __post_init__(self) -> None:
+        check_is(self.baseline, Baseline, "baseline")
+
+    def starts(self, inputs):
+        return self.baseline(inputs)
+
+    def point(self, alpha, ends):
+        return ends.start + spread(alpha, ends.start) * (ends.inputs - ends.start)
+
+    def displacement(self, lower, upper, ends):
+        # Not the difference of two rounded points: exact, and cheaper.
+        return spread(upper - lower, ends.start) * (ends.inputs - ends.start)

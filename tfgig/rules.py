@@ -1,0 +1,75 @@
+"""Rules: what one step along a path contributes to the attributions."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import ClassVar
+
+import tensorflow as tf
+
+from tfgig.spec import Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule(Spec, abc.ABC):
+    """A family of contributions of one step. `uses_change` says whether `change` is looked at."""
+
+    family = "rule"
+    uses_change: ClassVar[bool]
+
+    @abc.abstractmethod
+    def __call__(self, gradient: tf.Tensor, displacement: tf.Tensor, change: tf.Tensor):
+        """The contribution of one step.
+
+        Args:
+            gradient: [N, ...], the gradient of the score that stands for the step.
+            displacement: [N, ...], the point at the step's end minus the point at its start.
+            change: [N], the score at the step's end minus the score at its start.
+
+        Returns:
+            [N, ...], in the gradient's dtype.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Riemann(Rule):
+    """`gradient * displacement`: the Riemann sum of the path integral.
+
+    References:
+        Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks,
+        arXiv:1703.01365, equation 1.
+    """
+
+    kind = "riemann"
+    uses_change = False
+
+    def __call__(self, gradient, displacement, change):
+        return gradient * displacement
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportantDirection(Rule):
+    """`gradient^2 / sum(gradient^2) * change`: important direction gradient integration, IDGI.
+
+    The change of the score over a step is shared out along the gradient, so the attributions sum
+    to the change of the score exactly. A step whose gradient is zero everywhere has no important
+    direction and contributes nothing (the published code returns NaN there).
+
+    References:
+        Yang, Wang and Bilgic (2023), IDGI: A Framework to Eliminate Explanation Noise from
+        Integrated Gradients, arXiv:2303.14242, algorithm 1.
+    """
+
+    kind = "important_direction"
+    uses_change = True
+
+    def __call__(self, gradient, displacement, change):
+        features = list(range(1, gradient.shape.rank))
+        # Squares of float32 gradients under- and overflow; ratios to the largest do neither.
+        largest = tf.reduce_max(tf.abs(gradient), features, keepdims=True)
+        ratio = tf.math.divide_no_nan(gradient, largest)
+        square = ratio * ratio
+        total = tf.reduce_sum(square, features, keepdims=True)
+        change = tf.reshape(change, tf.concat([tf.shape(change), [1] * len(features)], 0))
+        return tf.math.divide_no_nan(square, total) * change

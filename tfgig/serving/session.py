@@ -1,0 +1,73 @@
+"""An exported model in a plain session: graph and variables only, no Python objects.
+
+This is how TensorFlow Serving loads a SavedModel. Faults that `tf.saved_model.load` hides, such as
+variables that only Python can restore, show here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgig.spec import nearest
+
+
+class SessionModel:
+    """The signatures of a SavedModel directory, called by name.
+
+        with SessionModel(directory) as model:
+            explanation = model.run("explain_ig", image=images, target=[-1])
+
+    Attributes:
+        signatures: For each signature, its inputs and outputs as `TensorInfo` by name.
+    """
+
+    def __init__(self, directory: str | os.PathLike) -> None:
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        with graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+        self.signatures = {
+            name: signature
+            for name, signature in meta_graph.signature_def.items()
+            if not name.startswith("__")
+        }
+
+    def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+        """The outputs of a signature, by name; missing inputs take the signature's defaults.
+
+        Raises:
+            ValueError: no such signature or input; the error names the nearest.
+        """
+        if signature not in self.signatures:
+            known = nearest(signature, sorted(self.signatures))
+            raise ValueError(f"No signature of the name {signature!r}. {known}")
+        definition = self.signatures[signature]
+        feeds: Mapping[str, Any] = {
+            **{name: tf.make_ndarray(value) for name, value in definition.defaults.items()},
+            **inputs,
+        }
+        unknown = set(feeds) ^ set(definition.inputs)
+        if unknown:
+            raise ValueError(
+                f"{signature!r} takes the inputs {sorted(definition.inputs)}. "
+                f"Received: {sorted(inputs)}."
+            )
+        return self._session.run(
+            {name: info.name for name, info in definition.outputs.items()},
+            {definition.inputs[name].name: value for name, value in feeds.items()},
+        )
+
+    def close(self) -> None:
+        """Frees the session."""
+        self._session.close()
+
+    def __enter__(self) -> SessionModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Command-line programs; installed as tfgig-export, tfgig-explain and tfgig-demo."""
