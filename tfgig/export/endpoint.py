@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tfgig import presets
@@ -59,26 +59,30 @@ class Endpoint:
         }
 
 
-def endpoints_of(
-    source: SourceModel, methods: Sequence[str | Endpoint], target: Target
-) -> list[Endpoint]:
+Methods = Sequence[str | Endpoint] | Mapping[str, Method | str]
+
+
+def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[Endpoint]:
     """The endpoints that `methods` stand for, complete and consistent.
 
-    A preset's name stands for `explain_<name>` and, for models of images, `heatmap_<name>`.
+    A name (of a preset, or one given to a method in a mapping) stands for `explain_<name>` and,
+    for models of images, `heatmap_<name>`.
 
     Raises:
         ValueError: nothing to export, a name twice, or heat-maps of a model whose input is not
             an image or does not say its value range.
     """
     check(not isinstance(methods, str), "`methods` is a list of names.", methods)
+    named = methods if isinstance(methods, Mapping) else {}
     endpoints: list[Endpoint] = []
-    for method in methods:
-        if isinstance(method, Endpoint):
-            endpoints.append(method)
+    for name in methods:
+        if isinstance(name, Endpoint):
+            endpoints.append(name)
             continue
-        endpoints.append(Endpoint(f"explain_{method}", method, target))
+        method = named.get(name, name)
+        endpoints.append(Endpoint(f"explain_{name}", method, target))
         if source.takes_images:
-            endpoints.append(Endpoint(f"heatmap_{method}", method, target, kind="heatmap"))
+            endpoints.append(Endpoint(f"heatmap_{name}", method, target, kind="heatmap"))
     check(len(endpoints) > 0, "Name at least one method to export.", methods)
     names = [endpoint.name for endpoint in endpoints]
     check(len(set(names)) == len(names), "Every endpoint needs a name of its own.", names)

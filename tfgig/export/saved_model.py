@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgig.export.endpoint import Endpoint, endpoints_of
+from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
 from tfgig.models import SourceModel, load_model
@@ -24,22 +24,23 @@ SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
 def export_saved_model(
     model: keras.Model | SourceModel | str | os.PathLike,
     path: str | os.PathLike,
-    methods: Sequence[str | Endpoint] = ("ig", "guided_ig"),
+    methods: Methods = ("ig", "guided_ig"),
     target: Target = ClassScore(),
     version: int | None = None,
     overwrite: bool = False,
 ) -> pathlib.Path:
     """Exports a model as a SavedModel that TensorFlow Serving loads, with endpoints that explain.
 
-    `serving_default` is the model's own, bit for bit. Each preset named in `methods` adds
+    `serving_default` is the model's own, bit for bit. Each name in `methods` adds
     `explain_<name>` and, for a model of images, `heatmap_<name>`. What each endpoint computes
     ships as JSON in `assets.extra/tfgig.json`. The version appears whole or not at all.
 
     Args:
         model: A Keras model, the path of one, or what `tfgig.load_model` returns.
         path: The model's directory; versions are its numbered sub-directories.
-        methods: Names of presets, or `Endpoint` objects for full control.
-        target: Which output the named presets explain.
+        methods: Names of presets; or methods by names of your own, `{"mine": PathIntegral(...)}`;
+            or `Endpoint` objects for full control.
+        target: Which output the named methods explain.
         version: The version's number; None takes the next free one.
         overwrite: Whether an existing version is replaced.
 
@@ -62,6 +63,21 @@ def export_saved_model(
         spec_file.parent.mkdir()
         spec_file.write_text(json.dumps(_description(source, endpoints), indent=2) + "\n")
     return destination.directory
+
+
+def read_description(directory: str | os.PathLike) -> dict[str, Any]:
+    """What an exported version says of itself: its input, value range and endpoints.
+
+    Raises:
+        FileNotFoundError: it was not exported by tfgig.
+    """
+    path = pathlib.Path(directory) / SPEC_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{str(directory)!r} was not exported by tfgig (it has no {SPEC_FILE}); write the "
+            "model out with tfgig.export_saved_model or tfgig-export."
+        )
+    return json.loads(path.read_text())
 
 
 def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:

@@ -1,0 +1,1 @@
+"""Small models that come with tfgig, and the scripts that trained them."""

@@ -1,0 +1,1 @@
+"""The demonstration model: eight shapes over photographs."""

@@ -1,0 +1,44 @@
+"""Tests of the shipped model of the shapes in tfgig.scenes."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from tfgig import scenes
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "saved_models" / "shapes"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return keras.saving.load_model(FOLDER / "model.keras")
+
+
+def test_its_input_and_its_output(model):
+    assert model.name == "shapes"
+    (image,) = model.inputs
+    assert (image.name, tuple(image.shape)) == ("image", (None, 96, 96, 3))
+    assert image.dtype == "float32"
+    assert model.layers[-1].name == "probabilities"
+    assert tuple(model.outputs[0].shape) == (None, len(scenes.CLASSES))
+
+
+def test_it_recognises_the_shapes_on_photographs_which_it_has_not_seen(model):
+    images, _, labels = scenes.compose(200, seed=2024, split="test")
+    probabilities = model.predict(images.astype(np.float32), batch_size=50, verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-5)
+    assert (probabilities.argmax(axis=-1) == labels).mean() >= 0.95
+
+
+def test_it_is_small_and_without_the_state_of_an_optimizer(model):
+    assert 60_000 <= model.count_params() <= 120_000
+    assert (FOLDER / "model.keras").stat().st_size < 1_000_000
+    assert getattr(model, "optimizer", None) is None
+
+
+def test_its_readme_names_the_classes():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name in scenes.CLASSES:
+        assert name in text

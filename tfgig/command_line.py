@@ -1,0 +1,154 @@
+"""What the command-line programs share: options of specs as flags, and how a program ends."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import absl.logging
+from absl import app, flags
+
+from tfgig import presets
+from tfgig.methods import Method
+from tfgig.spec import Spec, leaves, members, nearest, replace_at
+
+FLAGS = flags.FLAGS
+Main = Callable[[Sequence[str]], int]
+
+
+def run(main: Main, module: str, doc: str | None) -> None:
+    """Runs a program's `main`; its flags and docstring make up `--help`, however it was started.
+
+    An expected error (bad input, a file that cannot be read or written) is one line on standard
+    error and exit status 1; any other is a fault of the program and shows its trace.
+    """
+    # absl looks for both under the script that was started, which for an installed program is a
+    # generated one.
+    sys.modules["__main__"].__doc__ = doc
+    for flag in FLAGS.get_key_flags_for_module(module):
+        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.run(functools.partial(_report_errors, main))
+
+
+def _report_errors(main: Main, arguments: Sequence[str]) -> int:
+    if not FLAGS["verbosity"].present:
+        absl.logging.set_verbosity(absl.logging.ERROR)  # what TensorFlow notes as it goes
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        return main(arguments)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if FLAGS.pdb_post_mortem or not str(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def define_spec_flags(name: str, spec: Spec, module: str | None = None) -> None:
+    """Defines one flag for each option of a spec: `--<name>.<option>`, such as `--ig.steps`.
+
+    An option that is itself a spec takes the `kind` of another of its family, with that one's
+    defaults: `--ig.quadrature=gauss_legendre`.
+
+    Args:
+        name: What the flags' names start with.
+        spec: The spec with its defaults.
+        module: The `__name__` of the program whose `--help` lists the flags; only `--helpfull`
+            does if None.
+    """
+    for option, value, declared in leaves(spec):
+        shown = value.kind if isinstance(value, Spec) else json.dumps(value)
+        flags.DEFINE(
+            _OptionParser(declared),
+            f"{name}.{option}",
+            None,
+            f"{_help_of(spec, option)} (default: {shown})",
+        )
+        if module is not None:
+            module = sys.argv[0] if module == "__main__" else module
+            FLAGS.register_key_flag_for_module(module, FLAGS[f"{name}.{option}"])
+
+
+def define_preset_flags() -> None:
+    """Defines the flags of every preset's options."""
+    for name in presets.names():
+        define_spec_flags(name, presets.get(name))
+
+
+def spec_from_flags(name: str, spec: Any) -> Any:
+    """The spec with the options that were given on the command line."""
+    given = [flag for flag in FLAGS if flag.startswith(f"{name}.") and FLAGS[flag].present]
+    for flag in sorted(given, key=lambda flag: flag.count(".")):  # outer specs before inner options
+        try:
+            spec = replace_at(spec, flag.removeprefix(f"{name}."), FLAGS[flag].value)
+        except ValueError as error:
+            raise ValueError(f"--{flag}: {error}") from error
+    return spec
+
+
+def methods_from_flags(names: Sequence[str]) -> dict[str, Method]:
+    """The presets of these names, with their options from the command line.
+
+    Raises:
+        ValueError: an unknown name, or options given for a preset that is not among them.
+    """
+    methods = {name: spec_from_flags(name, presets.get(name)) for name in names}
+    for name in presets.names():
+        if name not in methods and spec_from_flags(name, presets.get(name)) != presets.get(name):
+            raise ValueError(f"Options are given for {name!r}, which is not among the methods.")
+    return methods
+
+
+class _OptionParser(flags.ArgumentParser):
+    """Reads the value of an option of a spec by its declared type."""
+
+    def __init__(self, declared: Any) -> None:
+        self._declared = declared
+        self.syntactic_help = ""
+
+    def parse(self, argument: Any) -> Any:
+        if not isinstance(argument, str):
+            return argument
+        return _parse(argument, self._declared)
+
+    def flag_type(self) -> str:
+        return str(getattr(self._declared, "__name__", self._declared))
+
+
+def _parse(text: str, declared: Any) -> Any:
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        (some,) = [kind for kind in typing.get_args(declared) if kind is not types.NoneType]
+        return None if text.lower() in ("none", "null", "") else _parse(text, some)
+    if isinstance(declared, type) and issubclass(declared, Spec):
+        kinds = {kind.kind: kind for kind in members(declared)}
+        if text not in kinds:
+            raise ValueError(f"no such kind. {nearest(text, kinds)}")
+        return kinds[text]()
+    if declared is str or typing.get_origin(declared) is Literal:
+        return text
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError("expected a number, true or false, or a list such as [0,0,0]") from error
+    if declared is int and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError("expected a whole number")
+    if declared is float and not isinstance(value, (int, float)):
+        raise ValueError("expected a number")
+    return float(value) if declared is float else value
+
+
+def _help_of(spec: Spec, option: str) -> str:
+    """What the docstring of the option's class says of it."""
+    *outer, name = option.split(".")
+    for part in outer:
+        spec = getattr(spec, part)
+    text = inspect.getdoc(type(spec)) or ""
+    entry = re.search(rf"^    {name}: (.*(?:\n {{8}}.*)*)", text, re.MULTILINE)
+    return re.sub(r"\s+", " ", entry.group(1)) if entry else name.replace("_", " ").capitalize()

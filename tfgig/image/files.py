@@ -1,0 +1,55 @@
+"""Image files: from a file to a model's input, and from a picture to a file."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, get_args
+
+import numpy as np
+
+from tfgig.spec import check
+
+Fit = Literal["crop", "stretch"]
+FITS = get_args(Fit)
+
+
+def read_image(
+    path: str | os.PathLike, shape: tuple[int, int, int], fit: Fit = "crop"
+) -> np.ndarray:
+    """Reads an image at a model's size.
+
+    Args:
+        path: A file in any format that Pillow reads.
+        shape: (height, width, channels) of the result; 1 channel is grey, 3 RGB, 4 RGB and alpha.
+        fit: "crop" scales until the shape is covered and cuts off evenly what is left over;
+            "stretch" changes the aspect.
+
+    Returns:
+        float32 [height, width, channels], 0 (black) to 255 (white).
+
+    Raises:
+        OSError: no such file, or not an image; the error names the file.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    height, width, channels = shape
+    check(fit in FITS, f"`fit` is one of {FITS}.", fit)
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+    except UnidentifiedImageError as error:
+        raise OSError(f"{os.fspath(path)!r} is not an image that can be read.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(f"{os.fspath(path)!r} cannot be read: {error}") from error
+    if fit == "crop":
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    else:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float32).reshape(shape)
+
+
+def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Writes a picture, uint8 [height, width, 3], as the format that the path's suffix names."""
+    from PIL import Image
+
+    Image.fromarray(picture).save(path)

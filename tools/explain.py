@@ -1,0 +1,209 @@
+"""Explains image files through the signatures of an exported SavedModel.
+
+For each image and method: a heat-map over the image (<image>_<method>.png), the attributions
+(<image>.npz) and, in results.json, the explained class, its score, and delta, the completeness gap.
+
+  tfgig-explain --model=/models/name --images='photos/*.jpg' --output=explanations
+  tfgig-explain --model=/models/name --labels=labels.txt --methods=guided_ig photos/*.jpg
+
+An image that cannot be read is reported and the others go on; the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import collections
+import glob
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from absl import flags
+
+from tfgig import command_line
+from tfgig.export.publish import latest
+from tfgig.export.saved_model import read_description
+from tfgig.image import Overlay
+from tfgig.image.files import FITS, Fit, read_image, write_picture
+from tfgig.serving import SessionModel
+from tfgig.spec import nearest
+
+FLAGS = flags.FLAGS
+MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "An exported model's directory (its newest version), or a version.",
+    required=True,
+)
+IMAGES = flags.DEFINE_multi_string(
+    "images", [], "Image files, as a pattern such as 'photos/*.jpg'; can be given several times."
+)
+METHODS = flags.DEFINE_list("methods", [], "Which of the model's methods; all if none is named.")
+OUTPUT = flags.DEFINE_string("output", "explanations", "The directory for what is written.")
+TARGET = flags.DEFINE_integer("target", -1, "The class to explain; -1 for each image's top class.")
+LABELS = flags.DEFINE_string("labels", None, "A text file with the classes' names, one a line.")
+TOP = flags.DEFINE_integer("top", 3, "How many top classes to report.", lower_bound=1)
+FIT = flags.DEFINE_enum(
+    "fit", "crop", list(FITS), "How an image is brought to the model's size and aspect."
+)
+command_line.define_spec_flags("overlay", Overlay(), __name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Explains every image by every method; 1 if any failed."""
+    paths = _image_paths([*IMAGES.value, *arguments[1:]])
+    directory = latest(MODEL.value)
+    description = read_description(directory)
+    methods = _methods(description["endpoints"])
+    overlay = command_line.spec_from_flags("overlay", Overlay())
+    output = pathlib.Path(OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    with SessionModel(directory) as model:
+        program = _Program(model, description, methods, overlay, output)
+        failures = program.explain_all(paths)
+    print(f"Wrote {output}/: pictures, attributions and results.json.")
+    for path, reason in failures.items():
+        named = reason if str(path) in reason else f"{path}: {reason}"
+        print(f"error: {named}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+class _Program:
+    """One run over many images."""
+
+    def __init__(
+        self,
+        model: SessionModel,
+        description: dict[str, Any],
+        methods: dict[str, str],
+        overlay: Overlay,
+        output: pathlib.Path,
+    ) -> None:
+        if description["value_range"] is None:
+            raise ValueError("This model does not take images; call its signatures yourself.")
+        self._model, self._methods, self._overlay = model, methods, overlay
+        self._input = description["input"]
+        self._value_range = description["value_range"]
+        self._output = output
+        self._labels: list[str] | None = None
+        if LABELS.value:
+            text = pathlib.Path(LABELS.value).read_text(encoding="utf-8")
+            self._labels = [line.strip() for line in text.splitlines() if line.strip()]
+
+    def explain_all(self, paths: dict[str, pathlib.Path]) -> dict[pathlib.Path, str]:
+        """Explains the images by the names of their results; returns what failed, and why."""
+        from tqdm import tqdm
+
+        results: list[dict[str, Any]] = []
+        failures: dict[pathlib.Path, str] = {}
+        with tqdm(total=len(paths) * len(self._methods), unit="map", disable=None) as progress:
+            for name, path in paths.items():
+                progress.set_postfix_str(path.name)
+                try:
+                    results.append(self._explain(name, path, progress.update))
+                except (OSError, ValueError) as error:
+                    failures[path] = str(error)
+                    continue
+                _print_result(results[-1], progress.write)
+                # Written anew after each image: a run that is cut short keeps what it has.
+                text = json.dumps({"model": MODEL.value, "images": results}, indent=2)
+                (self._output / "results.json").write_text(text + "\n")
+        return failures
+
+    def _explain(self, name: str, path: pathlib.Path, count: Any) -> dict[str, Any]:
+        low, high = self._value_range
+        pixels = read_image(path, tuple(self._input["shape"][1:]), cast(Fit, FIT.value))
+        image = (low + (high - low) * pixels / 255.0)[np.newaxis]
+        prediction = self._model.run("serving_default", **{self._input["name"]: image})
+        scores = next(iter(prediction.values())).reshape(-1)
+        result: dict[str, Any] = {"image": str(path), "top": self._top(scores), "methods": {}}
+        maps = {}
+        for method, signature in self._methods.items():
+            started = time.perf_counter()
+            explanation = self._model.run(
+                signature, **{self._input["name"]: image, "target": np.array([TARGET.value])}
+            )
+            if not explanation["ok"][0]:
+                raise ValueError(
+                    f"{signature} gave no explanation of class {TARGET.value}: it does not exist "
+                    f"among the model's {scores.size}, or a score or gradient is not finite."
+                )
+            maps[method] = explanation.pop("attributions")[0]
+            picture = self._output / f"{name}_{method}.png"
+            drawn = self._overlay.draw(image, maps[method][np.newaxis], self._value_range)
+            write_picture(picture, drawn.numpy()[0])
+            del explanation["ok"]
+            result["methods"][method] = {
+                **{key: value[0].item() for key, value in explanation.items()},
+                "label": self._name(int(explanation["target"][0])),
+                "seconds": round(time.perf_counter() - started, 3),
+                "picture": picture.name,
+            }
+            count(1)
+        np.savez_compressed(self._output / f"{name}.npz", image=image[0], **maps)
+        return result
+
+    def _top(self, scores: np.ndarray) -> list[dict[str, Any]]:
+        if self._labels is not None and len(self._labels) != scores.size:
+            raise ValueError(
+                f"--labels has {len(self._labels)} names, the model {scores.size} classes."
+            )
+        best = np.argsort(scores)[::-1][: TOP.value].tolist()
+        return [{"class": i, "label": self._name(i), "score": scores[i].item()} for i in best]
+
+    def _name(self, index: int) -> str:
+        return self._labels[index] if self._labels else f"class {index}"
+
+
+def _image_paths(patterns: Sequence[str]) -> dict[str, pathlib.Path]:
+    """The files that match, by names for their results; equal stems get numbers."""
+    if not patterns:
+        raise ValueError("Name images: --images='photos/*.jpg', or files after the flags.")
+    paths: dict[str, pathlib.Path] = {}
+    seen: collections.Counter[str] = collections.Counter()
+    for pattern in patterns:
+        found = sorted(glob.glob(pattern, recursive=True))
+        if not found:
+            raise FileNotFoundError(f"No file matches {pattern!r}.")
+        for path in map(pathlib.Path, found):
+            if path in paths.values():
+                continue
+            seen[path.stem] += 1
+            suffix = f"_{seen[path.stem]}" if seen[path.stem] > 1 else ""
+            paths[path.stem + suffix] = path
+    return paths
+
+
+def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
+    """The signatures to call, by the methods' names."""
+    known = {
+        name.removeprefix("explain_"): name
+        for name, endpoint in endpoints.items()
+        if endpoint["kind"] == "attributions"
+    }
+    for name in METHODS.value:
+        if name not in known:
+            raise ValueError(f"The model has no method {name!r}. {nearest(name, known)}")
+    return {name: known[name] for name in METHODS.value or known}
+
+
+def _print_result(result: dict[str, Any], write: Any) -> None:
+    top = ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in result["top"])
+    write(f"{result['image']}: {top}")
+    for method, found in result["methods"].items():
+        write(
+            f"  {method:20} {found['label']:24.24} score {found['score']:9.4f}  "
+            f"delta {found['delta']:+.2e}  {found['seconds']:6.2f} s"
+        )
+
+
+def run() -> None:
+    """The installed program's entry."""
+    command_line.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()

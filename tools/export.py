@@ -1,0 +1,94 @@
+"""Writes a model out as a SavedModel that explains itself.
+
+The SavedModel holds the model's own serving_default, unchanged, and for each method a signature
+explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving serves it as it is.
+
+  tfgig-export --handle=model.keras --output=/models/name
+  tfgig-export --handle=model.keras --output=/models/name --methods=ig,blur_ig --ig.steps=100
+  tfgig-export --handle=model.keras --output=/models/name --target.output=logits
+
+Every option of every method is a flag: --<method>.<option>. --helpfull lists them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from absl import flags
+
+import tfgig
+from tfgig import command_line, presets
+from tfgig.serving import SessionModel
+
+FLAGS = flags.FLAGS
+HANDLE = flags.DEFINE_string("handle", None, "The model: a .keras or .h5 file.", required=True)
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The model's directory, as TensorFlow Serving's --model_base_path: the new version becomes a "
+    "numbered directory in it.",
+    required=True,
+)
+METHODS = flags.DEFINE_list(
+    "methods", ["ig", "guided_ig"], f"Which methods to add, of: {', '.join(presets.names())}."
+)
+VERSION = flags.DEFINE_integer("version", None, "The version's number; the next free one if none.")
+OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace the version if it exists.")
+VALUE_RANGE = flags.DEFINE_list(
+    "value_range",
+    None,
+    "For models of images: what is black and what is white in the model's input, such as 0,255 "
+    "or -1,1. Read off the model's Rescaling layer if not given.",
+)
+command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
+command_line.define_preset_flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exports, loads the result as a server would, and says what is in it."""
+    if len(arguments) > 1:
+        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+    started = time.perf_counter()
+    source = tfgig.load_model(HANDLE.value, _value_range())
+    target = command_line.spec_from_flags("target", tfgig.targets.ClassScore())
+    print(f"Exporting {source.name} with {', '.join(METHODS.value)} ...", file=sys.stderr)
+    directory = tfgig.export_saved_model(
+        source,
+        OUTPUT.value,
+        command_line.methods_from_flags(METHODS.value),
+        target,
+        version=VERSION.value,
+        overwrite=OVERWRITE.value,
+    )
+    with SessionModel(directory) as model:
+        width = max(map(len, model.signatures))
+        for name, signature in sorted(model.signatures.items()):
+            inputs, outputs = ", ".join(signature.inputs), ", ".join(sorted(signature.outputs))
+            print(f"  {name:{width}}  ({inputs}) -> {outputs}")
+    print(f"Wrote {directory} in {time.perf_counter() - started:.0f} s.")
+    if source.takes_images:
+        print(f"Try it: tfgig-explain --model={OUTPUT.value} --images='*.jpg'")
+    return 0
+
+
+def _value_range() -> tuple[float, float] | None:
+    if VALUE_RANGE.value is None:
+        return None
+    try:
+        low, high = map(float, VALUE_RANGE.value)
+    except ValueError as error:
+        raise ValueError(
+            f"--value_range takes two numbers, such as 0,255. Received: {VALUE_RANGE.value}."
+        ) from error
+    return low, high
+
+
+def run() -> None:
+    """The installed program's entry."""
+    command_line.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()
