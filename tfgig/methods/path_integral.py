@@ -198,6 +198,8 @@ class PathIntegral(Method):
             return at_start
         if start_weight == 0:
             return at_end
+        if start_weight == end_weight:
+            return start_weight * (at_start + at_end)
         return start_weight * at_start + end_weight * at_end
 
     def _in_groups(self, function: Callable, count: tf.Tensor, shape: tf.TensorShape):

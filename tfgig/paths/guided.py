@@ -101,13 +101,13 @@ class Guided(AdaptivePath):
         A walk with `need` 0 stays as it is. So does one in which nothing can move any more (a
         rounding residue): every turn closes a gap or ends the walk's step.
         """
-        key = tf.where(gap > 0, steepness, tf.fill(tf.shape(steepness), _INFINITY))
+        key = tf.where(gap > 0, steepness, tf.constant(_INFINITY, steepness.dtype))
         count = tf.cast(tf.shape(key)[1], tf.float64)
         rank = tf.cast(tf.floor(self.fraction * (count - 1.0)), tf.int32)
         # The order statistic alone: a fifth of the time of sorting, and equal gradients go along.
         threshold = tf.raw_ops.NthElement(input=key, n=rank)
         threshold = tf.minimum(threshold, steepness.dtype.max)
-        chosen = tf.where(key <= threshold[:, tf.newaxis], gap, tf.zeros_like(gap))
+        chosen = tf.where(key <= threshold[:, tf.newaxis], gap, tf.constant(0.0, gap.dtype))
         reach = _dot(chosen, length)
         whole = need > reach
         ratio = tf.where(whole, tf.ones_like(need), tf.math.divide_no_nan(need, reach))
