@@ -137,9 +137,9 @@ def _parse(text: str, declared: Any) -> Any:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError("expected a number, true or false, or a list such as [0,0,0]") from error
-    if declared is int and (isinstance(value, bool) or not isinstance(value, int)):
+    if declared is int and type(value) is not int:  # True is an int to isinstance
         raise ValueError("expected a whole number")
-    if declared is float and not isinstance(value, (int, float)):
+    if declared is float and type(value) not in (int, float):
         raise ValueError("expected a number")
     return float(value) if declared is float else value
 
