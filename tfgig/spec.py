@@ -49,6 +49,11 @@ def check(condition: bool, message: str, received: Any) -> None:
         raise ValueError(f"{message} Received: {received!r}.")
 
 
+def is_whole(value: Any) -> bool:
+    """Whether `value` is an int, and not True or False."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_is(value: Any, family: type[Spec], field: str) -> None:
     """Raises `TypeError` unless `value` is a spec of `family`; the error names the choices."""
     if not isinstance(value, family):

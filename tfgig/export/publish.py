@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from tfgig.spec import check
+from tfgig.spec import check, is_whole
 
 
 def versions(base: str | os.PathLike) -> list[int]:
@@ -61,7 +61,7 @@ class Version:
             str(base),
         )
         check(
-            number is None or (isinstance(number, int) and number >= 0),
+            number is None or (is_whole(number) and number >= 0),
             "A version is a whole number of at least 0.",
             number,
         )
