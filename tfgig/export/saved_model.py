@@ -84,8 +84,8 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     module = tf.Module(name=source.name)
     # The raw variables that the graph reads, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module.weights = list(source.forward.get_concrete_function().graph.variables)
-    module.origin_of_weights = _Untracked(source.origin)
+    module._weights = list(source.forward.graph.variables)
+    module._origin_of_weights = _Untracked(source.origin)
     for name, function in functions.items():
         setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
     module.serve = functions["serving_default"]  # Keras's name for it

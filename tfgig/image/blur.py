@@ -48,7 +48,8 @@ def gaussian_matrix(size: tf.Tensor, sigma: tf.Tensor, padding: Padding = "refle
     else:
         distances = _distances_to_mirror_images(positions, size, widest)
     radius = tf.cast(tf.floor(_TRUNCATE * sigma + 0.5), tf.int32)
-    farthest = tf.cast(_TRUNCATE * widest + 0.5, tf.int32) + 1  # one past the widest kernel: always weight 0
+    # One past the widest kernel, where the weight is always 0.
+    farthest = tf.cast(_TRUNCATE * widest + 0.5, tf.int32) + 1
     offsets = tf.range(farthest + 1)
     # sigma is 0 only where the radius is, and there the kernel is 1 at distance 0.
     width = tf.where(radius > 0, sigma, tf.ones_like(sigma))[:, tf.newaxis]

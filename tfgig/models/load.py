@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,8 +18,8 @@ def load_model(handle: Any, value_range: tuple[float, float] | None = None) -> S
     """Turns a model into one differentiable, exportable object.
 
     Args:
-        handle: A live Keras 3 model, or the path of a `.keras` or `.h5` file. Files that hold
-            code (Lambda layers) are not executed; Keras says so.
+        handle: A live Keras 3 model, an already loaded one, or the path of a `.keras` or `.h5`
+            file. Files that hold code (Lambda layers) are not executed; Keras says so.
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
 
@@ -27,7 +28,7 @@ def load_model(handle: Any, value_range: tuple[float, float] | None = None) -> S
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
-        return handle
+        return handle if value_range is None else replace(handle, value_range=value_range)
     if isinstance(handle, keras.Model):
         return from_keras(handle, value_range)
     if not isinstance(handle, (str, pathlib.Path)):

@@ -21,7 +21,8 @@ class SourceModel:
 
     Args:
         name: What to call it in messages.
-        forward: A `tf.function`, traced once: inputs [N, ...] to `ModelOutputs`.
+        forward: The traced model: inputs [N, ...] to `ModelOutputs`. A concrete function, because
+            a `tf.function` would be traced anew while an export is written.
         points: The input's name, dtype and shape [None, ...].
         signature_outputs: The model's output names and what its own export calls them.
         value_range: What is black and what is white in an image's units; None if not known.
@@ -29,7 +30,7 @@ class SourceModel:
     """
 
     name: str
-    forward: tf.types.experimental.PolymorphicFunction
+    forward: tf.types.experimental.ConcreteFunction
     points: tf.TensorSpec
     signature_outputs: dict[str, str]
     value_range: tuple[float, float] | None = None
