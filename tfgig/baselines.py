@@ -29,7 +29,10 @@ class Baseline(Spec, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Baseline):
-    """The same value everywhere: black (0) by default.
+    """The same value everywhere, 0 by default.
+
+    That is black for inputs of 0 to 255 and of 0 to 1, but mid-grey for those of -1 to 1, whose
+    black is `Constant(-1)`.
 
     Args:
         value: A number, a colour (one number a channel), or an array of the input's shape (or
@@ -40,8 +43,15 @@ class Constant(Baseline):
     value: Any = 0.0
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.value, np.float64)
-        check(bool(np.all(np.isfinite(array))), "A baseline must be finite.", self.value)
+        try:
+            array = np.asarray(self.value, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "Constant(value) takes a number, a colour or an array of numbers. "
+                f"Received: {self.value!r}."
+            ) from error
+        largest = np.finfo(np.float32).max
+        check(bool(np.all(np.abs(array) <= largest)), "A baseline must be finite.", self.value)
         object.__setattr__(self, "value", _as_tuples(array.tolist()))
 
     def __call__(self, inputs):
@@ -50,7 +60,7 @@ class Constant(Baseline):
             shape = tf.broadcast_static_shape(value.shape, inputs.shape[1:])
         except ValueError:
             shape = None
-        if shape is None or shape.rank > inputs.shape.rank - 1:
+        if shape is None or not shape.is_compatible_with(inputs.shape[1:]):
             raise ValueError(
                 "A constant baseline is a number, a colour, or an array of the input's shape "
                 f"{tuple(inputs.shape[1:])}. Received: a value of shape {tuple(value.shape)}."

@@ -18,7 +18,7 @@ from absl import app, flags
 
 from tfgig import presets
 from tfgig.methods import Method
-from tfgig.spec import Spec, is_whole, leaves, members, nearest, replace_at
+from tfgig.spec import Spec, is_whole, leaves, members, nearest, replace_all
 
 FLAGS = flags.FLAGS
 Main = Callable[[Sequence[str]], int]
@@ -85,12 +85,10 @@ def define_preset_flags() -> None:
 def spec_from_flags(name: str, spec: Any) -> Any:
     """The spec with the options that were given on the command line."""
     given = [flag for flag in FLAGS if flag.startswith(f"{name}.") and FLAGS[flag].present]
-    for flag in sorted(given, key=lambda flag: flag.count(".")):  # outer specs before inner options
-        try:
-            spec = replace_at(spec, flag.removeprefix(f"{name}."), FLAGS[flag].value)
-        except ValueError as error:
-            raise ValueError(f"--{flag}: {error}") from error
-    return spec
+    try:
+        return replace_all(spec, {f.removeprefix(f"{name}."): FLAGS[f].value for f in given})
+    except ValueError as error:
+        raise ValueError(f"{', '.join(f'--{flag}' for flag in given)}: {error}") from error
 
 
 def methods_from_flags(names: Sequence[str]) -> dict[str, Method]:

@@ -54,7 +54,8 @@ class ImportantDirection(Rule):
 
     The change of the score over a step is shared out along the gradient, so the attributions sum
     to the change of the score exactly. A step whose gradient is zero everywhere has no important
-    direction and contributes nothing (the published code returns NaN there).
+    direction and contributes nothing (the published code returns NaN there); what it leaves out
+    shows in `delta`.
 
     References:
         Yang, Wang and Bilgic (2023), IDGI: A Framework to Eliminate Explanation Noise from

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 _KINDS: dict[str, type[Spec]] = {}
@@ -124,15 +124,31 @@ def leaves(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 def replace_at(spec: Spec, name: str, value: Any) -> Spec:
     """A copy of `spec` with the option at dotted `name` replaced: `("path.fraction", 0.1)`."""
-    head, _, rest = name.partition(".")
+    return replace_all(spec, {name: value})
+
+
+def replace_all(spec: Spec, changes: Mapping[str, Any]) -> Spec:
+    """A copy of `spec` with the options at dotted names replaced, all together.
+
+    Each spec is made once, with all its changes, so that options which are only good together
+    can be given together; an inner option applies to the inner spec that is given with it.
+    """
     known = [field.name for field in dataclasses.fields(spec)]
-    if head not in known:
-        raise ValueError(f"{type(spec).__name__} has no option {head!r}. {nearest(head, known)}")
-    if rest:
-        inner = getattr(spec, head)
-        check(isinstance(inner, Spec), f"The option {head!r} has no options of its own.", rest)
-        value = replace_at(inner, rest, value)
-    return dataclasses.replace(spec, **{head: value})
+    new = {name: value for name, value in changes.items() if "." not in name}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        head, dot, rest = name.partition(".")
+        if head not in known:
+            raise ValueError(
+                f"{type(spec).__name__} has no option {head!r}. {nearest(head, known)}"
+            )
+        if dot:
+            inner.setdefault(head, {})[rest] = value
+    for head, inside in inner.items():
+        part = new.get(head, getattr(spec, head))
+        check(isinstance(part, Spec), f"The option {head!r} has no options of its own.", inside)
+        new[head] = replace_all(part, inside)
+    return dataclasses.replace(spec, **new)
 
 
 def _class_of(name: str) -> type[Spec]:

@@ -136,9 +136,10 @@ class CustomScore(Target):
 
     Args:
         function: `function(output, target)`: the output of N points, [N, ...], and the requested
-            targets, int64 [N] (-1 where none was given), to scores [N]. TensorFlow operations
-            only, so that it can be exported. Decorate it with
-            `keras.saving.register_keras_serializable` if the spec has to be read back.
+            targets, int64 [N] (-1 where none was given), to scores [N]. Any target may come:
+            one that it cannot use should give NaN, which marks the row, not an error, which
+            fails its neighbours. TensorFlow operations only, so that it can be exported. Decorate
+            it with `keras.saving.register_keras_serializable` if the spec has to be read back.
         output_name: Which output of a model that has several.
     """
 

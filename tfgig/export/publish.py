@@ -22,7 +22,11 @@ def versions(base: str | os.PathLike) -> list[int]:
     base = pathlib.Path(base)
     if not base.is_dir():
         return []
-    return sorted(int(p.name) for p in base.iterdir() if p.name.isdigit() and p.is_dir())
+    return sorted(int(p.name) for p in base.iterdir() if _is_number(p.name) and p.is_dir())
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def latest(path: str | os.PathLike) -> pathlib.Path:
@@ -56,7 +60,7 @@ class Version:
     def __init__(self, base: str | os.PathLike, number: int | None, overwrite: bool) -> None:
         self._base = pathlib.Path(base)
         check(
-            not self._base.name.isdigit(),
+            not _is_number(self._base.name),
             "Name the model's directory, which holds versions by number, and give the version "
             f"apart: path={str(self._base.parent)!r}, version={self._base.name}.",
             str(base),
@@ -103,7 +107,8 @@ class Version:
         while True:
             number = self._number
             if number is None:
-                number = max(versions(self._base), default=0) + 1
+                taken = [int(p.name) for p in self._base.iterdir() if _is_number(p.name)]
+                number = max(taken, default=0) + 1
             destination = self._base / str(number)
             if self._overwrite and destination.exists():
                 return _replace(incoming, destination)
@@ -126,13 +131,14 @@ class Version:
 
 
 def _replace(incoming: pathlib.Path, destination: pathlib.Path) -> pathlib.Path:
+    """Exchanges a version; between the two renames there is, for an instant, none."""
     outgoing = pathlib.Path(tempfile.mkdtemp(prefix=".outgoing-", dir=destination.parent))
     os.rename(destination, outgoing / destination.name)
     try:
         os.rename(incoming, destination)
     except OSError:
         os.rename(outgoing / destination.name, destination)
+        outgoing.rmdir()
         raise
-    finally:
-        shutil.rmtree(outgoing, ignore_errors=True)
+    shutil.rmtree(outgoing, ignore_errors=True)
     return destination

@@ -24,18 +24,16 @@ def gaussian_blur(images: tf.Tensor, sigma: tf.Tensor, padding: Padding = "refle
 
     Args:
         images: [N, height, width, channels], floating point.
-        sigma: [N], the standard deviations in pixels; 0 leaves an image as it is.
+        sigma: [N], or [1] for all, the standard deviations in pixels; 0 leaves an image as it is.
         padding: What lies beyond the border: "reflect", the image's mirror image (brightness is
-            kept); or "zero", black (the reference implementation of Blur IG).
+            kept); or "zero", zeros (the reference implementation of Blur IG).
 
     Returns:
         [N, height, width, channels], in the images' dtype.
     """
-    rows = gaussian_matrix(tf.shape(images)[1], sigma, padding)
-    columns = gaussian_matrix(tf.shape(images)[2], sigma, padding)
-    return tf.einsum(
-        "nij,njwc,nvw->nivc", tf.cast(rows, images.dtype), images, tf.cast(columns, images.dtype)
-    )
+    rows = tf.cast(gaussian_matrix(tf.shape(images)[1], sigma, padding), images.dtype)
+    columns = tf.cast(gaussian_matrix(tf.shape(images)[2], sigma, padding), images.dtype)
+    return tf.einsum("...ij,...jwc,...vw->...ivc", rows, images, columns)
 
 
 def gaussian_matrix(size: tf.Tensor, sigma: tf.Tensor, padding: Padding = "reflect") -> tf.Tensor:

@@ -67,7 +67,7 @@ class Overlay(Spec):
         if self.smoothing > 0:
             height, width = tf.shape(strength)[1], tf.shape(strength)[2]
             sigma = self.smoothing * tf.cast(tf.minimum(height, width), tf.float32)
-            strength = gaussian_blur(strength, tf.fill([tf.shape(strength)[0]], sigma))
+            strength = gaussian_blur(strength, sigma[tf.newaxis])
         strength = strength[..., 0]
         pixels = tf.reshape(
             strength, [tf.shape(strength)[0], tf.reduce_prod(tf.shape(strength)[1:])]

@@ -57,5 +57,16 @@ def check_targets(target: Any, rows: int, classes: int | None) -> None:
         )
 
 
+def check_ok(ok: Any) -> None:
+    """Raises `ValueError` where a row [B] of an explanation of good inputs is not ok."""
+    rows = np.flatnonzero(~np.asarray(ok)).tolist()
+    if rows:
+        raise ValueError(
+            "On the way from the baseline to the input a score or a gradient is not finite; try "
+            'another baseline, or ClassScore(output="logits"). '
+            f"Received: such a way in row{'s' if len(rows) > 1 else ''} {_some(rows)}."
+        )
+
+
 def _some(rows: list[int]) -> str:
     return ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")

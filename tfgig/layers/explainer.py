@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.layers.checks import check_shape, check_targets, check_values
+from tfgig.layers.checks import check_ok, check_shape, check_targets, check_values
 from tfgig.methods import Method, explain
 from tfgig.models import SourceModel, load_model
 from tfgig.objective import ModelObjective
@@ -39,8 +39,9 @@ class Explainer(keras.layers.Layer):
         of attributions minus (score - baseline score); `ok` bool [B].
 
     Raises (called eagerly):
-        ValueError: inputs of another shape, a NaN or infinite input, or a target out of range;
-            the error names the row. In a graph such rows come back with `ok` false and zeros.
+        ValueError: inputs of another shape, a NaN or infinite input, a target out of range, or a
+            score or gradient that is not finite; the error names the row. In a graph such rows
+            come back with `ok` false and zeros.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Explainer(keras.layers.Layer):
     ) -> None:
         options.setdefault("dtype", "float32")  # pixels are not rounded by a mixed policy
         super().__init__(**options)
+        self.supports_jit = False  # loops of unknown length: XLA cannot compile them
         method = presets.get(method) if isinstance(method, str) else method
         check_is(method, Method, "method")
         check_is(target, Target, "target")
@@ -78,7 +80,10 @@ class Explainer(keras.layers.Layer):
             check_targets(target, len(inputs), self._classes())
         rows = tf.shape(inputs)[:1]
         target = tf.broadcast_to(tf.cast(target, tf.int64), rows)
-        return self._explain(tf.cast(inputs, tf.float32), target)
+        explanation = self._explain(tf.cast(inputs, tf.float32), target)
+        if tf.executing_eagerly():
+            check_ok(explanation["ok"])
+        return explanation
 
     def compute_output_spec(self, inputs, target=None):
         check_shape(tf.TensorShape(inputs.shape), self.source.points)

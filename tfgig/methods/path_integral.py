@@ -3,7 +3,7 @@
 There are two loops. `_sweep` serves fixed paths: all points are known, so many of them share a
 model call. `_walk` serves adaptive paths: each point depends on the gradient at the one before,
 so the steps of one walk follow each other, and many walks (examples, baselines, the segments of
-an anchored path) share a model call. No model call sees more than `internal_batch_size` points,
+an anchored path) share a model call. No call here sees more than `internal_batch_size` points,
 and only sums are kept, so memory does not grow with the steps.
 
 Sizes: B examples, K baselines, S segments; W = S K B walks, of which a group of G runs at once;

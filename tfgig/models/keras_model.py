@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 import keras
@@ -34,7 +37,8 @@ def from_keras(model: keras.Model, value_range: tuple[float, float] | None = Non
     names = _output_names(model)
 
     def forward(inputs):
-        outputs = tf.nest.flatten(model(inputs, training=False))
+        with _without_cudnn(model):
+            outputs = tf.nest.flatten(model(inputs, training=False))
         return model_outputs(dict(zip(names, outputs, strict=True)))
 
     return SourceModel(
@@ -45,6 +49,20 @@ def from_keras(model: keras.Model, value_range: tuple[float, float] | None = Non
         value_range=value_range or _range_of_rescaling(model),
         origin=model,
     )
+
+
+@contextlib.contextmanager
+def _without_cudnn(model: keras.Model) -> Iterator[None]:
+    """Traces recurrent layers without cuDNN's operations, which a server on a CPU lacks."""
+    recurrent = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in recurrent]
+    for layer in recurrent:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, value in zip(recurrent, before, strict=True):
+            layer.use_cudnn = value
 
 
 def _single_input(model: keras.Model) -> Any:
@@ -81,14 +99,13 @@ def _output_names(model: keras.Model) -> dict[str, str]:
 
 def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:
     """The input range that a leading Rescaling maps to [0, 1], [-1, 1] or around 0."""
-    for layer in model.layers[:3]:
-        if not isinstance(layer, keras.layers.Rescaling):
+    for layer in model.layers:
+        leading = isinstance(layer, keras.layers.Rescaling) and layer.input is model.inputs[0]
+        scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
+        if not leading or not isinstance(scale, Real) or not isinstance(offset, Real):
             continue
-        scale, offset = layer.scale, layer.offset
-        if not isinstance(scale, (int, float)) or not isinstance(offset, (int, float)):
-            return None
         for low, high in _COMMON_RANGES:
-            scaled = (low * scale + offset, high * scale + offset)
+            scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
             if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
                 return (low, high)
     return None

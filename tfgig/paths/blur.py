@@ -28,7 +28,7 @@ class Blur(FixedPath):
         max_sigma: The blur at the start, in pixels.
         spacing: "linear", `sigma = max_sigma (1 - alpha)`; or "sqrt", even steps of the variance,
             `sigma = max_sigma sqrt(1 - alpha)`.
-        padding: Beyond the border: "reflect", the mirrored image; "zero", black.
+        padding: Beyond the border: "reflect", the mirrored image; "zero", zeros.
         grad_step: None follows the curve itself, so that displacements add up to the whole way.
             A number of pixels takes instead the tangent at the sharper end of each step, by a
             forward difference of that width, as the reference does.
@@ -66,7 +66,7 @@ class Blur(FixedPath):
             "for other inputs.",
             tuple(inputs.shape),
         )
-        return self._blurred(inputs, tf.fill([tf.shape(inputs)[0]], self._sigma(0.0)))[tf.newaxis]
+        return self._blurred(inputs, self._sigma([0.0]))[tf.newaxis]
 
     def point(self, alpha, ends):
         return self._blurred(ends.inputs, self._sigma(alpha))
