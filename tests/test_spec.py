@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import tfgig
+from tfgig import presets
 from tfgig.baselines import Constant, Several
 from tfgig.paths import Anchored, Guided
-from tfgig.quadratures import Left
-from tfgig.spec import from_config, leaves, members, nearest, replace_at, to_config
+from tfgig.quadratures import Left, Trapezoid
+from tfgig.spec import from_config, leaves, members, nearest, replace_all, replace_at, to_config
 from tfgig.targets import ClassScore, CustomScore
 
 GUIDED = tfgig.presets.get("guided_ig")
@@ -125,3 +126,14 @@ def test_two_specs_cannot_share_a_name():
 
 def test_nearest_without_any_near():
     assert nearest("xyz", ["guided", "straight"]) == "Known: guided, straight."
+
+
+def test_options_that_are_only_good_together_are_given_together():
+    method = presets.get("guided_ig_anchored")
+    changed = replace_all(method, {"steps": 10, "path.anchors": 4})
+    assert (changed.steps, changed.path.anchors) == (10, 4)
+    method = presets.get("ig")
+    changed = replace_all(
+        method, {"path.fraction": 0.5, "path": Guided(), "quadrature": Trapezoid()}
+    )
+    assert changed.path == Guided(fraction=0.5)

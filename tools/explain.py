@@ -64,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     with SessionModel(directory) as model:
         program = _Program(model, description, methods, overlay, output)
         failures = program.explain_all(paths)
-    print(f"Wrote {output}/: pictures, attributions and results.json.")
+    explained = len(paths) - len(failures)
+    print(f"Explained {explained} of {len(paths)} images; pictures and numbers are in {output}/.")
     for path, reason in failures.items():
         named = reason if str(path) in reason else f"{path}: {reason}"
         print(f"error: {named}", file=sys.stderr)
@@ -82,10 +83,16 @@ class _Program:
         overlay: Overlay,
         output: pathlib.Path,
     ) -> None:
-        if description["value_range"] is None:
+        if len(description["input"]["shape"]) != 4:
             raise ValueError("This model does not take images; call its signatures yourself.")
+        if description["value_range"] is None:
+            raise ValueError(
+                "This export does not say what is black and what is white in the model's input; "
+                "export it again with --value_range=0,255, or 0,1, or -1,1."
+            )
         self._model, self._methods, self._overlay = model, methods, overlay
         self._input = description["input"]
+        self._explained = description["endpoints"][next(iter(methods.values()))]["output"]
         self._value_range = description["value_range"]
         self._output = output
         self._labels: list[str] | None = None
@@ -118,7 +125,8 @@ class _Program:
         pixels = read_image(path, tuple(self._input["shape"][1:]), cast(Fit, FIT.value))
         image = (low + (high - low) * pixels / 255.0)[np.newaxis]
         prediction = self._model.run("serving_default", **{self._input["name"]: image})
-        scores = next(iter(prediction.values())).reshape(-1)
+        # All methods of a run explain one output, that of the first.
+        scores = prediction[self._explained].reshape(-1)
         result: dict[str, Any] = {"image": str(path), "top": self._top(scores), "methods": {}}
         maps = {}
         for method, signature in self._methods.items():

@@ -232,3 +232,20 @@ def test_what_is_not_a_keras_model_is_not_saved_as_one(explainer):
     )
     with pytest.raises(ValueError, match=r"export_saved_model.*Received: 'other'"):
         tfgig.Explainer(from_file, IG).get_config()
+
+
+def test_a_compiled_model_that_holds_one_is_not_handed_to_xla():
+    """XLA cannot compile loops of unknown length; Keras's "auto" asks each layer."""
+    explainer = tfgig.Explainer(image_model(), "ig")
+    assert not explainer.supports_jit
+    model = keras.Model(explainer.model.inputs, explainer(explainer.model.inputs[0]))
+    model.compile()
+    assert not model.jit_compile
+
+
+def test_a_score_that_is_infinite_on_the_way_is_an_error_that_names_the_row():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.ops.log(inputs))  # minus infinity at the baseline
+    explainer = tfgig.Explainer(model, "ig")
+    with pytest.raises(ValueError, match=r"another baseline.*Received: such a way in rows 0, 1\."):
+        explainer(np.ones((2, 2), np.float32))

@@ -96,6 +96,12 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
         raise OSError(error.message) from error
 
 
+def _output_of(source: SourceModel, endpoint: Endpoint) -> str:
+    """The output of `serving_default` that an endpoint explains."""
+    name = endpoint.target.output_name or next(iter(source.signature_outputs))
+    return source.signature_outputs[name]
+
+
 class _Untracked:
     """Keeps an object alive without having it saved."""
 
@@ -112,5 +118,8 @@ def _description(source: SourceModel, endpoints: Sequence[Endpoint]) -> dict[str
             "dtype": source.points.dtype.name,
         },
         "value_range": source.value_range,
-        "endpoints": {endpoint.name: endpoint.config() for endpoint in endpoints},
+        "endpoints": {
+            endpoint.name: {**endpoint.config(), "output": _output_of(source, endpoint)}
+            for endpoint in endpoints
+        },
     }

@@ -14,13 +14,14 @@ FITS = get_args(Fit)
 
 
 def read_image(
-    path: str | os.PathLike, shape: tuple[int, int, int], fit: Fit = "crop"
+    path: str | os.PathLike, shape: tuple[int | None, int | None, int], fit: Fit = "crop"
 ) -> np.ndarray:
     """Reads an image at a model's size.
 
     Args:
         path: A file in any format that Pillow reads.
-        shape: (height, width, channels) of the result; 1 channel is grey, 3 RGB, 4 RGB and alpha.
+        shape: (height, width, channels) of the result, None for the file's own height or width;
+            1 channel is grey, 3 RGB, 4 RGB and alpha.
         fit: "crop" scales until the shape is covered and cuts off evenly what is left over;
             "stretch" changes the aspect.
 
@@ -41,11 +42,12 @@ def read_image(
         raise OSError(f"{os.fspath(path)!r} is not an image that can be read.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(f"{os.fspath(path)!r} cannot be read: {error}") from error
+    width, height = width or image.width, height or image.height
     if fit == "crop":
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     else:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.float32).reshape(shape)
+    return np.asarray(image, np.float32).reshape(height, width, channels)
 
 
 def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
