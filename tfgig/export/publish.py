@@ -13,30 +13,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+from tfgig.models.versions import latest, versions
 from tfgig.spec import check
 
-
-def versions(base: str | os.PathLike) -> list[int]:
-    """The versions under a model's directory, in ascending order."""
-    base = pathlib.Path(base)
-    if not base.is_dir():
-        return []
-    return sorted(int(p.name) for p in base.iterdir() if p.name.isdigit() and p.is_dir())
-
-
-def latest(path: str | os.PathLike) -> pathlib.Path:
-    """The newest version's directory under a model's directory; a version's own is itself.
-
-    Raises:
-        FileNotFoundError: there is no SavedModel in either sense.
-    """
-    path = pathlib.Path(path)
-    if (path / "saved_model.pb").is_file():
-        return path
-    found = versions(path)
-    if not found:
-        raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
-    return path / str(found[-1])
+__all__ = ("Version", "latest", "versions")
 
 
 class Version:

@@ -15,10 +15,11 @@ from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
 from tfgig.models import SourceModel, load_model
+from tfgig.models.versions import SPEC_FILE
 from tfgig.spec import check_is
 from tfgig.targets import ClassScore, Target
 
-SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
+__all__ = ("SPEC_FILE", "export_saved_model", "read_description")
 
 
 def export_saved_model(
@@ -81,19 +82,26 @@ def read_description(directory: str | os.PathLike) -> dict[str, Any]:
 
 
 def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:
-    module = tf.Module(name=source.name)
-    # The raw variables that the graph reads, not Keras's: those are stored twice, or are not
+    module = tf.Module()
+    # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module.weights = list(source.forward.get_concrete_function().graph.variables)
+    module.weights = _variables([source.forward, *source.signatures.values()])
+    module.resources = list(source.resources)
     module.origin_of_weights = _Untracked(source.origin)
     for name, function in functions.items():
-        setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
+        if not hasattr(module, name):  # such as `variables`
+            setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
     module.serve = functions["serving_default"]  # Keras's name for it
     try:
         tf.saved_model.save(module, str(directory), signatures=functions)
     except tf.errors.OpError as error:
         # Python's own OSError for what the C++ file system says, so that there is one to catch.
         raise OSError(error.message) from error
+
+
+def _variables(functions: Sequence[Any]) -> list[tf.Variable]:
+    graphs = [function.get_concrete_function().graph for function in functions]
+    return list({id(v): v for graph in graphs for v in graph.variables}.values())
 
 
 class _Untracked:

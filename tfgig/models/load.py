@@ -7,23 +7,35 @@ from typing import Any
 
 import keras
 
+from tfgig.models.gradients import check_gradient
 from tfgig.models.keras_model import from_keras
+from tfgig.models.saved_model import from_saved_model
 from tfgig.models.source import SourceModel
+from tfgig.models.versions import latest
 
 _KERAS_FILES = (".keras", ".h5")
 
 
-def load_model(handle: Any, value_range: tuple[float, float] | None = None) -> SourceModel:
+def load_model(
+    handle: Any,
+    value_range: tuple[float, float] | None = None,
+    signature: str | None = None,
+    allow_unsafe_deserialization: bool = False,
+) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
 
     Args:
-        handle: A live Keras 3 model, or the path of a `.keras` or `.h5` file. Files that hold
-            code (Lambda layers) are not executed; Keras says so.
+        handle: A live Keras 3 model; the path of a `.keras` or `.h5` file; or the directory of a
+            SavedModel, or of versions of one (the latest is taken).
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
+        signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
+        allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
+            (Lambda layers) is run. Such code can do whatever you can; allow it only for files
+            whose origin you trust.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: there is nothing there.
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
@@ -32,15 +44,36 @@ def load_model(handle: Any, value_range: tuple[float, float] | None = None) -> S
         return from_keras(handle, value_range)
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
-            "A model is a keras.Model or the path of a .keras or .h5 file. "
-            f"Received: {type(handle).__name__}."
+            "A model is a keras.Model, the path of a .keras or .h5 file, or the directory of a "
+            f"SavedModel. Received: {type(handle).__name__}."
         )
     path = pathlib.Path(handle)
+    if path.is_dir():
+        return from_saved_model(latest(path), value_range, signature)
+    return _from_file(path, value_range, allow_unsafe_deserialization)
+
+
+def _from_file(
+    path: pathlib.Path, value_range: tuple[float, float] | None, unsafe: bool
+) -> SourceModel:
     if path.suffix not in _KERAS_FILES:
         raise ValueError(
             f"A model file ends in {' or '.join(_KERAS_FILES)}; load other formats yourself and "
-            f"pass the keras.Model. Received: {str(handle)!r}."
+            f"pass the keras.Model. Received: {str(path)!r}."
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file at {str(path)!r}.")
-    return from_keras(keras.saving.load_model(path, compile=False), value_range)
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
+    except (ValueError, TypeError) as error:
+        if "nsafe" not in str(error):
+            raise
+        raise ValueError(
+            "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
+            "run. Allow it with allow_unsafe_deserialization=True "
+            "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
+            f"code can do whatever you can. Received: {str(path)!r}."
+        ) from error
+    source = from_keras(model, value_range)
+    check_gradient(source.forward, source.points, repr(str(path)))
+    return source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -26,6 +27,9 @@ class SourceModel:
         signature_outputs: The model's output names and what its own export calls them.
         value_range: What is black and what is white in an image's units; None if not known.
         origin: The object that owns the weights, kept alive with this one.
+        signatures: Other signatures of the model, by name: `tf.function`s that know their inputs.
+            They are exported as they are.
+        resources: What the functions need beside variables: lookup tables, asset files.
     """
 
     name: str
@@ -34,6 +38,8 @@ class SourceModel:
     signature_outputs: dict[str, str]
     value_range: tuple[float, float] | None = None
     origin: Any = None
+    signatures: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    resources: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if self.value_range is not None:

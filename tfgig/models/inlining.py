@@ -1,0 +1,141 @@
+"""Bodies of loaded functions, laid out in the graph that calls them.
+
+A signature of a loaded SavedModel is a call of a call of the graph that computes. Laid out, its
+last softmax can be seen, and variables of TensorFlow 1 exchanged for ones that can be saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_WRAPPING = ("Placeholder", "Const", "Identity", "NoOp")
+
+
+def inline(
+    function: tf.types.experimental.ConcreteFunction,
+    inputs: Sequence[tf.Tensor],
+    replaced: Mapping[str, tf.Variable],
+) -> Any:
+    """What `function(*inputs)` returns, without the calls around its body.
+
+    To be called while a `tf.function` is traced.
+
+    Args:
+        function: A concrete function whose first inputs are `inputs`.
+        inputs: Symbolic tensors.
+        replaced: By the name of an operation that is a TensorFlow 1 reference variable: the
+            variable to read in its place.
+
+    Returns:
+        Tensors in the structure of the function's outputs.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    for variable in function.graph.variables:
+        graph.watch_variable(variable)  # as a call would
+    arguments = [*inputs, *(graph.capture(tensor) for tensor in function.captured_inputs)]
+    outputs = _inline(function.graph, arguments, replaced)
+    return tf.nest.pack_sequence_as(function.structured_outputs, outputs)
+
+
+def body_of(graph: tf.Graph) -> tf.Graph:
+    """The graph of the innermost of the functions that only wrap one another."""
+    call = _only_call(graph)
+    return graph if call is None else body_of(called(graph, call))
+
+
+def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
+    """The graph of the function that an operation calls."""
+    # Private, but the only way to the function with the gradients that the loader registered.
+    return graph._get_function(call.get_attr("f").name).graph
+
+
+def _inline(
+    graph: tf.Graph, arguments: Sequence[tf.Tensor], replaced: Mapping[str, tf.Variable]
+) -> list[tf.Tensor]:
+    call = _only_call(graph)
+    if call is None:
+        return _import(graph, arguments, list(graph.outputs), replaced)
+    passed = _import(graph, arguments, list(call.inputs), replaced)
+    results = _inline(called(graph, call), passed, replaced)
+    return [results[_origin(output).value_index] for output in graph.outputs]
+
+
+def _only_call(graph: tf.Graph) -> tf.Operation | None:
+    """The call that a graph's outputs come from, if the graph does nothing else."""
+    working = [op for op in graph.get_operations() if op.type not in _WRAPPING]
+    if len(working) != 1 or working[0].type not in CALLS:
+        return None
+    sources = [_origin(output).op for output in graph.outputs]
+    return working[0] if all(op is working[0] for op in sources) else None
+
+
+def _origin(tensor: tf.Tensor) -> tf.Tensor:
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _import(
+    graph: tf.Graph,
+    arguments: Sequence[tf.Tensor],
+    fetches: list[tf.Tensor],
+    replaced: Mapping[str, tf.Variable],
+) -> list[tf.Tensor]:
+    """The tensors `fetches` of a function's graph, computed from its arguments."""
+    given = {
+        placeholder.name: argument
+        for placeholder, argument in zip(graph.inputs, arguments, strict=True)
+    }
+    wanted = [tensor for tensor in fetches if tensor.name not in given]
+    definition = graph.as_graph_def()
+    if len(wanted) < len(fetches):  # a wrapper: only what the call takes
+        needed = _needed_for(wanted)
+        kept = [node for node in definition.node if node.name in needed]
+        del definition.node[:]
+        definition.node.extend(kept)
+    present = {node.name for node in definition.node}
+    mapped = {name: value for name, value in given.items() if name.partition(":")[0] in present}
+    mapped.update(_replace_variables(definition, replaced))
+    # The loader notes on each call how its gradient is computed. Without the note, TensorFlow
+    # would ask the runtime for a symbolic gradient, and that of a loop is silently zero.
+    noted = [op for op in graph.get_operations() if op.name in present and _note(op) is not None]
+    names = [item.name for item in (*wanted, *noted)]
+    found = tf.graph_util.import_graph_def(definition, mapped, return_elements=names, name="model")
+    for op, imported in zip(noted, found[len(wanted) :], strict=True):
+        imported._gradient_function = _note(op)
+    computed = given | dict(zip(names, found[: len(wanted)], strict=False))
+    return [computed[tensor.name] for tensor in fetches]
+
+
+def _needed_for(tensors: Sequence[tf.Tensor]) -> set[str]:
+    """The names of the operations that tensors are computed from."""
+    needed: set[str] = set()
+    waiting = [tensor.op for tensor in tensors]
+    while waiting:
+        op = waiting.pop()
+        if op.name not in needed:
+            needed.add(op.name)
+            waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+    return needed
+
+
+def _note(op: tf.Operation) -> Any:
+    return getattr(op, "_gradient_function", None)
+
+
+def _replace_variables(
+    definition: tf.compat.v1.GraphDef, replaced: Mapping[str, tf.Variable]
+) -> dict[str, tf.Tensor]:
+    mapped = {}
+    for node in definition.node:
+        if node.name in replaced:
+            dtype = node.attr["dtype"]
+            node.op = "Placeholder"
+            node.attr.clear()
+            node.attr["dtype"].CopyFrom(dtype)
+            mapped[f"{node.name}:0"] = replaced[node.name].read_value()
+    return mapped

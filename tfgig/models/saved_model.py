@@ -1,0 +1,194 @@
+"""SavedModels of any age as sources: Keras 3, Keras 2, plain modules, TensorFlow 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import tensorflow as tf
+
+# The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
+from tensorflow.python.trackable.resource import CapturableResource
+
+from tfgig.models.gradients import check_gradient
+from tfgig.models.inlining import body_of, inline
+from tfgig.models.loading import CALL, SERVING_DEFAULT, Signature, choose, load
+from tfgig.models.source import SourceModel, model_outputs
+from tfgig.models.versions import SPEC_FILE
+
+_OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
+_REFERENCES = ("Variable", "VariableV2")
+
+
+def from_saved_model(
+    directory: pathlib.Path,
+    value_range: tuple[float, float] | None = None,
+    signature: str | None = None,
+) -> SourceModel:
+    """One signature of a SavedModel as a source; its other signatures go along.
+
+    Args:
+        directory: The directory that holds `saved_model.pb`.
+        value_range: As for `load_model`.
+        signature: Which signature; None takes `serving_default`, or the only one.
+
+    Raises:
+        ValueError: the file is damaged, there is no such signature, or no gradient reaches its
+            input; the error says where it ends.
+    """
+    where = f"{str(directory)!r}"
+    loaded = load(directory)
+    chosen = choose(loaded, signature, where)
+    where = f"the signature {chosen.name!r} of {where}"
+    points = _points(chosen, where)
+    function = _traced(chosen, points)
+    replaced = _references(function, loaded)
+
+    def forward(inputs):
+        outputs = inline(function, [inputs], replaced)
+        return model_outputs(_by_name(outputs))
+
+    compiled = tf.function(forward, input_signature=[points], autograph=False)
+    check_gradient(compiled, points, where)
+    names = compiled.get_concrete_function().structured_outputs.values
+    ours = _description(directory)
+    return SourceModel(
+        name=_name(directory),
+        forward=compiled,
+        points=points,
+        signature_outputs={name: name for name in names},
+        value_range=value_range or ours["value_range"],
+        origin=_Kept(loaded),
+        signatures=_others(loaded, {chosen.name} & set(_OWN) | set(ours["endpoints"]), replaced),
+        resources=tuple(_resources(loaded)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """Keeps a loaded object alive; wrapped, so that no Keras layer takes it for its own."""
+
+    loaded: Any
+
+
+def _points(signature: Signature, where: str) -> tf.TensorSpec:
+    """The input that is explained: the only one, of floats, [None, ...]."""
+    if len(signature.inputs) != 1:
+        raise ValueError(
+            "Signatures with one input can be explained; save one that fixes the others. "
+            f"Received: {where} with the inputs {sorted(signature.inputs)}."
+        )
+    ((name, spec),) = signature.inputs.items()
+    if not spec.dtype.is_floating:
+        raise ValueError(
+            f"A gradient needs a floating-point input, and {name!r} is {spec.dtype.name}. "
+            f"{_behind(spec.dtype)} Received: {where}."
+        )
+    if spec.shape.rank is None or spec.shape.rank < 2 or None in spec.shape[1:]:
+        raise ValueError(
+            "The input's shape must be known but for the batch, [None, ...]. Save the signature "
+            f"with such a tf.TensorSpec. Received: {where}, {name!r} of shape {spec.shape}."
+        )
+    if spec.shape[0] is not None:
+        raise ValueError(
+            "The first axis of the input is the batch and must be open, [None, ...]: a path "
+            "needs many points at once. Save the signature with such a tf.TensorSpec. "
+            f"Received: {where}, {name!r} of shape {spec.shape}."
+        )
+    return tf.TensorSpec(spec.shape, spec.dtype, name)
+
+
+def _behind(dtype: tf.DType) -> str:
+    if dtype == tf.string:
+        return "Save a signature that starts behind the parsing or decoding, at its floats."
+    if dtype == tf.uint8:
+        return "Save a signature that starts behind the cast: the same pixels as float32."
+    return "Save a signature that starts behind the embedding or the cast."
+
+
+def _traced(signature: Signature, points: tf.TensorSpec) -> Any:
+    def call(inputs):
+        return signature.call(**{points.name: inputs})
+
+    return tf.function(call, input_signature=[points], autograph=False).get_concrete_function()
+
+
+def _by_name(outputs: Any) -> dict[str, tf.Tensor]:
+    """Outputs by name, as a SavedModel's signature would name them."""
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    return {f"output_{index}": value for index, value in enumerate(tf.nest.flatten(outputs))}
+
+
+def _references(function: Any, loaded: Any) -> dict[str, tf.Variable]:
+    """Variables that can be saved, for the TensorFlow 1 reference variables of a function.
+
+    Those live in the session's memory, not in Python: saved again, they would be empty.
+    """
+    names = [op.name for op in body_of(function.graph).get_operations() if op.type in _REFERENCES]
+    if not names:
+        return {}
+    with loaded.graph.as_default():  # a function cannot return a reference, but a copy of it
+        copies = [tf.identity(loaded.graph.get_tensor_by_name(f"{name}:0")) for name in names]
+    values = loaded.prune([], copies)()
+    return {
+        name: tf.Variable(value, trainable=False, name=name.replace("/", "_"))
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _description(directory: pathlib.Path) -> dict[str, Any]:
+    """What an earlier export of tfgig says of itself; of other SavedModels, nothing."""
+    path = directory / SPEC_FILE
+    nothing: dict[str, Any] = {"value_range": None, "endpoints": {}}
+    if not path.is_file():
+        return nothing
+    found = nothing | json.loads(path.read_text())
+    found["value_range"] = found["value_range"] and tuple(found["value_range"])
+    return found
+
+
+def _others(
+    loaded: Any, left_out: Iterable[str], replaced: dict[str, tf.Variable]
+) -> dict[str, Callable[..., Any]]:
+    """The functions of the other signatures, with their own names of inputs and outputs."""
+    return {
+        name: _kept_signature(function, loaded, replaced)
+        for name, function in loaded.signatures.items()
+        if name not in left_out
+    }
+
+
+def _kept_signature(
+    function: Any, loaded: Any, replaced: dict[str, tf.Variable]
+) -> Callable[..., Any]:
+    _, specs = function.structured_input_signature
+    names = sorted(specs)
+    in_order = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name) for name in names]
+
+    def call(*values):
+        return function(**dict(zip(names, values, strict=True)))
+
+    traced = tf.function(call, input_signature=in_order, autograph=False).get_concrete_function()
+    for name, variable in _references(traced, loaded).items():
+        replaced.setdefault(name, variable)
+    return tf.function(
+        lambda *values: inline(traced, values, replaced),
+        input_signature=in_order,
+        autograph=False,
+    )
+
+
+def _resources(loaded: Any) -> Iterable[Any]:
+    """The tables, assets and initialisers that a loaded object tracks."""
+    for item in tf.train.TrackableView(loaded).descendants():
+        if isinstance(item, (CapturableResource, tf.saved_model.Asset)):
+            yield item
+
+
+def _name(directory: pathlib.Path) -> str:
+    directory = directory.resolve()
+    return directory.parent.name if directory.name.isdigit() else directory.name
