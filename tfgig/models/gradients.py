@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterator
 
 import tensorflow as tf
 
 # The registry of gradients has no public name.
 from tensorflow.python.framework import ops as _ops
 
+from tfgig.models.inlining import CALLS, SCOPE
+
 PYTHON_CODE = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _OLD_LOOPS = ("Enter", "RefEnter")
 # They stand in many graphs beside the path of the gradient, and are not what breaks it.
 _PASSING_NOTHING = ("Shape", "Size", "Rank", "ShapeN", "ZerosLike", "OnesLike", "Range", "NoOp")
+_FLAT = ("Round", "Rint", "Floor", "Ceil")
 _CUT = (
     "Cut the model behind it, and explain what comes out there: "
     "keras.Model(layer.output, model.output), or a signature that starts there."
@@ -42,31 +46,68 @@ def called_by(node: tf.compat.v1.NodeDef) -> Iterator[str]:
             yield function.name
 
 
-def refuse_unservable(graph: tf.Graph, where: str) -> None:
-    """Raises `ValueError` for what no gradient, or no server, can take: Python code, old loops.
+def own_name(node: tf.compat.v1.NodeDef) -> str:
+    """A node's name in the model, without what the layout put before it."""
+    return re.sub(rf"^{SCOPE}(_\d+)?/", "", node.name)
+
+
+def unsaved_gradients(definition: tf.compat.v1.GraphDef) -> set[str]:
+    """The names of custom gradients that a saved graph refers to but does not hold.
+
+    TensorFlow looks them up among the gradients of the running process, where another may have
+    the same name: a wrong gradient, and no error.
+    """
+    saved = {gradient.registered_op_type for gradient in definition.library.registered_gradients}
+    functions = [function.node_def for function in definition.library.function]
+    used = {_custom(node) for group in (definition.node, *functions) for node in group}
+    return used - saved - {""}
+
+
+def _custom(node: tf.compat.v1.NodeDef) -> str:
+    """The name of a node's custom gradient; "" if it has none. A call's is never custom."""
+    if "_gradient_op_type" not in node.attr or node.op in CALLS:
+        return ""
+    return node.attr["_gradient_op_type"].s.decode()
+
+
+def refuse_unservable(graph: tf.Graph, unsaved: Collection[str], where: str) -> None:
+    """Raises `ValueError` for what no gradient, or no server, can take.
+
+    That is Python code, loops of TensorFlow 1, and custom gradients that were not saved.
 
     Args:
         graph: The traced model.
+        unsaved: The names of the latter.
         where: What was loaded, for the error.
     """
     for node in nodes(graph.as_graph_def()):
         if node.op in PYTHON_CODE:
             raise ValueError(
-                f"The model calls Python code (the op {node.op} {node.name!r}: tf.py_function or "
-                "tf.numpy_function), which a SavedModel does not hold. Replace it by TensorFlow "
-                f"operations and save the model again. Received: {where}."
+                f"The model calls Python code (the op {node.op} {own_name(node)!r}: "
+                "tf.py_function or tf.numpy_function), which a SavedModel does not hold. Replace "
+                f"it by TensorFlow operations and save the model again. Received: {where}."
             )
         if node.op in _OLD_LOOPS:
             raise ValueError(
-                f"The model has a TensorFlow 1 loop (the op {node.op} {node.name!r}), through "
+                f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), through "
                 "which TensorFlow 2 takes no gradient. Write it out again after "
                 "tf.compat.v1.enable_control_flow_v2(). "
+                f"Received: {where}."
+            )
+        if _custom(node) in unsaved:
+            raise ValueError(
+                f"The op {node.op} {own_name(node)!r} has a custom gradient that was not saved "
+                "with the model. Save it again with "
+                "tf.saved_model.SaveOptions(experimental_custom_gradients=True). "
                 f"Received: {where}."
             )
 
 
 def check_gradient(
-    forward: tf.types.experimental.PolymorphicFunction, points: tf.TensorSpec, where: str
+    forward: tf.types.experimental.PolymorphicFunction,
+    points: tf.TensorSpec,
+    where: str,
+    unsaved: Collection[str] = (),
 ) -> None:
     """Raises `ValueError` unless a gradient reaches the input from at least one output.
 
@@ -74,9 +115,10 @@ def check_gradient(
         forward: The model: points to `ModelOutputs`.
         points: Its input.
         where: What was loaded, for the error.
+        unsaved: The names of custom gradients that were not saved.
     """
     concrete = forward.get_concrete_function()
-    refuse_unservable(concrete.graph, where)
+    refuse_unservable(concrete.graph, unsaved, where)
     outputs = concrete.structured_outputs.values
     reasons = []
     for name, output in outputs.items():
@@ -87,10 +129,11 @@ def check_gradient(
         if reason is None:
             return
         reasons.append(reason)
-    reasons = reasons or ["it has no outputs"]
+    floating = any(output.dtype.is_floating for output in outputs.values())
+    remedy = _CUT if floating else "Save a signature that returns the scores, as floats."
     raise ValueError(
         f"The model cannot be explained by its input {points.name!r}: {'; '.join(reasons)}. "
-        f"{_remedy(reasons)} Received: {where}."
+        f"{remedy} Received: {where}."
     )
 
 
@@ -167,23 +210,16 @@ def missing_gradient(node: tf.compat.v1.NodeDef) -> str | None:
     """What is wrong with a node that should pass a gradient on; None if nothing is."""
     if any(called_by(node)) or node.op in _PASSING_NOTHING or not node.input:
         return None
-    name = f"{node.op} {node.name.removeprefix('model/')!r}"
-    custom = node.attr["_gradient_op_type"].s.decode() if "_gradient_op_type" in node.attr else ""
+    name = f"{node.op} {own_name(node)!r}"
     try:
-        gradient = _ops.gradient_registry.lookup(custom or node.op)
+        gradient = _ops.gradient_registry.lookup(_custom(node) or node.op)
     except LookupError:
-        if custom:
-            return f"the op {name} has a custom gradient that was not saved with the model"
         return f"TensorFlow has no gradient for the op {name}"
     if node.op == "Cast":
         for end, verb in (("SrcT", "from"), ("DstT", "to")):
             dtype = tf.dtypes.as_dtype(node.attr[end].type)
             if not dtype.is_floating:
                 return f"the op {name} casts {verb} {dtype.name}, which has no gradient"
-    return f"the op {name} passes no gradient on" if gradient is None else None
-
-
-def _remedy(reasons: Iterable[str]) -> str:
-    if any("custom gradient" in reason for reason in reasons):
-        return "Save it again with tf.saved_model.SaveOptions(experimental_custom_gradients=True)."
-    return _CUT
+    if gradient is None or node.op in _FLAT:
+        return f"the op {name} passes no gradient on"
+    return None

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+SCOPE = "loaded"  # what the names of operations laid out start with
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _WRAPPING = ("Placeholder", "Const", "Identity", "NoOp")
 
@@ -104,7 +105,7 @@ def _import(
     # would ask the runtime for a symbolic gradient, and that of a loop is silently zero.
     noted = [op for op in graph.get_operations() if op.name in present and _note(op) is not None]
     names = [item.name for item in (*wanted, *noted)]
-    found = tf.graph_util.import_graph_def(definition, mapped, return_elements=names, name="model")
+    found = tf.graph_util.import_graph_def(definition, mapped, return_elements=names, name=SCOPE)
     for op, imported in zip(noted, found[len(wanted) :], strict=True):
         imported._gradient_function = _note(op)
     computed = given | dict(zip(names, found[: len(wanted)], strict=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ def load_model(
     handle: Any,
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
+    shape: Sequence[int] | None = None,
     allow_unsafe_deserialization: bool = False,
 ) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
@@ -30,6 +32,7 @@ def load_model(
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
+        shape: Of one example, (height, width, channels) say, where a SavedModel leaves it open.
         allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
             (Lambda layers) is run. Such code can do whatever you can; allow it only for files
             whose origin you trust.
@@ -49,20 +52,20 @@ def load_model(
         )
     path = pathlib.Path(handle)
     if path.is_dir():
-        return from_saved_model(latest(path), value_range, signature)
+        return from_saved_model(latest(path), value_range, signature, shape)
     return _from_file(path, value_range, allow_unsafe_deserialization)
 
 
 def _from_file(
     path: pathlib.Path, value_range: tuple[float, float] | None, unsafe: bool
 ) -> SourceModel:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file and no directory at {str(path)!r}.")
     if path.suffix not in _KERAS_FILES:
         raise ValueError(
-            f"A model file ends in {' or '.join(_KERAS_FILES)}; load other formats yourself and "
-            f"pass the keras.Model. Received: {str(path)!r}."
+            f"A model file ends in {' or '.join(_KERAS_FILES)}, a SavedModel is a directory; load "
+            f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file at {str(path)!r}.")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
     except (ValueError, TypeError) as error:

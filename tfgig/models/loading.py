@@ -11,6 +11,9 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+# The registry of operations has no public name.
+from tensorflow.python.framework import op_def_registry
+
 from tfgig.spec import nearest
 
 CALL = "__call__"
@@ -53,23 +56,33 @@ def meta_graph_of(directory: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
     return next(iter(graphs.values()))
 
 
-def load(directory: pathlib.Path) -> Any:
+def load(directory: pathlib.Path, meta_graph: meta_graph_pb2.MetaGraphDef) -> Any:
     """The loaded object.
 
+    Args:
+        directory: The directory that holds `saved_model.pb`.
+        meta_graph: Which of its graphs.
+
     Raises:
-        ValueError: the file is damaged, or needs an operation that is not known.
+        ValueError: it needs an operation that TensorFlow does not have.
     """
-    tags = list(meta_graph_of(directory).meta_info_def.tags)
-    try:
-        return tf.saved_model.load(str(directory), tags=tags)
-    except (FileNotFoundError, tf.errors.NotFoundError) as error:
-        if "Op type not registered" not in str(error):
-            raise
+    unknown = unknown_operations(meta_graph.graph_def)
+    if unknown:
         raise ValueError(
-            "The model needs an operation that TensorFlow does not have. Load the library that "
-            "defines it first, with tf.load_op_library(...), and so on every server. "
-            f"{str(error).splitlines()[0]} Received: {str(directory)!r}."
-        ) from error
+            f"The model needs operations that TensorFlow does not have: {', '.join(unknown)}. "
+            "Load the library that defines them first, with tf.load_op_library(...); every server "
+            f"of the model needs it, too. Received: {str(directory)!r}."
+        )
+    return tf.saved_model.load(str(directory), tags=list(meta_graph.meta_info_def.tags))
+
+
+def unknown_operations(definition: tf.compat.v1.GraphDef) -> list[str]:
+    """The types of operations in a graph that this process cannot run."""
+    functions = {function.signature.name for function in definition.library.function}
+    used = {node.op for node in definition.node}
+    for function in definition.library.function:
+        used.update(node.op for node in function.node_def)
+    return sorted(name for name in used - functions if op_def_registry.get(name) is None)
 
 
 def signatures_of(loaded: Any) -> dict[str, Signature]:

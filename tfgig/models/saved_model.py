@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,9 +13,9 @@ import tensorflow as tf
 # The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
 from tensorflow.python.trackable.resource import CapturableResource
 
-from tfgig.models.gradients import check_gradient
+from tfgig.models.gradients import check_gradient, unsaved_gradients
 from tfgig.models.inlining import body_of, inline
-from tfgig.models.loading import CALL, SERVING_DEFAULT, Signature, choose, load
+from tfgig.models.loading import CALL, SERVING_DEFAULT, Signature, choose, load, meta_graph_of
 from tfgig.models.source import SourceModel, model_outputs
 from tfgig.models.versions import SPEC_FILE
 
@@ -27,23 +27,25 @@ def from_saved_model(
     directory: pathlib.Path,
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
+    shape: Sequence[int] | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         directory: The directory that holds `saved_model.pb`.
-        value_range: As for `load_model`.
-        signature: Which signature; None takes `serving_default`, or the only one.
+        value_range, signature, shape: As for `load_model`.
 
     Raises:
         ValueError: the file is damaged, there is no such signature, or no gradient reaches its
             input; the error says where it ends.
     """
     where = f"{str(directory)!r}"
-    loaded = load(directory)
+    meta_graph = meta_graph_of(directory)
+    unsaved = unsaved_gradients(meta_graph.graph_def)
+    loaded = load(directory, meta_graph)
     chosen = choose(loaded, signature, where)
     where = f"the signature {chosen.name!r} of {where}"
-    points = _points(chosen, where)
+    points = _points(chosen, shape, where)
     function = _traced(chosen, points)
     replaced = _references(function, loaded)
 
@@ -52,7 +54,7 @@ def from_saved_model(
         return model_outputs(_by_name(outputs))
 
     compiled = tf.function(forward, input_signature=[points], autograph=False)
-    check_gradient(compiled, points, where)
+    check_gradient(compiled, points, where, unsaved)
     names = compiled.get_concrete_function().structured_outputs.values
     ours = _description(directory)
     return SourceModel(
@@ -74,7 +76,7 @@ class _Kept:
     loaded: Any
 
 
-def _points(signature: Signature, where: str) -> tf.TensorSpec:
+def _points(signature: Signature, shape: Sequence[int] | None, where: str) -> tf.TensorSpec:
     """The input that is explained: the only one, of floats, [None, ...]."""
     if len(signature.inputs) != 1:
         raise ValueError(
@@ -87,18 +89,25 @@ def _points(signature: Signature, where: str) -> tf.TensorSpec:
             f"A gradient needs a floating-point input, and {name!r} is {spec.dtype.name}. "
             f"{_behind(spec.dtype)} Received: {where}."
         )
-    if spec.shape.rank is None or spec.shape.rank < 2 or None in spec.shape[1:]:
-        raise ValueError(
-            "The input's shape must be known but for the batch, [None, ...]. Save the signature "
-            f"with such a tf.TensorSpec. Received: {where}, {name!r} of shape {spec.shape}."
-        )
-    if spec.shape[0] is not None:
+    if spec.shape.rank is not None and spec.shape.rank > 0 and spec.shape[0] is not None:
         raise ValueError(
             "The first axis of the input is the batch and must be open, [None, ...]: a path "
             "needs many points at once. Save the signature with such a tf.TensorSpec. "
             f"Received: {where}, {name!r} of shape {spec.shape}."
         )
-    return tf.TensorSpec(spec.shape, spec.dtype, name)
+    wanted = spec.shape if shape is None else tf.TensorShape([None, *shape])
+    if not spec.shape.is_compatible_with(wanted):
+        raise ValueError(
+            f"The input does not take this shape. Received: {tuple(wanted[1:])} for {where}, "
+            f"{name!r} of shape {spec.shape}."
+        )
+    if wanted.rank is None or wanted.rank < 2 or None in wanted[1:]:
+        raise ValueError(
+            "The shape of the input must be known but for the batch. Give that of one example: "
+            f"shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, {name!r} of shape "
+            f"{spec.shape}."
+        )
+    return tf.TensorSpec(wanted, spec.dtype, name)
 
 
 def _behind(dtype: tf.DType) -> str:
