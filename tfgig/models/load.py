@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from tfgig.models import archive, hub
 from tfgig.models.gradients import check_gradient
 from tfgig.models.keras_model import from_keras
-from tfgig.models.saved_model import from_saved_model
+from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
 from tfgig.models.versions import latest
 
@@ -27,8 +30,9 @@ def load_model(
     """Turns a model into one differentiable, exportable object.
 
     Args:
-        handle: A live Keras 3 model; the path of a `.keras` or `.h5` file; or the directory of a
-            SavedModel, or of versions of one (the latest is taken).
+        handle: A live Keras 3 model; the path of a `.keras` or `.h5` file; the directory of a
+            SavedModel, or of versions of one (the latest is taken); a `.tar.gz` archive of one;
+            or the address of one, as TensorFlow Hub's.
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
@@ -38,7 +42,7 @@ def load_model(
             whose origin you trust.
 
     Raises:
-        FileNotFoundError: there is nothing there.
+        OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
@@ -47,13 +51,30 @@ def load_model(
         return from_keras(handle, value_range)
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
-            "A model is a keras.Model, the path of a .keras or .h5 file, or the directory of a "
-            f"SavedModel. Received: {type(handle).__name__}."
+            "A model is a keras.Model, the path of a .keras or .h5 file, or the directory, archive "
+            f"or address of a SavedModel. Received: {type(handle).__name__}."
         )
+    options = (value_range, signature, shape, str(handle))
+    if isinstance(handle, str) and hub.is_address(handle):
+        return from_saved_model(latest(hub.resolve(handle)), *options)
     path = pathlib.Path(handle)
     if path.is_dir():
-        return from_saved_model(latest(path), value_range, signature, shape)
+        return from_saved_model(latest(path), *options)
+    if path.is_file() and path.name.endswith(archive.SUFFIXES):
+        return _from_archive(path, options)
     return _from_file(path, value_range, allow_unsafe_deserialization)
+
+
+def _from_archive(path: pathlib.Path, options: tuple[Any, ...]) -> SourceModel:
+    directory = tempfile.TemporaryDirectory(prefix="tfgig-")
+    try:
+        archive.unpack(path, pathlib.Path(directory.name))
+        source = from_saved_model(latest(archive.root(pathlib.Path(directory.name))), *options)
+    except BaseException:
+        directory.cleanup()
+        raise
+    # An export reads asset files again: they are to be there as long as the source is.
+    return dataclasses.replace(source, origin=Kept((source.origin, directory)))
 
 
 def _from_file(

@@ -13,6 +13,7 @@ import tensorflow as tf
 # The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
 from tensorflow.python.trackable.resource import CapturableResource
 
+from tfgig.models.archive import SUFFIXES
 from tfgig.models.gradients import check_gradient, unsaved_gradients
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Signature, choose, load, meta_graph_of
@@ -28,18 +29,21 @@ def from_saved_model(
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
     shape: Sequence[int] | None = None,
+    handle: str | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         directory: The directory that holds `saved_model.pb`.
         value_range, signature, shape: As for `load_model`.
+        handle: What the user called it, for its name and for errors; None for the directory.
 
     Raises:
         ValueError: the file is damaged, there is no such signature, or no gradient reaches its
             input; the error says where it ends.
     """
-    where = f"{str(directory)!r}"
+    handle = handle or str(directory.resolve())
+    where = repr(handle)
     meta_graph = meta_graph_of(directory)
     unsaved = unsaved_gradients(meta_graph.graph_def)
     loaded = load(directory, meta_graph)
@@ -58,19 +62,19 @@ def from_saved_model(
     names = compiled.get_concrete_function().structured_outputs.values
     ours = _description(directory)
     return SourceModel(
-        name=_name(directory),
+        name=_name(handle),
         forward=compiled,
         points=points,
         signature_outputs={name: name for name in names},
         value_range=value_range or ours["value_range"],
-        origin=_Kept(loaded),
+        origin=Kept(loaded),
         signatures=_others(loaded, {chosen.name} & set(_OWN) | set(ours["endpoints"]), replaced),
         resources=tuple(_resources(loaded)),
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kept:
+class Kept:
     """Keeps a loaded object alive; wrapped, so that no Keras layer takes it for its own."""
 
     loaded: Any
@@ -198,6 +202,9 @@ def _resources(loaded: Any) -> Iterable[Any]:
             yield item
 
 
-def _name(directory: pathlib.Path) -> str:
-    directory = directory.resolve()
-    return directory.parent.name if directory.name.isdigit() else directory.name
+def _name(handle: str) -> str:
+    """The last part of a path or an address that is neither a version nor a suffix."""
+    parts = [part for part in handle.partition("?")[0].split("/") if part and not part.isdigit()]
+    name = parts[-1] if parts else "model"
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)
