@@ -223,3 +223,12 @@ def missing_gradient(node: tf.compat.v1.NodeDef) -> str | None:
     if gradient is None or node.op in _FLAT:
         return f"the op {name} passes no gradient on"
     return None
+
+
+def has_gradient(node: tf.compat.v1.NodeDef) -> bool:
+    """Whether TensorFlow knows what to do at a node: pass a gradient on, or none."""
+    try:
+        _ops.gradient_registry.lookup(node.op)
+    except LookupError:
+        return any(called_by(node)) or all(name.startswith("^") for name in node.input)
+    return True

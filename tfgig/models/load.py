@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ import keras
 from tfgig.models import archive, hub
 from tfgig.models.gradients import check_gradient
 from tfgig.models.keras_model import from_keras
+from tfgig.models.loading import open_saved_model
 from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
 from tfgig.models.versions import latest
@@ -54,27 +57,59 @@ def load_model(
             "A model is a keras.Model, the path of a .keras or .h5 file, or the directory, archive "
             f"or address of a SavedModel. Received: {type(handle).__name__}."
         )
-    options = (value_range, signature, shape, str(handle))
+    with located(handle) as place:
+        if place is not None:
+            opened = open_saved_model(place.directory, str(handle))
+            source = from_saved_model(opened, value_range, signature, shape)
+            return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
+    if signature is not None or shape is not None:
+        raise ValueError(
+            "`signature` and `shape` are for SavedModels; a Keras file has neither to choose. "
+            f"Received: {str(handle)!r} with signature={signature!r}, shape={shape!r}."
+        )
+    return _from_file(pathlib.Path(handle), value_range, allow_unsafe_deserialization)
+
+
+class Place:
+    """Where a SavedModel is; a temporary directory is removed, unless somebody keeps it."""
+
+    def __init__(self, directory: pathlib.Path, temporary: Any = None) -> None:
+        self.directory = directory
+        self.temporary = temporary
+
+    def keep(self) -> Any:
+        """Hands the directory over: an export reads asset files again."""
+        kept, self.temporary = self.temporary, None
+        return kept
+
+
+@contextlib.contextmanager
+def located(handle: str | os.PathLike) -> Iterator[Place | None]:
+    """The directory of the SavedModel that a handle stands for; None if it is no SavedModel.
+
+    Raises:
+        OSError: there is none, or it cannot be downloaded.
+        ValueError: an archive is not to be trusted.
+    """
     if isinstance(handle, str) and hub.is_address(handle):
-        return from_saved_model(latest(hub.resolve(handle)), *options)
+        yield Place(latest(hub.resolve(handle)))
+        return
     path = pathlib.Path(handle)
     if path.is_dir():
-        return from_saved_model(latest(path), *options)
-    if path.is_file() and path.name.endswith(archive.SUFFIXES):
-        return _from_archive(path, options)
-    return _from_file(path, value_range, allow_unsafe_deserialization)
-
-
-def _from_archive(path: pathlib.Path, options: tuple[Any, ...]) -> SourceModel:
-    directory = tempfile.TemporaryDirectory(prefix="tfgig-")
+        yield Place(latest(path))
+        return
+    if not path.is_file() or not path.name.endswith(archive.SUFFIXES):
+        yield None
+        return
+    temporary = tempfile.TemporaryDirectory(prefix="tfgig-")
+    place = Place(pathlib.Path(temporary.name), temporary)
     try:
-        archive.unpack(path, pathlib.Path(directory.name))
-        source = from_saved_model(latest(archive.root(pathlib.Path(directory.name))), *options)
-    except BaseException:
-        directory.cleanup()
-        raise
-    # An export reads asset files again: they are to be there as long as the source is.
-    return dataclasses.replace(source, origin=Kept((source.origin, directory)))
+        archive.unpack(path, place.directory)
+        place.directory = latest(archive.root(place.directory))
+        yield place
+    finally:
+        if place.temporary is not None:
+            temporary.cleanup()
 
 
 def _from_file(

@@ -56,24 +56,37 @@ def meta_graph_of(directory: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
     return next(iter(graphs.values()))
 
 
-def load(directory: pathlib.Path, meta_graph: meta_graph_pb2.MetaGraphDef) -> Any:
-    """The loaded object.
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A SavedModel that was loaded: what the user called it, its graph, and its object."""
+
+    handle: str
+    directory: pathlib.Path
+    meta_graph: meta_graph_pb2.MetaGraphDef
+    loaded: Any
+
+
+def open_saved_model(directory: pathlib.Path, handle: str | None = None) -> Opened:
+    """Loads the graph that is served.
 
     Args:
         directory: The directory that holds `saved_model.pb`.
-        meta_graph: Which of its graphs.
+        handle: What the user called it; None for the directory.
 
     Raises:
-        ValueError: it needs an operation that TensorFlow does not have.
+        ValueError: the file is damaged, or needs an operation that TensorFlow does not have.
     """
+    handle = handle or str(directory.resolve())
+    meta_graph = meta_graph_of(directory)
     unknown = unknown_operations(meta_graph.graph_def)
     if unknown:
         raise ValueError(
             f"The model needs operations that TensorFlow does not have: {', '.join(unknown)}. "
             "Load the library that defines them first, with tf.load_op_library(...); every server "
-            f"of the model needs it, too. Received: {str(directory)!r}."
+            f"of the model needs it, too. Received: {handle!r}."
         )
-    return tf.saved_model.load(str(directory), tags=list(meta_graph.meta_info_def.tags))
+    tags = list(meta_graph.meta_info_def.tags)
+    return Opened(handle, directory, meta_graph, tf.saved_model.load(str(directory), tags=tags))
 
 
 def unknown_operations(definition: tf.compat.v1.GraphDef) -> list[str]:
@@ -109,17 +122,18 @@ def _calling(function: Callable[..., Any], name: str, rest: list[Any]) -> Callab
     return lambda **inputs: function(inputs[name], *rest)
 
 
-def choose(loaded: Any, name: str | None, where: str) -> Signature:
+def choose(opened: Opened, name: str | None) -> Signature:
     """The signature of that name; for None `serving_default`, or the only one.
 
     Raises:
         ValueError: there is none such, or it is not clear which.
     """
-    found = signatures_of(loaded)
+    found = signatures_of(opened.loaded)
     if not found:
         raise ValueError(
             "The SavedModel has no signatures and cannot be called: it holds weights only. Save "
-            f"it with tf.saved_model.save(model, path, signatures=...). Received: {where}."
+            "it with tf.saved_model.save(model, path, signatures=...). "
+            f"Received: {opened.handle!r}."
         )
     if name is not None:
         if name not in found:
@@ -131,6 +145,6 @@ def choose(loaded: Any, name: str | None, where: str) -> Signature:
     if len(found) > 1 and CALL not in found:
         raise ValueError(
             f"The SavedModel has several signatures; choose one with signature=... "
-            f"Received: {where} with {', '.join(found)}."
+            f"Received: {opened.handle!r} with {', '.join(found)}."
         )
     return found[CALL] if CALL in found else next(iter(found.values()))

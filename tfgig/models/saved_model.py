@@ -16,7 +16,7 @@ from tensorflow.python.trackable.resource import CapturableResource
 from tfgig.models.archive import SUFFIXES
 from tfgig.models.gradients import check_gradient, unsaved_gradients
 from tfgig.models.inlining import body_of, inline
-from tfgig.models.loading import CALL, SERVING_DEFAULT, Signature, choose, load, meta_graph_of
+from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
 from tfgig.models.source import SourceModel, model_outputs
 from tfgig.models.versions import SPEC_FILE
 
@@ -25,52 +25,59 @@ _REFERENCES = ("Variable", "VariableV2")
 
 
 def from_saved_model(
-    directory: pathlib.Path,
+    opened: Opened,
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
     shape: Sequence[int] | None = None,
-    handle: str | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
-        directory: The directory that holds `saved_model.pb`.
+        opened: The SavedModel.
         value_range, signature, shape: As for `load_model`.
-        handle: What the user called it, for its name and for errors; None for the directory.
 
     Raises:
-        ValueError: the file is damaged, there is no such signature, or no gradient reaches its
-            input; the error says where it ends.
+        ValueError: there is no such signature, or no gradient reaches its input; the error says
+            where it ends.
     """
-    handle = handle or str(directory.resolve())
-    where = repr(handle)
-    meta_graph = meta_graph_of(directory)
-    unsaved = unsaved_gradients(meta_graph.graph_def)
-    loaded = load(directory, meta_graph)
-    chosen = choose(loaded, signature, where)
-    where = f"the signature {chosen.name!r} of {where}"
-    points = _points(chosen, shape, where)
-    function = _traced(chosen, points)
-    replaced = _references(function, loaded)
+    chosen = choose(opened, signature)
+    points, forward, replaced = forward_of(opened, chosen, shape)
+    names = forward.get_concrete_function().structured_outputs.values
+    ours = description_of(opened.directory)
+    left_out = {chosen.name} & set(_OWN) | set(ours["endpoints"])
+    return SourceModel(
+        name=_name(opened.handle),
+        forward=forward,
+        points=points,
+        signature_outputs={name: name for name in names},
+        value_range=value_range or ours["value_range"],
+        origin=Kept(opened.loaded),
+        signatures=_others(opened.loaded, left_out, replaced),
+        resources=tuple(_resources(opened.loaded)),
+    )
+
+
+def forward_of(
+    opened: Opened, signature: Signature, shape: Sequence[int] | None
+) -> tuple[tf.TensorSpec, Any, dict[str, tf.Variable]]:
+    """A signature's input, its function of points, and the variables exchanged in it.
+
+    Raises:
+        ValueError: it cannot be explained.
+    """
+    where = f"the signature {signature.name!r} of {opened.handle!r}"
+    points = _points(signature, shape, where)
+    function = _traced(signature, points)
+    replaced = _references(function, opened.loaded)
 
     def forward(inputs):
         outputs = inline(function, [inputs], replaced)
         return model_outputs(_by_name(outputs))
 
     compiled = tf.function(forward, input_signature=[points], autograph=False)
+    unsaved = unsaved_gradients(opened.meta_graph.graph_def)
     check_gradient(compiled, points, where, unsaved)
-    names = compiled.get_concrete_function().structured_outputs.values
-    ours = _description(directory)
-    return SourceModel(
-        name=_name(handle),
-        forward=compiled,
-        points=points,
-        signature_outputs={name: name for name in names},
-        value_range=value_range or ours["value_range"],
-        origin=Kept(loaded),
-        signatures=_others(loaded, {chosen.name} & set(_OWN) | set(ours["endpoints"]), replaced),
-        resources=tuple(_resources(loaded)),
-    )
+    return points, compiled, replaced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +160,7 @@ def _references(function: Any, loaded: Any) -> dict[str, tf.Variable]:
     }
 
 
-def _description(directory: pathlib.Path) -> dict[str, Any]:
+def description_of(directory: pathlib.Path) -> dict[str, Any]:
     """What an earlier export of tfgig says of itself; of other SavedModels, nothing."""
     path = directory / SPEC_FILE
     nothing: dict[str, Any] = {"value_range": None, "endpoints": {}}
