@@ -118,8 +118,17 @@ def twice(x):
     return 2 * x, lambda upstream: 5 * upstream
 
 
-def test_a_custom_gradient_that_was_saved_is_used(tmp_path):
-    sources.save_function(tmp_path / "model", lambda x: twice(x) + x, VECTOR)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: twice(x) + x,
+        tf.function(lambda x: twice(x) + x),
+        lambda x: tf.while_loop(lambda i, y: i < 1, lambda i, y: (i + 1, twice(y)), [0, x])[1] + x,
+    ],
+    ids=["plain", "in a function", "in a loop"],
+)
+def test_a_custom_gradient_that_was_saved_is_used(tmp_path, function):
+    sources.save_function(tmp_path / "model", function, VECTOR)
     found = tfgig.Explainer(tfgig.load_model(tmp_path / "model"), "gradient")(sources.X, target=1)
     np.testing.assert_array_equal(found["attributions"][:, 1], 6)
 

@@ -229,3 +229,39 @@ def test_the_gradient_of_a_loop_survives(tmp_path):
         found = model.run("explain_gradient", features=x.numpy(), target=[1, 1])
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(found["attributions"], expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+def test_custom_gradients_survive_an_export_of_an_export(tmp_path, library):
+    import keras
+    import tf_keras
+
+    library = {"keras": keras, "tf_keras": tf_keras}[library]
+    inputs = library.Input((4,), name="features")
+    hidden = library.layers.Dense(5)(inputs)
+    hidden = library.layers.Activation("swish")(hidden)  # TensorFlow's has a custom gradient
+    model = library.Model(inputs, library.layers.Dense(3)(hidden))
+    model.export(tmp_path / "a", **({"verbose": False} if library is keras else {}))
+    x = tf.constant(sources.X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        score = model(x)[:, 1]
+    expected = tape.gradient(score, x)
+    for name, following in (("a", "b"), ("b", "c")):
+        source = tfgig.load_model(tmp_path / name)
+        export = tfgig.export_saved_model(source, tmp_path / following, ["gradient"])
+        with SessionModel(export) as session:
+            found = session.run("explain_gradient", features=sources.X, target=[1, 1, 1])
+        np.testing.assert_allclose(found["attributions"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_body_that_waits_for_its_input(tmp_path):
+    def wait(x):
+        with tf.control_dependencies([x]):
+            return tf.constant(2.0) * x
+
+    sources.save_function(tmp_path / "model", wait, tf.TensorSpec([None, 4], tf.float32, "x"))
+    export = tfgig.export_saved_model(tmp_path / "model", tmp_path / "export", ["gradient"])
+    with SessionModel(export) as session:
+        found = session.run("explain_gradient", x=sources.X, target=[1, 1, 1])
+    np.testing.assert_array_equal(found["attributions"][:, 1], 2)

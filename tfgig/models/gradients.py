@@ -10,7 +10,7 @@ import tensorflow as tf
 # The registry of gradients has no public name.
 from tensorflow.python.framework import ops as _ops
 
-from tfgig.models.inlining import CALLS, SCOPE
+from tfgig.models.inlining import CALLS, SCOPE, called_by
 
 PYTHON_CODE = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _OLD_LOOPS = ("Enter", "RefEnter")
@@ -37,15 +37,6 @@ def nodes(definition: tf.compat.v1.GraphDef) -> Iterator[tf.compat.v1.NodeDef]:
                     waiting.append(library[name].node_def)
 
 
-def called_by(node: tf.compat.v1.NodeDef) -> Iterator[str]:
-    """The names of the functions that a node calls: a call's body, a loop's, branches."""
-    for attribute in node.attr.values():
-        if attribute.HasField("func"):
-            yield attribute.func.name
-        for function in attribute.list.func:
-            yield function.name
-
-
 def own_name(node: tf.compat.v1.NodeDef) -> str:
     """A node's name in the model, without what the layout put before it."""
     return re.sub(rf"^{SCOPE}(_\d+)?/", "", node.name)
@@ -70,15 +61,15 @@ def _custom(node: tf.compat.v1.NodeDef) -> str:
     return node.attr["_gradient_op_type"].s.decode()
 
 
-def refuse_unservable(graph: tf.Graph, unsaved: Collection[str], where: str) -> None:
+def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()) -> None:
     """Raises `ValueError` for what no gradient, or no server, can take.
 
     That is Python code, loops of TensorFlow 1, and custom gradients that were not saved.
 
     Args:
         graph: The traced model.
-        unsaved: The names of the latter.
         where: What was loaded, for the error.
+        unsaved: The names of custom gradients that were not saved.
     """
     for node in nodes(graph.as_graph_def()):
         if node.op in PYTHON_CODE:
@@ -104,10 +95,7 @@ def refuse_unservable(graph: tf.Graph, unsaved: Collection[str], where: str) -> 
 
 
 def check_gradient(
-    forward: tf.types.experimental.PolymorphicFunction,
-    points: tf.TensorSpec,
-    where: str,
-    unsaved: Collection[str] = (),
+    forward: tf.types.experimental.PolymorphicFunction, points: tf.TensorSpec, where: str
 ) -> None:
     """Raises `ValueError` unless a gradient reaches the input from at least one output.
 
@@ -115,10 +103,9 @@ def check_gradient(
         forward: The model: points to `ModelOutputs`.
         points: Its input.
         where: What was loaded, for the error.
-        unsaved: The names of custom gradients that were not saved.
     """
     concrete = forward.get_concrete_function()
-    refuse_unservable(concrete.graph, unsaved, where)
+    refuse_unservable(concrete.graph, where)
     outputs = concrete.structured_outputs.values
     reasons = []
     for name, output in outputs.items():
@@ -152,7 +139,7 @@ def _why_not(
     try:
         traced = tf.function(gradient, autograph=False).get_concrete_function(points)
         if traced.structured_outputs is not None:
-            return _symbolic_gradient(traced.graph)
+            return _not_to_be_saved(traced)
     except (LookupError, AttributeError, NotImplementedError, TypeError) as error:
         unknown = f"TensorFlow has no gradient for it ({error})"
     concrete = forward.get_concrete_function()
@@ -160,11 +147,14 @@ def _why_not(
     return "; ".join(_ends(concrete.graph, value)) or unknown
 
 
-def _symbolic_gradient(graph: tf.Graph) -> str | None:
+def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | None:
+    """What is wrong with a gradient that was traced and yet is none."""
     # What TensorFlow asks of the runtime where it does not know a function's gradient. Servers
     # answer with an error, or with zeros.
-    if any(node.op == "SymbolicGradient" for node in nodes(graph.as_graph_def())):
+    if any(node.op == "SymbolicGradient" for node in nodes(traced.graph.as_graph_def())):
         return "TensorFlow does not know the gradient of a function that it calls"
+    if any(tf.is_symbolic_tensor(tensor) for tensor in traced.captured_inputs):
+        return "a custom gradient in a loop or a branch uses values from outside"
     return None
 
 

@@ -6,10 +6,14 @@ last softmax can be seen, and variables of TensorFlow 1 exchanged for ones that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+# The registry of gradients has no public name.
+from tensorflow.python.framework import ops as _ops
 
 SCOPE = "loaded"  # what the names of operations laid out start with
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -101,15 +105,60 @@ def _import(
     present = {node.name for node in definition.node}
     mapped = {name: value for name, value in given.items() if name.partition(":")[0] in present}
     mapped.update(_replace_variables(definition, replaced))
-    # The loader notes on each call how its gradient is computed. Without the note, TensorFlow
-    # would ask the runtime for a symbolic gradient, and that of a loop is silently zero.
-    noted = [op for op in graph.get_operations() if op.name in present and _note(op) is not None]
-    names = [item.name for item in (*wanted, *noted)]
+    _drop_waiting(definition, {name.partition(":")[0] for name in mapped})
+    special = [op for op in graph.get_operations() if op.name in present and _gradient(op)]
+    gradients = _rename_custom_gradients(definition)
+    _move_functions(graph, definition)
+    names = [item.name for item in (*wanted, *special)]
     found = tf.graph_util.import_graph_def(definition, mapped, return_elements=names, name=SCOPE)
-    for op, imported in zip(noted, found[len(wanted) :], strict=True):
-        imported._gradient_function = _note(op)
+    for op, copy in zip(special, found[len(wanted) :], strict=True):
+        if op.type in CALLS:
+            copy._gradient_function = _gradient(op)
+        else:
+            tf.RegisterGradient(gradients[op.name])(_gradient_of_copy(op, copy, given))
     computed = given | dict(zip(names, found[: len(wanted)], strict=False))
     return [computed[tensor.name] for tensor in fetches]
+
+
+def _move_functions(graph: tf.Graph, definition: tf.compat.v1.GraphDef) -> None:
+    """Hands the functions that a definition calls over to the graph that is being built.
+
+    Imported with the definition, they would be strangers whose gradients cannot be saved.
+    """
+    here = tf.compat.v1.get_default_graph()
+    called_names = {name for node in definition.node for name in called_by(node)}
+    for name in called_names:
+        here._add_function_recursive(graph._get_function(name))
+    definition.ClearField("library")
+
+
+def called_by(node: tf.compat.v1.NodeDef) -> Iterator[str]:
+    """The names of the functions that a node calls: a call's body, a loop's, branches."""
+    for attribute in node.attr.values():
+        if attribute.HasField("func"):
+            yield attribute.func.name
+        for function in attribute.list.func:
+            yield function.name
+
+
+def _rename_custom_gradients(definition: tf.compat.v1.GraphDef) -> dict[str, str]:
+    """Gives the custom gradients that can be found names of their own; these, by operation."""
+    renamed = {}
+    for node in definition.node:
+        if node.op in CALLS or "_gradient_op_type" not in node.attr:
+            continue
+        if _registered(node.attr["_gradient_op_type"].s):
+            renamed[node.name] = f"{SCOPE}-{uuid.uuid4().hex}"
+            node.attr["_gradient_op_type"].s = renamed[node.name].encode()
+    return renamed
+
+
+def _drop_waiting(definition: tf.compat.v1.GraphDef, names: Collection[str]) -> None:
+    """Lets no node wait for what is replaced: the placeholder stays behind, and has no value."""
+    for node in definition.node:
+        kept = [name for name in node.input if name[:1] != "^" or name[1:] not in names]
+        if len(kept) < len(node.input):
+            node.input[:] = kept
 
 
 def _needed_for(tensors: Sequence[tf.Tensor]) -> set[str]:
@@ -124,8 +173,56 @@ def _needed_for(tensors: Sequence[tf.Tensor]) -> set[str]:
     return needed
 
 
-def _note(op: tf.Operation) -> Any:
-    return getattr(op, "_gradient_function", None)
+def _gradient(op: tf.Operation) -> Callable[..., Any] | None:
+    """The gradient that belongs to one operation, not to its type: of a call, or a custom one."""
+    if op.type in CALLS:
+        # The loader notes on each call how its gradient is computed. Without the note, TensorFlow
+        # would ask the runtime for a symbolic gradient, and that of a loop is silently zero.
+        return getattr(op, "_gradient_function", None)
+    if "_gradient_op_type" not in op.node_def.attr:
+        return None
+    return _registered(op.get_attr("_gradient_op_type"))
+
+
+def _registered(name: bytes) -> Callable[..., Any] | None:
+    try:
+        return _ops.gradient_registry.lookup(name)
+    except LookupError:
+        return None  # it was not saved; whoever asks for the gradient is told
+
+
+def _gradient_of_copy(
+    op: tf.Operation, copy: tf.Operation, given: Mapping[str, tf.Tensor]
+) -> Callable[..., Any]:
+    """The custom gradient of an operation, for its copy in another graph.
+
+    It may use any tensor of the graph that it was defined in; here, that tensor's copy.
+    """
+    gradient = _gradient(op)
+    scope = copy.name.removesuffix(op.name)
+
+    def counterpart(tensor: tf.Tensor) -> tf.Tensor:
+        if not tf.is_symbolic_tensor(tensor) or tensor.graph is not op.graph:
+            return tensor
+        if tensor.name in given:
+            return given[tensor.name]
+        return copy.graph.get_tensor_by_name(scope + tensor.name)
+
+    def gradient_of_copy(_, *upstream):
+        values = [
+            tf.zeros_like(output) if value is None and output.dtype.is_floating else value
+            for value, output in zip(upstream, copy.outputs, strict=True)
+        ]
+        specs = [v if v is None else tf.TensorSpec(v.shape, v.dtype) for v in values]
+        traced = tf.function(gradient, autograph=False).get_concrete_function(None, *specs)
+        graph = tf.compat.v1.get_default_graph()
+        captured = [graph.capture(counterpart(tensor)) for tensor in traced.captured_inputs]
+        arguments = [value for value in values if value is not None]
+        results = iter(_inline(traced.graph, [*arguments, *captured], {}))
+        structure = tf.nest.flatten(traced.structured_outputs)
+        return [None if value is None else next(results) for value in structure]
+
+    return gradient_of_copy
 
 
 def _replace_variables(

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.trackable.resource import CapturableResource
 
 from tfgig.models.archive import SUFFIXES
-from tfgig.models.gradients import check_gradient, unsaved_gradients
+from tfgig.models.gradients import check_gradient, refuse_unservable, unsaved_gradients
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
 from tfgig.models.source import SourceModel, model_outputs
@@ -68,16 +68,27 @@ def forward_of(
     where = f"the signature {signature.name!r} of {opened.handle!r}"
     points = _points(signature, shape, where)
     function = _traced(signature, points)
+    # Before the layout, which gives custom gradients other names.
+    refuse_unservable(function.graph, where, unsaved_gradients(opened.meta_graph.graph_def))
     replaced = _references(function, opened.loaded)
 
-    def forward(inputs):
-        outputs = inline(function, [inputs], replaced)
-        return model_outputs(_by_name(outputs))
+    def laid_out(inputs):
+        return model_outputs(_by_name(inline(function, [inputs], replaced)))
 
-    compiled = tf.function(forward, input_signature=[points], autograph=False)
-    unsaved = unsaved_gradients(opened.meta_graph.graph_def)
-    check_gradient(compiled, points, where, unsaved)
-    return points, compiled, replaced
+    def called(inputs):
+        return model_outputs(_by_name(function(inputs)))
+
+    # Where the layout loses a gradient, the call may have it, if without the logits.
+    refusals = []
+    for forward in (laid_out,) if replaced else (laid_out, called):
+        compiled = tf.function(forward, input_signature=[points], autograph=False)
+        try:
+            check_gradient(compiled, points, where)
+        except ValueError as error:
+            refusals.append(error)
+            continue
+        return points, compiled, replaced
+    raise refusals[0]
 
 
 @dataclasses.dataclass(frozen=True)
