@@ -147,19 +147,19 @@ def test_the_splits_differ_in_their_photographs():
 
 @pytest.mark.parametrize("split", ["validation", "Test", "", None])
 def test_an_unknown_split_is_refused(split):
-    with pytest.raises(ValueError, match='"train" or "test".*Received: split='):
+    with pytest.raises(ValueError, match=r'"train" or "test".*Received: split='):
         scenes.compose(1, seed=0, split=split)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "3", None, True])
 def test_a_count_which_is_none_is_refused(count):
-    with pytest.raises(ValueError, match="`count` must be an integer of at least 1. Received: "):
+    with pytest.raises(ValueError, match=r"`count` must be an integer of at least 1\. Received: "):
         scenes.compose(count, seed=0)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, None, False])
 def test_a_seed_which_is_none_is_refused(seed):
-    with pytest.raises(ValueError, match="`seed` must be an integer of at least 0. Received: "):
+    with pytest.raises(ValueError, match=r"`seed` must be an integer of at least 0\. Received: "):
         scenes.compose(1, seed=seed)
 
 

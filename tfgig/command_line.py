@@ -18,7 +18,7 @@ from absl import app, flags
 
 from tfgig import presets
 from tfgig.methods import Method
-from tfgig.spec import Spec, leaves, members, nearest, replace_at
+from tfgig.spec import Spec, is_whole, leaves, members, nearest, replace_at
 
 FLAGS = flags.FLAGS
 Main = Callable[[Sequence[str]], int]
@@ -137,9 +137,9 @@ def _parse(text: str, declared: Any) -> Any:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError("expected a number, true or false, or a list such as [0,0,0]") from error
-    if declared is int and (isinstance(value, bool) or not isinstance(value, int)):
+    if declared is int and not is_whole(value):
         raise ValueError("expected a whole number")
-    if declared is float and not isinstance(value, (int, float)):
+    if declared is float and not (is_whole(value) or isinstance(value, float)):
         raise ValueError("expected a number")
     return float(value) if declared is float else value
 

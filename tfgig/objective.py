@@ -6,6 +6,7 @@ methods of an export share one copy of the model's graph.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -78,6 +79,9 @@ class ModelObjective:
 
         def compile_once(function):
             signature = [float_points, targets]
+            # A partial, for TensorFlow counts retraces by code object: many objectives, each traced
+            # once, would make it warn.
+            function = functools.partial(function)
             return tf.function(function, input_signature=signature, autograph=False)
 
         self.score = compile_once(score)

@@ -49,6 +49,11 @@ def check(condition: bool, message: str, received: Any) -> None:
         raise ValueError(f"{message} Received: {received!r}.")
 
 
+def is_whole(value: Any) -> bool:
+    """Whether `value` is an int, and not True or False."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_is(value: Any, family: type[Spec], field: str) -> None:
     """Raises `TypeError` unless `value` is a spec of `family`; the error names the choices."""
     if not isinstance(value, family):
@@ -98,7 +103,7 @@ def from_config(config: Any) -> Any:
         return tuple(from_config(item) for item in config)
     if not isinstance(config, dict):
         return config
-    if "function" in config:
+    if set(config) == {"function"}:
         return _registered_function(config["function"])
     fields = {name: from_config(value) for name, value in config.items() if name != "kind"}
     return _class_of(config.get("kind", ""))(**fields)
@@ -124,7 +129,9 @@ def replace_at(spec: Spec, name: str, value: Any) -> Spec:
     if head not in known:
         raise ValueError(f"{type(spec).__name__} has no option {head!r}. {nearest(head, known)}")
     if rest:
-        value = replace_at(getattr(spec, head), rest, value)
+        inner = getattr(spec, head)
+        check(isinstance(inner, Spec), f"The option {head!r} has no options of its own.", rest)
+        value = replace_at(inner, rest, value)
     return dataclasses.replace(spec, **{head: value})
 
 

@@ -11,6 +11,7 @@ import urllib.parse
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfgig
 from tests.models import sources
@@ -107,7 +108,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_module_of_a_hub_is_loaded_and_exported(hub, kind, tmp_path):
     source = tfgig.load_model(f"{hub}/{kind}/1")
     assert source.name == kind
-    (found,) = [source.forward(sources.X).values[GOOD[kind]]]
+    (found,) = [source.forward(tf.constant(sources.X)).values[GOOD[kind]]]
     np.testing.assert_allclose(found, sources.scores_of(sources.X), rtol=1e-5)
     target = tfgig.targets.ClassScore(output_name=GOOD[kind])
     export = tfgig.export_saved_model(source, tmp_path / "export", ["gradient"], target)

@@ -87,4 +87,6 @@ def test_the_program_takes_keras_files_and_refuses_in_one_line(tmp_path):
     assert found.parameters == 10
     done = program(tmp_path / "missing")
     assert done.returncode == 1
-    assert done.stderr == f"error: There is no file and no directory at '{tmp_path}/missing'.\n"
+    assert (
+        done.stderr == f"error: There is no model file at '{tmp_path}/missing', nor a directory.\n"
+    )

@@ -181,7 +181,7 @@ def test_damaged_and_missing_files(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no SavedModel, nor a version of one"):
         tfgig.load_model(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match="no file and no directory"):
+    with pytest.raises(FileNotFoundError, match="no model file at"):
         tfgig.load_model(tmp_path / "missing.keras")
     weights = tf.Module()
     weights.weight = tf.Variable(1.0)

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import tensorflow as tf
+
 from tfgig import presets
 from tfgig.image import Overlay
 from tfgig.methods import Method
@@ -14,7 +16,7 @@ from tfgig.spec import check, check_is, to_config
 from tfgig.targets import ClassScore, Target
 
 KINDS = ("attributions", "heatmap")
-RESERVED = ("serve", "serving_default")
+RESERVED = ("serve", "serving_default", "signatures", "name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +46,13 @@ class Endpoint:
         check_is(self.overlay, Overlay, "overlay")
         check(self.kind in KINDS, f"Endpoint(kind=...) is one of {KINDS}.", self.kind)
         check(
-            self.name.isidentifier() and self.name not in RESERVED,
-            f"A signature's name is a word of letters, digits and _, and none of {RESERVED}.",
+            self.name.isidentifier() and not self.name.startswith("_"),
+            "A signature's name is a word of letters, digits and _.",
             self.name,
         )
+        # Signatures become attributes of the saved object as well, where some names are taken.
+        taken = self.name in RESERVED or hasattr(tf.Module, self.name)
+        check(not taken, "This signature's name is taken by the SavedModel itself.", self.name)
 
     def config(self) -> dict[str, Any]:
         """Plain JSON data: what ships in `assets.extra/`."""

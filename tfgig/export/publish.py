@@ -7,6 +7,7 @@ is written beside, under a name that it passes over, and renamed when nothing is
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 from tfgig.models.versions import latest, versions
-from tfgig.spec import check
+from tfgig.spec import check, is_whole
 
 __all__ = ("Version", "latest", "versions")
 
@@ -41,7 +42,7 @@ class Version:
             str(base),
         )
         check(
-            number is None or (isinstance(number, int) and number >= 0),
+            number is None or (is_whole(number) and number >= 0),
             "A version is a whole number of at least 0.",
             number,
         )
@@ -86,12 +87,13 @@ class Version:
             destination = self._base / str(number)
             if self._overwrite and destination.exists():
                 return _replace(incoming, destination)
-            try:
+            if self._number is not None:
                 self._refuse_existing(destination)
+            try:
                 os.rename(incoming, destination)  # fails on a directory that has something in it
                 return destination
-            except FileExistsError:
-                if self._number is not None:
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 # Another export took the number between the look and the rename: look again.
 

@@ -85,9 +85,9 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     module = tf.Module()
     # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module.weights = _variables([source.forward, *source.signatures.values()])
-    module.resources = list(source.resources)
-    module.origin_of_weights = _Untracked(source.origin)
+    module._weights = _variables([source.forward, *source.signatures.values()])
+    module._resources = list(source.resources)
+    module._origin_of_weights = _Untracked(source.origin)
     for name, function in functions.items():
         if not hasattr(module, name):  # such as `variables`
             setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
@@ -100,8 +100,8 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
 
 
 def _variables(functions: Sequence[Any]) -> list[tf.Variable]:
-    graphs = [function.get_concrete_function().graph for function in functions]
-    return list({id(v): v for graph in graphs for v in graph.variables}.values())
+    found = [variable for function in functions for variable in function.graph.variables]
+    return list({id(variable): variable for variable in found}.values())
 
 
 class _Untracked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -96,7 +97,7 @@ class Signatures:
             objective = self._objectives[target]
             points = tf.TensorSpec(self._source.points.shape, tf.float32)
             self._explaining[target, method] = tf.function(
-                lambda inputs, targets: explain(objective, method, inputs, targets),
+                functools.partial(explain, objective, method),
                 input_signature=[points, tf.TensorSpec([None], tf.int64)],
                 autograph=False,
             )

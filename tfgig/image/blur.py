@@ -41,13 +41,15 @@ def gaussian_blur(images: tf.Tensor, sigma: tf.Tensor, padding: Padding = "refle
 def gaussian_matrix(size: tf.Tensor, sigma: tf.Tensor, padding: Padding = "reflect") -> tf.Tensor:
     """The blur of one axis as matrices, float64 [N, size, size], for widths `sigma` [N]."""
     sigma = tf.cast(sigma, tf.float64)
+    widest = tf.nn.relu(tf.reduce_max(sigma))  # 0, not minus infinity, of no images
     positions = tf.range(size)
     if padding == "zero":
         distances = tf.abs(positions[:, tf.newaxis] - positions)[tf.newaxis]
     else:
-        distances = _distances_to_mirror_images(positions, size, sigma)
+        distances = _distances_to_mirror_images(positions, size, widest)
     radius = tf.cast(tf.floor(_TRUNCATE * sigma + 0.5), tf.int32)
-    farthest = tf.reduce_max(radius) + 1  # one past the widest kernel: always weight 0
+    # One past the widest kernel, where the weight is always 0.
+    farthest = tf.cast(_TRUNCATE * widest + 0.5, tf.int32) + 1
     offsets = tf.range(farthest + 1)
     # sigma is 0 only where the radius is, and there the kernel is 1 at distance 0.
     width = tf.where(radius > 0, sigma, tf.ones_like(sigma))[:, tf.newaxis]
@@ -58,9 +60,9 @@ def gaussian_matrix(size: tf.Tensor, sigma: tf.Tensor, padding: Padding = "refle
     return tf.reduce_sum(weights, 1)
 
 
-def _distances_to_mirror_images(positions, size, sigma):
+def _distances_to_mirror_images(positions, size, widest):
     """Distances [images, size, size] from every i to every j and to j's mirror images."""
-    reach = tf.cast(tf.math.ceil(_TRUNCATE * tf.reduce_max(sigma) + 1.0), tf.int32)
+    reach = tf.cast(tf.math.ceil(_TRUNCATE * widest + 1.0), tf.int32)
     periods = reach // (2 * size) + 1
     shifts = 2 * size * tf.range(-periods, periods + 1)
     once = tf.concat([positions + shifts[:, tf.newaxis], shifts[:, tf.newaxis] - 1 - positions], 0)

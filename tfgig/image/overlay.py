@@ -93,7 +93,7 @@ class Overlay(Spec):
         images = tf.clip_by_value((tf.cast(images, tf.float32) - low) / (high - low), 0.0, 1.0)
         grey = images[..., :1] if images.shape[-1] < 3 else _luminance(images)
         saliency = self.saliency(attributions)[..., tf.newaxis]
-        cover = self.opacity * tf.sqrt(saliency)
+        cover = self.opacity * saliency**0.7  # low strengths show, but do not veil the image
         picture = (1.0 - cover) * 0.75 * grey + cover * _colour(saliency[..., 0])
         return tf.cast(tf.math.round(255.0 * picture), tf.uint8)
 

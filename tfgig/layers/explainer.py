@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -10,7 +11,6 @@ import tensorflow as tf
 from tfgig import presets
 from tfgig.layers.checks import check_shape, check_targets, check_values
 from tfgig.methods import Method, explain
-from tfgig.methods.explain import Explanation
 from tfgig.models import SourceModel, load_model
 from tfgig.objective import ModelObjective
 from tfgig.spec import check_is, from_config, to_config
@@ -62,7 +62,11 @@ class Explainer(keras.layers.Layer):
         self._objective = ModelObjective(self.source.forward, target, self.source.points)
         points = tf.TensorSpec(self.source.points.shape, tf.float32, "inputs")
         signature = [points, tf.TensorSpec([None], tf.int64, "target")]
-        self._explain = tf.function(self._explain_rows, input_signature=signature, autograph=False)
+        self._explain = tf.function(
+            functools.partial(explain, self._objective, method),
+            input_signature=signature,
+            autograph=False,
+        )
         self.built = True
 
     def call(self, inputs, target=None):
@@ -96,7 +100,7 @@ class Explainer(keras.layers.Layer):
             )
         return {
             **super().get_config(),
-            "model": keras.saving.serialize_keras_object(self.model),
+            "model": self.model,  # Keras itself serializes it: once, however many layers share it
             "method": to_config(self.method),
             "target": to_config(self.target),
         }
@@ -104,14 +108,11 @@ class Explainer(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        config["model"] = keras.saving.deserialize_keras_object(config["model"])
+        if isinstance(config["model"], dict):
+            config["model"] = keras.saving.deserialize_keras_object(config["model"])
         config["method"] = from_config(config["method"])
         config["target"] = from_config(config["target"])
         return cls(**config)
 
-    def _explain_rows(self, inputs: tf.Tensor, target: tf.Tensor) -> Explanation:
-        return explain(self._objective, self.method, inputs, target)
-
     def _classes(self) -> int | None:
-        outputs = self.source.forward.get_concrete_function().structured_outputs
-        return self.target.classes(outputs)
+        return self.target.classes(self.source.forward.structured_outputs)

@@ -4,7 +4,7 @@ There are two loops. `_sweep` serves fixed paths: all points are known, so many 
 model call. `_walk` serves adaptive paths: each point depends on the gradient at the one before,
 so the steps of one walk follow each other, and many walks (examples, baselines, the segments of
 an anchored path) share a model call. No model call sees more than `internal_batch_size` points,
-so memory does not grow with steps, baselines, segments or the batch.
+and only sums are kept, so memory does not grow with the steps.
 
 Sizes: B examples, K baselines, S segments; W = S K B walks, of which a group of G runs at once;
 a sweep calls the model on N = C G points, point-major.
@@ -23,7 +23,7 @@ from tfgig.objective import Objective
 from tfgig.paths import AdaptivePath, Ends, FixedPath, Path, Straight
 from tfgig.quadratures import Quadrature
 from tfgig.rules import Riemann, Rule
-from tfgig.spec import check, check_is
+from tfgig.spec import check, check_is, is_whole
 
 _POINTS_ON_CPU = 8  # MobileNetV2 at 224 was fastest so: larger calls fall out of the cache
 _POINTS_ON_GPU = 32
@@ -75,13 +75,13 @@ class PathIntegral(Method):
         if isinstance(self.path, AdaptivePath):
             fewest = self.path.segments
         check(
-            isinstance(self.steps, int) and self.steps >= fewest,
+            is_whole(self.steps) and self.steps >= fewest,
             f"`steps` must be a whole number of at least {fewest} for this path and quadrature.",
             self.steps,
         )
         size = self.internal_batch_size
         check(
-            size is None or (isinstance(size, int) and size >= 1),
+            size is None or (is_whole(size) and size >= 1),
             "`internal_batch_size` must be a whole number of at least 1, or None.",
             size,
         )
@@ -173,17 +173,19 @@ class PathIntegral(Method):
             return objective.score_and_gradient(tf.cast(point, tf.float32))
 
         def turn(k, state, point, score, gradient, total):
-            state = path.advance(alphas[k], state, _finite_or_zero(gradient), ends)
-            next_point = tf.cond(
-                k + 1 < steps, lambda: path.point(state, ends), lambda: ends.inputs
-            )
+            def onward():
+                moved = path.advance(alphas[k], state, _finite_or_zero(gradient), ends)
+                return moved, path.point(moved, ends)
+
+            # The last step ends on the input, whatever rounding the path has gathered.
+            next_state, next_point = tf.cond(k + 1 < steps, onward, lambda: (state, ends.inputs))
             next_score, next_gradient = evaluate(next_point)
             added = rule(
                 tf.cast(self._over_step(gradient, next_gradient), tf.float64),
                 next_point - point,
                 tf.cast(next_score - score, tf.float64),
             )
-            return k + 1, state, next_point, next_score, next_gradient, total + added
+            return k + 1, next_state, next_point, next_score, next_gradient, total + added
 
         state = path.begin(ends)
         first = (0, state, ends.start, *evaluate(ends.start), tf.zeros_like(ends.start))

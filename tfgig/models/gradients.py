@@ -95,7 +95,7 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
 
 
 def check_gradient(
-    forward: tf.types.experimental.PolymorphicFunction, points: tf.TensorSpec, where: str
+    forward: tf.types.experimental.ConcreteFunction, points: tf.TensorSpec, where: str
 ) -> None:
     """Raises `ValueError` unless a gradient reaches the input from at least one output.
 
@@ -104,9 +104,8 @@ def check_gradient(
         points: Its input.
         where: What was loaded, for the error.
     """
-    concrete = forward.get_concrete_function()
-    refuse_unservable(concrete.graph, where)
-    outputs = concrete.structured_outputs.values
+    refuse_unservable(forward.graph, where)
+    outputs = forward.structured_outputs.values
     reasons = []
     for name, output in outputs.items():
         if not output.dtype.is_floating:
@@ -125,7 +124,7 @@ def check_gradient(
 
 
 def _why_not(
-    forward: tf.types.experimental.PolymorphicFunction, points: tf.TensorSpec, output: str
+    forward: tf.types.experimental.ConcreteFunction, points: tf.TensorSpec, output: str
 ) -> str | None:
     """Why the gradient of an output is not to be had; None if it is. Traces it once."""
 
@@ -142,9 +141,8 @@ def _why_not(
             return _not_to_be_saved(traced)
     except (LookupError, AttributeError, NotImplementedError, TypeError) as error:
         unknown = f"TensorFlow has no gradient for it ({error})"
-    concrete = forward.get_concrete_function()
-    value = concrete.structured_outputs.values[output]
-    return "; ".join(_ends(concrete.graph, value)) or unknown
+    value = forward.structured_outputs.values[output]
+    return "; ".join(_ends(forward.graph, value)) or unknown
 
 
 def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | None:

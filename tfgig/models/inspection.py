@@ -66,8 +66,8 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
         if place is not None:
             return _inspect(open_saved_model(place.directory, handle))
     source = load_model(handle, allow_unsafe_deserialization=allow_unsafe_deserialization)
-    concrete = source.forward.get_concrete_function()
-    outputs = {name: _words(value) for name, value in concrete.structured_outputs.values.items()}
+    values = source.forward.structured_outputs.values
+    outputs = {name: _words(value) for name, value in values.items()}
     report = SignatureReport({source.points.name: _words(source.points)}, outputs, None)
     return Inspection(
         handle=handle,
@@ -112,7 +112,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
         }
         obstacle = str(error).partition(" Received: ")[0]
         return SignatureReport(inputs, outputs, obstacle, missing)
-    values = forward.get_concrete_function().structured_outputs.values
+    values = forward.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
     return SignatureReport(inputs, outputs, None, missing)
 

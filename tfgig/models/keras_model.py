@@ -39,7 +39,7 @@ def from_keras(model: keras.Model, value_range: tuple[float, float] | None = Non
 
     return SourceModel(
         name=model.name,
-        forward=tf.function(forward, input_signature=[points], autograph=False),
+        forward=tf.function(forward, autograph=False).get_concrete_function(points),
         points=points,
         signature_outputs=names,
         value_range=value_range or _range_of_rescaling(model),

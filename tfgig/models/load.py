@@ -33,9 +33,9 @@ def load_model(
     """Turns a model into one differentiable, exportable object.
 
     Args:
-        handle: A live Keras 3 model; the path of a `.keras` or `.h5` file; the directory of a
-            SavedModel, or of versions of one (the latest is taken); a `.tar.gz` archive of one;
-            or the address of one, as TensorFlow Hub's.
+        handle: A live Keras 3 model; what this function returned before; the path of a `.keras` or
+            `.h5` file; the directory of a SavedModel, or of versions of one (the latest is taken);
+            a `.tar.gz` archive of one; or the address of one, as TensorFlow Hub's.
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
@@ -49,13 +49,15 @@ def load_model(
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
-        return handle
+        return (
+            handle if value_range is None else dataclasses.replace(handle, value_range=value_range)
+        )
     if isinstance(handle, keras.Model):
         return from_keras(handle, value_range)
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
-            "A model is a keras.Model, the path of a .keras or .h5 file, or the directory, archive "
-            f"or address of a SavedModel. Received: {type(handle).__name__}."
+            "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
+            f"archive or address of a SavedModel. Received: {type(handle).__name__}."
         )
     with located(handle) as place:
         if place is not None:
@@ -116,7 +118,7 @@ def _from_file(
     path: pathlib.Path, value_range: tuple[float, float] | None, unsafe: bool
 ) -> SourceModel:
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file and no directory at {str(path)!r}.")
+        raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
     if path.suffix not in _KERAS_FILES:
         raise ValueError(
             f"A model file ends in {' or '.join(_KERAS_FILES)}, a SavedModel is a directory; load "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -42,17 +42,18 @@ def from_saved_model(
     """
     chosen = choose(opened, signature)
     points, forward, replaced = forward_of(opened, chosen, shape)
-    names = forward.get_concrete_function().structured_outputs.values
+    names = forward.structured_outputs.values
     ours = description_of(opened.directory)
     left_out = {chosen.name} & set(_OWN) | set(ours["endpoints"])
+    others = _others(opened.loaded, left_out, replaced)
     return SourceModel(
         name=_name(opened.handle),
         forward=forward,
         points=points,
         signature_outputs={name: name for name in names},
         value_range=value_range or ours["value_range"],
-        origin=Kept(opened.loaded),
-        signatures=_others(opened.loaded, left_out, replaced),
+        origin=Kept((opened.loaded, replaced)),
+        signatures=others,
         resources=tuple(_resources(opened.loaded)),
     )
 
@@ -81,7 +82,7 @@ def forward_of(
     # Where the layout loses a gradient, the call may have it, if without the logits.
     refusals = []
     for forward in (laid_out,) if replaced else (laid_out, called):
-        compiled = tf.function(forward, input_signature=[points], autograph=False)
+        compiled = tf.function(forward, autograph=False).get_concrete_function(points)
         try:
             check_gradient(compiled, points, where)
         except ValueError as error:
@@ -93,9 +94,12 @@ def forward_of(
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """Keeps a loaded object alive; wrapped, so that no Keras layer takes it for its own."""
+    """Keeps objects alive, which functions do not do for their variables.
 
-    loaded: Any
+    Wrapped, so that no Keras layer takes them for its own.
+    """
+
+    objects: Any
 
 
 def _points(signature: Signature, shape: Sequence[int] | None, where: str) -> tf.TensorSpec:
@@ -144,7 +148,7 @@ def _traced(signature: Signature, points: tf.TensorSpec) -> Any:
     def call(inputs):
         return signature.call(**{points.name: inputs})
 
-    return tf.function(call, input_signature=[points], autograph=False).get_concrete_function()
+    return tf.function(call, autograph=False).get_concrete_function(points)
 
 
 def _by_name(outputs: Any) -> dict[str, tf.Tensor]:
@@ -184,7 +188,7 @@ def description_of(directory: pathlib.Path) -> dict[str, Any]:
 
 def _others(
     loaded: Any, left_out: Iterable[str], replaced: dict[str, tf.Variable]
-) -> dict[str, Callable[..., Any]]:
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """The functions of the other signatures, with their own names of inputs and outputs."""
     return {
         name: _kept_signature(function, loaded, replaced)
@@ -195,7 +199,7 @@ def _others(
 
 def _kept_signature(
     function: Any, loaded: Any, replaced: dict[str, tf.Variable]
-) -> Callable[..., Any]:
+) -> tf.types.experimental.ConcreteFunction:
     _, specs = function.structured_input_signature
     names = sorted(specs)
     in_order = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name) for name in names]
@@ -203,14 +207,11 @@ def _kept_signature(
     def call(*values):
         return function(**dict(zip(names, values, strict=True)))
 
-    traced = tf.function(call, input_signature=in_order, autograph=False).get_concrete_function()
+    traced = tf.function(call, autograph=False).get_concrete_function(*in_order)
     for name, variable in _references(traced, loaded).items():
         replaced.setdefault(name, variable)
-    return tf.function(
-        lambda *values: inline(traced, values, replaced),
-        input_signature=in_order,
-        autograph=False,
-    )
+    laid_out = tf.function(lambda *values: inline(traced, values, replaced), autograph=False)
+    return laid_out.get_concrete_function(*in_order)
 
 
 def _resources(loaded: Any) -> Iterable[Any]:

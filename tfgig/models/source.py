@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -22,23 +22,26 @@ class SourceModel:
 
     Args:
         name: What to call it in messages.
-        forward: A `tf.function`, traced once: inputs [N, ...] to `ModelOutputs`.
+        forward: The traced model: inputs [N, ...] to `ModelOutputs`. A concrete function, because
+            a `tf.function` would be traced anew while an export is written.
         points: The input's name, dtype and shape [None, ...].
         signature_outputs: The model's output names and what its own export calls them.
         value_range: What is black and what is white in an image's units; None if not known.
         origin: The object that owns the weights, kept alive with this one.
-        signatures: Other signatures of the model, by name: `tf.function`s that know their inputs.
-            They are exported as they are.
+        signatures: Other signatures of the model, by name: concrete functions, exported as they
+            are.
         resources: What the functions need beside variables: lookup tables, asset files.
     """
 
     name: str
-    forward: tf.types.experimental.PolymorphicFunction
+    forward: tf.types.experimental.ConcreteFunction
     points: tf.TensorSpec
     signature_outputs: dict[str, str]
     value_range: tuple[float, float] | None = None
     origin: Any = None
-    signatures: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    signatures: Mapping[str, tf.types.experimental.ConcreteFunction] = dataclasses.field(
+        default_factory=dict
+    )
     resources: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfgig.paths.base import AdaptivePath, Ends, spread
 from tfgig.paths.guided import Guided
-from tfgig.spec import check, check_is
+from tfgig.spec import check, check_is, is_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,11 @@ class Anchored(AdaptivePath):
     def __post_init__(self) -> None:
         check_is(self.path, AdaptivePath, "path")
         check(self.path.segments == 1, "An anchored path cannot be anchored again.", self.path)
-        check(self.anchors >= 0, "Anchored(anchors=...) must be 0 or more.", self.anchors)
+        check(
+            is_whole(self.anchors) and self.anchors >= 0,
+            "Anchored(anchors=...) must be a whole number of at least 0.",
+            self.anchors,
+        )
 
     @property
     def segments(self) -> int:

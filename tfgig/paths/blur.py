@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 import tensorflow as tf
@@ -44,12 +45,16 @@ class Blur(FixedPath):
     grad_step: float | None = None
 
     def __post_init__(self) -> None:
-        check(self.max_sigma > 0, "Blur(max_sigma=...) must be above 0 pixels.", self.max_sigma)
+        check(
+            0 < self.max_sigma < math.inf,
+            "Blur(max_sigma=...) must be above 0 pixels.",
+            self.max_sigma,
+        )
         spacings = ("linear", "sqrt")
         check(self.spacing in spacings, f"Blur(spacing=...) is one of {spacings}.", self.spacing)
         check(self.padding in PADDINGS, f"Blur(padding=...) is one of {PADDINGS}.", self.padding)
         check(
-            self.grad_step is None or self.grad_step > 0,
+            self.grad_step is None or 0 < self.grad_step < math.inf,
             "Blur(grad_step=...) must be above 0 pixels, or None.",
             self.grad_step,
         )

@@ -1,0 +1,225 @@
+"""What every method promises: presets, paths and rules are found, not listed."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgig
+from tests import cases
+from tests.cases import specs_in
+from tests.conformance.conftest import BAD_ROWS, BATCHES
+from tfgig.baselines import Baseline
+from tfgig.paths import Path
+from tfgig.rules import ImportantDirection, Rule
+from tfgig.spec import from_config, leaves, members, replace_at, to_config
+
+METHODS = cases.all_methods()
+COMPLETE = [name for name, method in METHODS.items() if method.complete]
+WITH_BASELINE = [name for name, method in METHODS.items() if specs_in(method, Baseline)]
+# IDGI shares a change out along the gradient, not along the displacement.
+BY_DISPLACEMENT = [n for n in WITH_BASELINE if not specs_in(METHODS[n], ImportantDirection)]
+ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "ok")
+# Of the largest value. The same float32 graph, rewritten by different optimisers and run on
+# batches of different sizes, sums in another order; an adaptive path repeats that at every step.
+TOLERANCE = 1e-4
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def assert_same(found, expected, rows=slice(None)):
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        value = value[rows]
+        assert found[key].dtype == value.dtype, key
+        if value.dtype.kind == "f":
+            scale = max(1e-6, np.abs(value).max(initial=0.0))
+            if key == "delta":  # a small difference of the others
+                scale = np.abs(expected["score"]).max(initial=1e-6)
+            np.testing.assert_allclose(
+                found[key], value, rtol=0, atol=TOLERANCE * scale, err_msg=key
+            )
+        else:
+            np.testing.assert_array_equal(found[key], value, err_msg=key)
+
+
+@every_method
+def test_eager_gives_what_is_promised(subject, name):
+    explanation = subject.eager(name)
+    assert set(explanation) == set(ATTRIBUTIONS)
+    assert explanation["attributions"].shape == (3, *cases.SHAPE)
+    assert np.abs(explanation["attributions"]).max() > 0
+    scores = subject.model.predict(BATCHES["three/image"], verbose=0)
+    expected = [scores[0].argmax(), 2, 0]
+    np.testing.assert_array_equal(explanation["target"], expected)
+    # One model in one precision; only the size of the batch may differ.
+    np.testing.assert_allclose(explanation["score"], scores[range(3), expected], rtol=1e-5)
+    assert explanation["ok"].all()
+
+
+@every_method
+def test_a_function_gives_the_same(subject, name):
+    explainer = subject.explainer(name)
+    spec = tf.TensorSpec([None, *cases.SHAPE])
+
+    @tf.function(input_signature=[spec, tf.TensorSpec([None], tf.int64)])
+    def explain(images, target):
+        return explainer(images, target=target)
+
+    found = explain(BATCHES["three/image"], BATCHES["three/target"])
+    assert_same({k: v.numpy() for k, v in found.items()}, subject.eager(name))
+
+
+@every_method
+def test_a_functional_model_gives_the_same(subject, name):
+    images = keras.Input(cases.SHAPE)
+    target = keras.Input((), dtype="int64")
+    explanation = subject.explainer(name)(images, target=target)
+    assert explanation["attributions"].shape == (None, *cases.SHAPE)
+    model = keras.Model([images, target], explanation)
+    found = model.predict([BATCHES["three/image"], BATCHES["three/target"]], verbose=0)
+    assert_same(found, subject.eager(name))
+
+
+@every_method
+def test_a_loaded_signature_gives_the_same(subject, name):
+    signature = subject.loaded.signatures[f"explain_{name}"]
+    found = signature(
+        image=tf.constant(BATCHES["three/image"]), target=tf.constant(BATCHES["three/target"])
+    )
+    assert_same({k: v.numpy() for k, v in found.items()}, subject.eager(name))
+
+
+@every_method
+@pytest.mark.parametrize("batch", ["three", "one", "six", "default"])
+def test_a_session_in_a_fresh_process_gives_the_same(subject, name, batch):
+    assert_same(subject.session(f"explain_{name}", batch), subject.eager(name, batch))
+
+
+@every_method
+@pytest.mark.parametrize("kind", ["explain", "heatmap"])
+def test_an_empty_batch_gives_empty_answers(subject, name, kind):
+    found = subject.session(f"{kind}_{name}", "none")
+    full = subject.session(f"{kind}_{name}", "three")
+    assert set(found) == set(full)
+    for key, value in found.items():
+        assert value.shape == (0, *full[key].shape[1:])
+
+
+@every_method
+def test_a_row_alone_is_the_row_in_a_batch(subject, name):
+    alone, batch = (subject.session(f"explain_{name}", key) for key in ("one", "six"))
+    assert_same(alone, batch, rows=slice(1, 2))
+
+
+@every_method
+def test_the_config_is_json_and_comes_back(name):
+    config = json.loads(json.dumps(to_config(METHODS[name])))
+    assert from_config(config) == METHODS[name]
+
+
+@pytest.fixture(scope="module")
+def from_keras_file(subject, tmp_path_factory):
+    """A functional model of all explainers, through one `.keras` file."""
+    file = tmp_path_factory.mktemp("keras") / "explainers.keras"
+    inputs = keras.Input(cases.SHAPE)
+    keras.Model(inputs, {name: subject.explainer(name)(inputs) for name in METHODS}).save(file)
+    model = keras.saving.load_model(file)
+    methods = [layer.method for layer in model.layers if isinstance(layer, tfgig.Explainer)]
+    return methods, model.predict(BATCHES["six/image"][[0, 3, 4]], verbose=0)
+
+
+@every_method
+def test_an_explainer_survives_a_keras_file(subject, from_keras_file, name):
+    methods, found = from_keras_file
+    assert METHODS[name] in methods
+    # Rows 0, 3 and 4 of the batch of six, whose top class was asked for.
+    top = {key: value[[0, 3, 4]] for key, value in subject.eager(name, "six").items()}
+    assert_same(found[name], top)
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_attributions_add_up_and_more_steps_close_the_gap(name):
+    model = cases.objective(cases.quadratic(cases.SHAPE), cases.SHAPE)
+    inputs = cases.images(3, seed=1)
+    method = cases.quick(METHODS[name], internal_batch_size=64)
+    coarse = cases.run(model, method, inputs)
+    total = coarse["attributions"].astype(np.float64).sum((1, 2, 3))
+    gap = total - (coarse["score"] - coarse["baseline_score"])
+    scale = np.abs(coarse["score"] - coarse["baseline_score"]).max()
+    assert coarse["ok"].all()
+    # delta is this sum in float32 numbers.
+    np.testing.assert_allclose(coarse["delta"], gap, atol=1e-6 * scale)
+    if specs_in(method, ImportantDirection):
+        assert np.abs(coarse["delta"]).max() < 1e-5 * scale  # telescopes: rounding only
+        return
+    fine = cases.run(model, _more_steps(method, 4), inputs)
+    # A left rule on 48 of a quadratic's steps misses about 1 / 48 of its curvature.
+    assert np.abs(fine["delta"]).max() < 0.05 * scale
+    # First order divides the gap by 4; what is exact already (trapezoid, midpoint) stays so.
+    assert np.abs(fine["delta"]).max() < 0.4 * np.abs(coarse["delta"]).max() + 1e-5 * scale
+
+
+def _more_steps(method, times):
+    for name, value, _ in leaves(method):
+        if name.split(".")[-1] == "steps":
+            method = replace_at(method, name, times * value)
+    return method
+
+
+@pytest.mark.parametrize("name", WITH_BASELINE)
+def test_an_input_equal_to_its_baseline_gets_zeros(subject, name):
+    explanation = subject.explainer(name)(np.zeros((1, *cases.SHAPE), np.float32))
+    assert explanation["ok"].numpy().all()
+    np.testing.assert_array_equal(explanation["attributions"], 0)
+    np.testing.assert_allclose(explanation["delta"], 0, atol=1e-7)  # two scores of one input
+
+
+@pytest.mark.parametrize("name", BY_DISPLACEMENT)
+def test_features_equal_to_their_baseline_get_zeros(subject, name):
+    inputs = BATCHES["three/image"].copy()
+    inputs[:, :4] = 0
+    attributions = subject.explainer(name)(inputs)["attributions"].numpy()
+    np.testing.assert_array_equal(attributions[:, :4], 0)
+    assert np.abs(attributions[:, 4:]).max() > 0
+
+
+@every_method
+@pytest.mark.parametrize("kind", ["explain", "heatmap"])
+def test_bad_rows_are_marked_and_harm_no_other(subject, name, kind):
+    bad, clean = (subject.session(f"{kind}_{name}", key) for key in ("bad", "clean"))
+    rows = BAD_ROWS[kind]
+    good = [row for row in range(6) if row not in rows]
+    np.testing.assert_array_equal(bad["ok"], [row in good for row in range(6)])
+    assert clean["ok"].all()
+    np.testing.assert_array_equal(bad["target"][rows], -1)
+    for key, value in bad.items():
+        if value.dtype.kind == "f":
+            assert np.isfinite(value).all(), key
+            np.testing.assert_array_equal(value[rows], 0, err_msg=key)
+            # The same calls of the same sizes: the neighbours' numbers do not enter.
+            scale = np.abs(clean[key]).max()
+            np.testing.assert_allclose(value[good], clean[key][good], rtol=0, atol=1e-6 * scale)
+    np.testing.assert_array_equal(bad["target"][good], clean["target"][good])
+
+
+@every_method
+def test_heatmaps_are_pictures_of_the_inputs_size(subject, name):
+    for batch in ("six", "bad"):
+        found = subject.session(f"heatmap_{name}", batch)
+        assert found["heatmap_bytes"].shape == (6,)
+        for file in found["heatmap_bytes"]:
+            assert tf.io.decode_png(file).shape == cases.SHAPE
+    top = subject.session(f"explain_{name}", "default")
+    drawn = subject.session(f"heatmap_{name}", "three")
+    np.testing.assert_array_equal(drawn["target"], top["target"])
+    np.testing.assert_allclose(drawn["score"], top["score"], rtol=1e-5)  # as above
+
+
+def test_every_preset_path_and_rule_is_in_the_suite():
+    assert set(tfgig.presets.names()) <= set(METHODS)
+    for family in (Path, Rule):
+        used = {type(spec) for method in METHODS.values() for spec in specs_in(method, family)}
+        assert used == set(members(family))

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfgig.image.files import read_image, write_picture
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A 40 x 80 picture: a grey middle between a red left and a blue right fifth."""
+    pixels = np.full((40, 80, 3), 128, np.uint8)
+    pixels[:, :16], pixels[:, -16:] = (255, 0, 0), (0, 0, 255)
+    path = tmp_path / "wide.png"
+    write_picture(path, pixels)
+    return path
+
+
+def test_crop_keeps_the_aspect_and_the_middle(wide):
+    image = read_image(wide, (20, 20, 3))
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, np.full((20, 20, 3), 128))
+
+
+def test_stretch_keeps_the_edges(wide):
+    image = read_image(wide, (20, 20, 3), "stretch")
+    np.testing.assert_array_equal(image[:, 0], np.tile([255, 0, 0], (20, 1)))
+    np.testing.assert_array_equal(image[:, -1], np.tile([0, 0, 255], (20, 1)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_are_those_of_the_model(wide, channels):
+    assert read_image(wide, (10, 12, channels)).shape == (10, 12, channels)
+
+
+def test_a_photograph_taken_sideways_is_turned(tmp_path):
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter, clockwise
+    picture = Image.new("RGB", (40, 20), "white")
+    picture.paste("black", (0, 0, 20, 20))  # the left half, which belongs at the top
+    picture.save(path, exif=exif, quality=95)
+    image = read_image(path, (40, 20, 3))
+    assert image[:15].max() < 20
+    assert image[-15:].min() > 235
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n broken"])
+def test_an_unreadable_file_is_named(tmp_path, content):
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"bad\.png"):
+        read_image(path, (4, 4, 3))
+
+
+def test_a_truncated_file_is_named(tmp_path, wide):
+    path = tmp_path / "cut.png"
+    path.write_bytes(wide.read_bytes()[:90])
+    with pytest.raises(OSError, match=r"cut\.png"):
+        read_image(path, (4, 4, 3))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"nowhere\.png"):
+        read_image(tmp_path / "nowhere.png", (4, 4, 3))

@@ -1,0 +1,168 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgig
+from tests.cases import SHAPE, image_model, images
+from tfgig.models import SourceModel
+
+
+def rescaled(scale, offset=0.0):
+    inputs = keras.Input((4, 4, 3))
+    hidden = keras.layers.Rescaling(scale, offset)(inputs)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden))
+
+
+def test_what_a_source_says_about_a_model():
+    model = image_model()
+    source = tfgig.load_model(model)
+    assert source.name == "tiny"
+    assert source.points == tf.TensorSpec([None, *SHAPE], tf.float32, "image")
+    assert source.signature_outputs == {"scores": "output_0"}
+    assert source.takes_images
+    assert source.origin is model
+    outputs = source.forward(tf.constant(images(2)))
+    np.testing.assert_allclose(
+        outputs.values["scores"], model.predict(images(2), verbose=0), rtol=1e-5
+    )
+    np.testing.assert_allclose(tf.nn.softmax(outputs.logits["scores"]), outputs.values["scores"])
+    assert tfgig.load_model(source) is source
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("as_string", [True, False])
+def test_files(tmp_path, suffix, as_string):
+    path = tmp_path / f"model{suffix}"
+    image_model().save(path)
+    source = tfgig.load_model(str(path) if as_string else path)
+    found = source.forward(tf.constant(images(2))).values["scores"]
+    np.testing.assert_allclose(found, image_model().predict(images(2), verbose=0), rtol=1e-5)
+
+
+def test_a_sequential_model():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    source = tfgig.load_model(model)
+    assert source.points.shape.as_list() == [None, 5]
+    assert not source.takes_images
+    found = tfgig.Explainer(model, tfgig.PathIntegral(steps=3))(np.ones((2, 5), np.float32))
+    np.testing.assert_allclose(found["delta"], 0, atol=1e-6)  # linear
+
+
+def test_images_of_any_size_are_explained_in_any_size():
+    inputs = keras.Input((None, None, 3))
+    hidden = keras.layers.Conv2D(2, 3, activation="tanh")(inputs)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden))
+    for method in (tfgig.PathIntegral(steps=3), tfgig.PathIntegral(tfgig.paths.Guided(), steps=3)):
+        explainer = tfgig.Explainer(model, method)
+        for shape in ((2, 8, 6, 3), (1, 5, 9, 3)):
+            inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+            assert explainer(inputs)["attributions"].shape == shape
+
+
+# What cannot be explained
+
+
+def test_several_inputs_are_refused():
+    first, second = keras.Input((2,), name="left"), keras.Input((2,), name="right")
+    model = keras.Model([first, second], keras.layers.Add()([first, second]))
+    with pytest.raises(ValueError, match=r"one input.*wrapping model.*\['left', 'right'\]"):
+        tfgig.load_model(model)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_whole_numbers_have_no_gradient(dtype):
+    inputs = keras.Input((4,), dtype=dtype, name="tokens")
+    model = keras.Model(inputs, keras.layers.Embedding(10, 2)(inputs))
+    with pytest.raises(ValueError, match=rf"Cut the model.*'tokens' is {dtype}"):
+        tfgig.load_model(model)
+
+
+def test_a_model_that_is_not_built_is_refused():
+    with pytest.raises(ValueError, match=r"does not say what it takes.*keras\.Input.*Sequential"):
+        tfgig.load_model(keras.Sequential([keras.layers.Dense(3)], name="plain"))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_a_subclassed_model_is_refused_and_its_wrapping_is_not():
+    model = Subclassed()
+    model(np.zeros((1, 4), np.float32))
+    with pytest.raises(ValueError, match=r"Wrap it.*Received: Subclassed"):
+        tfgig.load_model(model)
+    inputs = keras.Input((4,))
+    wrapped = keras.Model(inputs, model(inputs))  # the fix that the error names
+    assert tfgig.load_model(wrapped).points.shape.as_list() == [None, 4]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no model file at .*absent\.keras"):
+        tfgig.load_model(tmp_path / "absent.keras")
+
+
+@pytest.mark.parametrize("name", ["model.pb", "model.tflite", "model", "model.onnx"])
+def test_other_files_are_refused(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(ValueError, match=r"ends in \.keras or \.h5.*Received"):
+        tfgig.load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("handle", [None, 3, np.zeros(3), lambda x: x])
+def test_other_objects_are_refused(handle):
+    with pytest.raises(TypeError, match=rf"keras\.Model or the path.*{type(handle).__name__}"):
+        tfgig.load_model(handle)
+
+
+def test_a_file_with_code_in_it_is_not_run(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"(?i)lambda"):
+        tfgig.load_model(tmp_path / "model.keras")
+
+
+# Black and white
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "expected"),
+    [
+        (1 / 255, 0.0, (0, 255)),
+        (1 / 127.5, -1, (0, 255)),
+        (1 / 255, -0.5, (0, 255)),
+        (2.0, -1.0, (0, 1)),
+        (127.5, 127.5, None),
+        ([1 / 255] * 3, 0.0, None),
+    ],
+)
+def test_the_value_range_is_read_off_a_rescaling(scale, offset, expected):
+    assert tfgig.load_model(rescaled(scale, offset)).value_range == expected
+
+
+def test_the_value_range_may_be_given():
+    assert tfgig.load_model(rescaled(1 / 255), (0, 1)).value_range == (0, 1)
+    inputs = keras.Input((4, 4, 3))
+    plain = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    assert tfgig.load_model(plain).value_range is None
+    assert tfgig.load_model(plain, value_range=(-1, 1)).value_range == (-1, 1)
+
+
+@pytest.mark.parametrize("value_range", [(1, 0), (0, 0), (0, 1, 2)])
+def test_a_value_range_is_black_and_white(value_range):
+    with pytest.raises(ValueError, match=r"\(black, white\).*Received"):
+        tfgig.load_model(rescaled(1 / 255), value_range)
+
+
+def test_a_source_takes_its_value_range_too():
+    """The error about heat-maps says to give it; a source is what `load_model` returns."""
+    source = tfgig.load_model(rescaled(127.5, 127.5))
+    again = tfgig.load_model(source, value_range=(-1, 1))
+    assert isinstance(again, SourceModel)
+    assert again.value_range == (-1, 1)

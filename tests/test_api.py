@@ -1,0 +1,117 @@
+"""The promised names, and how they are called."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+import tfgig
+
+NAMES = (
+    "Endpoint",
+    "Explainer",
+    "PathIntegral",
+    "baselines",
+    "export_saved_model",
+    "load_model",
+    "methods",
+    "paths",
+    "presets",
+    "quadratures",
+    "rules",
+    "targets",
+)
+# In the order in which they may be given without a name; "=" where there is a default.
+FUNCTIONS = {
+    "Explainer": "model method target= **options",
+    "export_saved_model": "model path methods= target= version= overwrite=",
+    "load_model": "handle value_range= signature= shape= allow_unsafe_deserialization=",
+    "presets.get": "name",
+    "presets.names": "",
+}
+SPECS = {
+    "PathIntegral": "path= rule= quadrature= steps= internal_batch_size=",
+    "Endpoint": "name method target= kind= overlay=",
+    "paths.Straight": "baseline=",
+    "paths.Guided": "baseline= fraction= max_distance=",
+    "paths.Anchored": "path= anchors=",
+    "paths.Blur": "max_sigma= spacing= padding= grad_step=",
+    "rules.Riemann": "",
+    "rules.ImportantDirection": "",
+    "quadratures.Left": "",
+    "quadratures.Right": "",
+    "quadratures.Midpoint": "",
+    "quadratures.Trapezoid": "",
+    "quadratures.GaussLegendre": "",
+    "quadratures.Endpoints": "",
+    "baselines.Constant": "value=",
+    "baselines.Several": "baselines=",
+    "methods.Gradient": "",
+    "targets.ClassScore": "output= output_name=",
+    "targets.CustomScore": "function output_name=",
+}
+PRESETS = (
+    "gradient",
+    "ig",
+    "guided_ig",
+    "guided_ig_reference",
+    "guided_ig_anchored",
+    "blur_ig",
+    "ig_idgi",
+    "guided_ig_idgi",
+    "blur_ig_idgi",
+)
+
+
+def named(path):
+    found = tfgig
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def call(function):
+    words = []
+    for parameter in inspect.signature(function).parameters.values():
+        stars = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}
+        has_default = parameter.default is not parameter.empty
+        words.append(stars.get(parameter.kind, "") + parameter.name + "=" * has_default)
+    return " ".join(words)
+
+
+def test_the_promised_names_are_there():
+    assert isinstance(tfgig.__all__, tuple)
+    assert set(NAMES) <= set(tfgig.__all__)
+    assert sorted(tfgig.__all__) == list(tfgig.__all__)
+    for name in tfgig.__all__:
+        assert getattr(tfgig, name).__doc__, name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_calls_of_functions(name):
+    assert call(named(name)) == FUNCTIONS[name]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_calls_of_specs(name):
+    assert dataclasses.is_dataclass(named(name))
+    assert named(name).__dataclass_params__.frozen
+    assert call(named(name)) == SPECS[name]
+
+
+def test_presets_keep_their_names():
+    assert set(PRESETS) <= set(tfgig.presets.names())
+    with pytest.raises(ValueError, match=r"'guided'.*Did you mean 'guided_ig'\?.*Known: "):
+        tfgig.presets.get("guided")
+
+
+@pytest.mark.parametrize(
+    "package", ["paths", "methods", "layers", "models", "export", "serving", "image"]
+)
+def test_packages_say_what_they_offer(package):
+    module = __import__(f"tfgig.{package}", fromlist=["__all__"])
+    assert all(getattr(module, name).__doc__ for name in module.__all__)
+
+
+def test_the_version_is_a_version():
+    assert [part.isdigit() for part in tfgig.__version__.split(".")] == [True] * 3

@@ -1,0 +1,136 @@
+"""Imports go down the floors of the house, and never in a circle."""
+
+import ast
+import functools
+import pathlib
+
+import pytest
+
+from tests.cases import ROOT
+
+# The higher may import the lower, and its own floor where that makes no circle.
+FLOORS = {
+    "tfgig.spec": 0,
+    "tfgig.image": 0,
+    "tfgig.scenes": 0,
+    "tfgig.targets": 1,
+    "tfgig.baselines": 1,
+    "tfgig.quadratures": 1,
+    "tfgig.rules": 1,
+    "tfgig.objective": 1,
+    "tfgig.paths": 2,
+    "tfgig.methods.path_integral": 3,
+    "tfgig.methods.base": 3,  # what it is made from
+    "tfgig.methods": 4,
+    "tfgig.presets": 4,
+    "tfgig.models": 5,
+    "tfgig.layers": 5,
+    "tfgig.metrics": 5,
+    "tfgig.regions": 5,
+    "tfgig.export": 6,
+    "tfgig.serving": 7,
+    "tfgig.command_line": 8,
+    "tools": 8,
+}
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in ("tfgig", "tools")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+MODULES = [name for name in FILES if name != "tfgig"]  # which gathers the public names
+
+
+def floor(module):
+    """The floor of a module: that of the longest listed name that it lies in."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        if ".".join(parts[:length]) in FLOORS:
+            return FLOORS[".".join(parts[:length])]
+    return None
+
+
+@functools.cache
+def tree(module):
+    return ast.parse(FILES[module].read_text())
+
+
+def imports(module):
+    """The modules of this project that a module imports, wherever in its text."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            # `from tfgig import presets` imports a module, `from tfgig.x import Y` a name.
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in FILES else node.module)
+    return {name for name in found if name.split(".")[0] in ("tfgig", "tools")}
+
+
+def own_package(module, imported):
+    """Whether a package's `__init__` gathers the names of its own modules."""
+    return imported.startswith(f"{module}.")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_floor(module):
+    assert floor(module) is not None, f"write {module} into the table of floors"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module):
+    for imported in imports(module):
+        if imported == "tfgig" and floor(module) == 8:
+            continue  # a program uses the library as everyone does
+        assert imported != "tfgig", f"{module} imports the whole library"
+        if not own_package(module, imported):
+            assert floor(imported) <= floor(module), f"{module} imports {imported} above it"
+
+
+def test_no_imports_in_a_circle():
+    graph = {
+        module: {i for i in imports(module) if i in FILES and not own_package(module, i)}
+        for module in MODULES
+    }
+    done, under_way = set(), []
+
+    def visit(module):
+        assert module not in under_way, f"a circle: {[*under_way, module]}"
+        if module in done:
+            return
+        under_way.append(module)
+        for imported in graph.get(module, ()):
+            visit(imported)
+        under_way.pop()
+        done.add(module)
+
+    for module in MODULES:
+        visit(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_errors_are_raised_and_not_asserted(module):
+    lines = [node.lineno for node in ast.walk(tree(module)) if isinstance(node, ast.Assert)]
+    assert not lines, f"python -O drops the asserts of {module} in lines {lines}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if floor(module) < 5])
+def test_the_lower_floors_stay_in_the_graph(module):
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call):
+            assert not (isinstance(node.func, ast.Name) and node.func.id == "print")
+            assert not (isinstance(node.func, ast.Attribute) and node.func.attr == "numpy")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_are_documented(module):
+    assert ast.get_docstring(tree(module)) or not tree(module).body
+
+
+def test_the_table_is_not_out_of_date():
+    planned = {"tfgig.metrics", "tfgig.regions", "tfgig.command_line"}
+    for name in set(FLOORS) - planned:
+        assert name in FILES, f"{name} is gone"
+    assert pathlib.Path(FILES["tfgig"]).is_file()

@@ -1,0 +1,127 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import tfgig
+from tfgig.baselines import Constant, Several
+from tfgig.paths import Anchored, Guided
+from tfgig.quadratures import Left
+from tfgig.spec import from_config, leaves, members, nearest, replace_at, to_config
+from tfgig.targets import ClassScore, CustomScore
+
+GUIDED = tfgig.presets.get("guided_ig")
+
+
+@keras.saving.register_keras_serializable(package="tfgig_tests")
+def largest(outputs, target):
+    return keras.ops.max(outputs, axis=1)
+
+
+def test_a_config_is_plain_json():
+    config = to_config(Guided(Constant((1.0, 2.0)), fraction=0.1))
+    assert config == {
+        "kind": "path.guided",
+        "baseline": {"kind": "baseline.constant", "value": [1.0, 2.0]},
+        "fraction": 0.1,
+        "max_distance": 0.02,
+    }
+    assert json.loads(json.dumps(config)) == config
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Several((Constant(0.0), Constant((1.0, 2.0, 3.0)))),
+        Constant(np.arange(6.0).reshape(1, 2, 3)),
+        Anchored(Guided(fraction=0.3), anchors=2),
+        dataclasses.replace(GUIDED, quadrature=Left()),
+        ClassScore("logits", output_name="scores"),
+        CustomScore(largest),
+    ],
+    ids=lambda spec: spec.kind,
+)
+def test_specs_come_back_equal(spec):
+    again = from_config(json.loads(json.dumps(to_config(spec))))
+    assert again == spec
+    assert hash(again) == hash(spec)
+
+
+def test_specs_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GUIDED.steps = 3
+
+
+def test_an_unknown_kind_names_the_nearest():
+    with pytest.raises(ValueError, match=r"'path\.giuded'.*Did you mean 'path\.guided'\?"):
+        from_config({"kind": "path.giuded"})
+    with pytest.raises(ValueError, match="No spec of the kind ''"):
+        from_config({"fraction": 0.1})
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises((TypeError, ValueError), match="speed"):
+        from_config({"kind": "path.guided", "speed": 1})
+
+
+def test_a_value_is_checked_when_it_is_read():
+    with pytest.raises(ValueError, match=r"Received: 7"):
+        from_config({**to_config(Guided()), "fraction": 7})
+
+
+def test_functions_are_found_by_their_registered_name_only():
+    assert to_config(largest) == {"function": "tfgig_tests>largest"}
+    with pytest.raises(ValueError, match=r"register_keras_serializable.*Received: 'os\.system'"):
+        from_config({"kind": "target.custom_score", "function": {"function": "os.system"}})
+    unregistered = to_config(CustomScore(lambda outputs, target: outputs[:, 0]))
+    with pytest.raises(ValueError, match="register_keras_serializable"):
+        from_config(unregistered)
+
+
+def test_leaves_are_all_options_by_dotted_name():
+    found = {name: (value, kind) for name, value, kind in leaves(GUIDED)}
+    assert found["steps"] == (200, int)
+    assert found["path.fraction"] == (0.25, float)
+    assert found["path.baseline.value"][0] == 0.0
+    assert found["path"][0] == GUIDED.path
+    assert found["quadrature"][0] == GUIDED.quadrature
+
+
+def test_replace_at_any_depth():
+    changed = replace_at(GUIDED, "path.fraction", 0.1)
+    assert changed == dataclasses.replace(GUIDED, path=Guided(fraction=0.1))
+    assert GUIDED.path.fraction == 0.25
+    assert replace_at(GUIDED, "path.baseline.value", 3.0).path.baseline == Constant(3.0)
+    with pytest.raises(ValueError, match=r"Guided has no option 'fractoin'.*Did you mean 'frac"):
+        replace_at(GUIDED, "path.fractoin", 0.1)
+    with pytest.raises(ValueError, match=r"PathIntegral has no option 'stepps'.*'steps'"):
+        replace_at(GUIDED, "stepps", 1)
+    with pytest.raises(ValueError, match="fraction"):
+        replace_at(GUIDED, "path.fraction", 2.0)
+
+
+def test_an_option_within_a_number_is_refused():
+    with pytest.raises(ValueError, match="fraction"):
+        replace_at(GUIDED, "path.fraction.deeper", 2.0)
+
+
+def test_members_of_a_family():
+    assert Guided in members(tfgig.paths.Path)
+    assert tfgig.paths.FixedPath not in members(tfgig.paths.Path)
+    assert members(tfgig.paths.AdaptivePath) == [Guided, Anchored]
+
+
+def test_two_specs_cannot_share_a_name():
+    with pytest.raises(TypeError, match=r"choose another `kind`.*'path\.guided'"):
+
+        @dataclasses.dataclass(frozen=True)
+        class Mine(tfgig.paths.FixedPath):
+            kind = "guided"
+
+    assert type(from_config(to_config(Guided()))) is Guided
+
+
+def test_nearest_without_any_near():
+    assert nearest("xyz", ["guided", "straight"]) == "Known: guided, straight."

@@ -1,0 +1,178 @@
+"""The programs as a user runs them: other processes, files in, files out."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfgig import presets, scenes
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "saved_models" / "shapes" / "model.keras"
+
+
+def program(name, *arguments, cwd=None):
+    """Runs tools/<name>.py as the installed tfgig-<name> runs it."""
+    code = f"import sys; sys.argv[0] = 'tfgig-{name}'; from tfgig_tools.{name} import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "shapes"
+    done = program(
+        "export",
+        f"--handle={MODEL}",
+        f"--output={path}",
+        "--methods=ig,guided_ig",
+        "--ig.steps=8",
+        "--guided_ig.steps=10",
+        "--guided_ig.path.fraction=0.1",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "explain_guided_ig" in done.stdout
+    assert str(path / "1") in done.stdout
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for i, image in enumerate(scenes.compose(2, seed=1, split="test").images):
+        Image.fromarray(image).resize((192, 120)).save(folder / f"scene{i}.png")
+    (folder / "broken.png").write_bytes(b"not a picture")
+    return folder
+
+
+def test_the_flags_reach_the_export(exported):
+    text = (exported / "1" / "assets.extra" / "tfgig.json").read_text()
+    method = json.loads(text)["endpoints"]["explain_guided_ig"]["method"]
+    assert (method["steps"], method["path"]["fraction"]) == (10, 0.1)
+
+
+def test_explain_goes_on_after_a_broken_image_and_says_so(exported, photos, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(scenes.CLASSES))
+    out = tmp_path / "out"
+    done = program(
+        "explain",
+        f"--model={exported}",
+        f"--images={photos}/*.png",
+        f"--labels={labels}",
+        f"--output={out}",
+        "--fit=stretch",
+    )
+    assert done.returncode == 1
+    assert "broken.png" in done.stderr
+    assert "Traceback" not in done.stderr
+    images = json.loads((out / "results.json").read_text())["images"]
+    assert [pathlib.Path(entry["image"]).name for entry in images] == ["scene0.png", "scene1.png"]
+    for i, entry in enumerate(images):
+        assert entry["top"][0]["label"] in scenes.CLASSES
+        assert set(entry["methods"]) == {"ig", "guided_ig"}
+        arrays = np.load(out / f"scene{i}.npz")
+        for name, found in entry["methods"].items():
+            gap = arrays[name].sum(dtype=np.float64) - (found["score"] - found["baseline_score"])
+            assert gap == pytest.approx(found["delta"], abs=1e-5)
+            assert found["label"] == entry["top"][0]["label"]
+            with Image.open(out / found["picture"]) as picture:
+                assert picture.size == (96, 96)
+
+
+def refusals(name, *argument_lists):
+    """Exit status and standard error of several runs of a program's `main` in one process."""
+    code = f"""
+import contextlib, io, json, sys
+from absl import flags
+from absl.testing import flagsaver
+from tfgig import command_line
+from tfgig_tools import {name} as program
+for arguments in json.loads(sys.argv[1]):
+    error = io.StringIO()
+    with flagsaver.flagsaver(), contextlib.redirect_stderr(error):
+        rest = flags.FLAGS(["tfgig-{name}", *arguments])
+        status = command_line._report_errors(program.main, rest)
+    print("\\n" + json.dumps([status, error.getvalue()]))
+"""
+    texts = json.dumps([list(map(str, arguments)) for arguments in argument_lists])
+    done = subprocess.run([sys.executable, "-c", code, texts], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+
+
+def test_explain_refuses_with_the_fix(exported, photos, tmp_path):
+    base = [f"--model={exported}", f"--output={tmp_path}"]
+    image = f"--images={photos}/scene0.png"
+    short = tmp_path / "labels.txt"
+    short.write_text("one\ntwo\n")
+    cases = {
+        "Did you mean 'guided_ig'": [*base, image, "--methods=guidedig"],
+        "No file matches": [*base, "--images=nothing/*.png"],
+        "class 8": [*base, image, "--target=8"],
+        "Name images": base,
+        "2 names, the model 8 classes": [*base, image, f"--labels={short}"],
+        "no SavedModel": [f"--model={tmp_path}", image],
+    }
+    answers = refusals("explain", *cases.values())
+    assert len(answers) == len(cases)
+    for message, (status, error) in zip(cases, answers, strict=True):
+        assert status == 1
+        assert message in error
+
+
+def test_export_refuses_with_the_fix_and_leaves_no_trace(exported):
+    base = [f"--output={exported}", f"--handle={MODEL}"]
+    before = sorted(exported.rglob("*"))
+    cases = {
+        "no model file": [f"--output={exported}", "--handle=nowhere.keras"],
+        "Did you mean 'ig'": [*base, "--methods=igg"],
+        "--ig.steps": [*base, "--ig.steps=0"],
+        "two numbers": [*base, "--value_range=0"],
+        "exists already": [*base, "--version=1"],
+        "Only flags are taken": [*base, "model.keras"],
+    }
+    answers = refusals("export", *cases.values())
+    assert len(answers) == len(cases)
+    for message, (status, error) in zip(cases, answers, strict=True):
+        assert status == 1
+        assert message in error
+    assert sorted(exported.rglob("*")) == before
+
+
+def test_help_teaches():
+    done = program("export", "--help")
+    assert "--handle=model.keras" in done.stdout
+    assert "--methods" in done.stdout
+    assert "--target.output" in done.stdout
+
+
+def test_scripts_run_from_the_checkout():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "explain.py", "--help"], capture_output=True, text=True
+    )
+    assert "--images" in done.stdout
+
+
+def test_the_demonstration_prints_one_table_and_draws_one_sheet(tmp_path):
+    done = program("demo", "--images=1", "--shown=1", f"--keep={tmp_path}/shapes", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    rows = {words[0]: words[1:] for words in lines if words and words[0] in presets.names()}
+    assert set(rows) == set(presets.names())
+    for name, (score, delta, _, auc, *_) in rows.items():
+        assert 0 < float(score) <= 1
+        assert 0 <= float(auc) <= 1
+        assert (delta == "-") == (not presets.get(name).complete)
+    assert (tmp_path / "shapes" / "1" / "saved_model.pb").is_file()
+    with Image.open(tmp_path / "tfgig-demo.png") as sheet:
+        assert sheet.width > 1000
