@@ -25,7 +25,7 @@ NAMES = (
 FUNCTIONS = {
     "Explainer": "model method target= **options",
     "export_saved_model": "model path methods= target= version= overwrite=",
-    "load_model": "handle value_range=",
+    "load_model": "handle value_range= signature= shape= allow_unsafe_deserialization=",
     "presets.get": "name",
     "presets.names": "",
 }

@@ -1,4 +1,4 @@
-"""Command-line programs; installed as tfgig-export, tfgig-explain and tfgig-demo."""
+"""Command-line programs; installed as tfgig-export, -explain, -inspect and -demo."""
 
 import os
 import shutil

@@ -24,10 +24,10 @@ import numpy as np
 from absl import flags
 
 from tfgig import command_line
-from tfgig.export.publish import latest
 from tfgig.export.saved_model import read_description
 from tfgig.image import Overlay
 from tfgig.image.files import FITS, Fit, read_image, write_picture
+from tfgig.models.versions import latest
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
 

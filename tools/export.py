@@ -6,6 +6,7 @@ explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving
   tfgig-export --handle=model.keras --output=/models/name
   tfgig-export --handle=model.keras --output=/models/name --methods=ig,blur_ig --ig.steps=100
   tfgig-export --handle=model.keras --output=/models/name --target.output=logits
+  tfgig-export --handle=saved_model/ --output=/models/name --signature=classify
 
 Every option of every method is a flag: --<method>.<option>. --helpfull lists them.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -23,7 +25,13 @@ from tfgig import command_line, presets
 from tfgig.serving import SessionModel
 
 FLAGS = flags.FLAGS
-HANDLE = flags.DEFINE_string("handle", None, "The model: a .keras or .h5 file.", required=True)
+HANDLE = flags.DEFINE_string(
+    "handle",
+    None,
+    "The model: a .keras or .h5 file, a SavedModel's directory or .tar.gz archive, or an address "
+    "of TensorFlow Hub's.",
+    required=True,
+)
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -42,6 +50,20 @@ VALUE_RANGE = flags.DEFINE_list(
     "For models of images: what is black and what is white in the model's input, such as 0,255 "
     "or -1,1. Read off the model's Rescaling layer if not given.",
 )
+SIGNATURE = flags.DEFINE_string(
+    "signature",
+    None,
+    "Which signature of a SavedModel to explain; serving_default, or the only one, if not given.",
+)
+SHAPE = flags.DEFINE_list(
+    "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
+)
+ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
+    "allow_unsafe_deserialization",
+    False,
+    "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
+    "only for files whose origin you trust.",
+)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 command_line.define_preset_flags()
 
@@ -51,7 +73,13 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     started = time.perf_counter()
-    source = tfgig.load_model(HANDLE.value, _value_range())
+    source = tfgig.load_model(
+        HANDLE.value,
+        _numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
+        signature=SIGNATURE.value,
+        shape=_numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
+    )
     target = command_line.spec_from_flags("target", tfgig.targets.ClassScore())
     print(f"Exporting {source.name} with {', '.join(METHODS.value)} ...", file=sys.stderr)
     directory = tfgig.export_saved_model(
@@ -73,16 +101,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _value_range() -> tuple[float, float] | None:
-    if VALUE_RANGE.value is None:
+def _numbers(flag: Any, kind: type, expected: str, count: int | None = None) -> Any:
+    if flag.value is None:
         return None
     try:
-        low, high = map(float, VALUE_RANGE.value)
-    except ValueError as error:
-        raise ValueError(
-            f"--value_range takes two numbers, such as 0,255. Received: {VALUE_RANGE.value}."
-        ) from error
-    return low, high
+        numbers = tuple(map(kind, flag.value))
+    except ValueError:
+        numbers = ()
+    if not numbers or count not in (None, len(numbers)):
+        raise ValueError(f"--{flag.name} takes {expected}. Received: {','.join(flag.value)!r}.")
+    return numbers
 
 
 def run() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.cases import run_python
 from tfgig.export import publish
-from tfgig.export.publish import Version, latest, versions
+from tfgig.export.publish import Version
+from tfgig.models.versions import latest, versions
 
 
 def write(base, number=None, overwrite=False, text="new"):
@@ -175,14 +176,6 @@ def test_a_place_that_is_read_only(tmp_path):
 
 
 # Two at a time
-
-
-def test_a_number_that_was_taken_before_the_look(tmp_path, monkeypatch):
-    """The look is out of date: version 1 is there, and the next number is the next one."""
-    write(tmp_path / "model")
-    answers = iter([[], [1]])
-    monkeypatch.setattr(publish, "versions", lambda base: next(answers))
-    assert write(tmp_path / "model") == tmp_path / "model" / "2"
 
 
 def taken_at_the_last_moment(base, monkeypatch):

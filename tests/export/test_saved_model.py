@@ -352,3 +352,19 @@ def test_a_place_that_cannot_be_written_to(tmp_path):
     with pytest.raises(OSError, match="nothing was published"):
         tfgig.export_saved_model(vector_model(), tmp_path / "file" / "model", [GRADIENT])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_lookup_table_of_a_keras_model_goes_along(tmp_path):
+    inputs = keras.Input((4,), name="image")
+    scores = keras.layers.Dense(3, activation="softmax")(inputs)
+    names = keras.layers.StringLookup(vocabulary=["cat", "dog"], invert=True)
+    label = names(keras.ops.argmax(scores, -1))
+    model = keras.Model(inputs, {"scores": scores, "label": label})
+    target = tfgig.targets.ClassScore(output_name="scores")
+    directory = tfgig.export_saved_model(model, tmp_path / "model", ["gradient"], target)
+    points = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    expected = [["[UNK]", "cat", "dog"][i] for i in model(points)["scores"].numpy().argmax(1)]
+    with SessionModel(directory) as served:
+        found = served.run("serving_default", image=points)["label"]
+        assert [label.decode() for label in found] == expected
+        assert served.run("explain_gradient", image=points)["ok"].all()

@@ -14,34 +14,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+from tfgig.models.versions import is_number
 from tfgig.spec import check, is_whole
-
-
-def versions(base: str | os.PathLike) -> list[int]:
-    """The versions under a model's directory, in ascending order."""
-    base = pathlib.Path(base)
-    if not base.is_dir():
-        return []
-    return sorted(int(p.name) for p in base.iterdir() if _is_number(p.name) and p.is_dir())
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
-
-
-def latest(path: str | os.PathLike) -> pathlib.Path:
-    """The newest version's directory under a model's directory; a version's own is itself.
-
-    Raises:
-        FileNotFoundError: there is no SavedModel in either sense.
-    """
-    path = pathlib.Path(path)
-    if (path / "saved_model.pb").is_file():
-        return path
-    found = versions(path)
-    if not found:
-        raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
-    return path / str(found[-1])
 
 
 class Version:
@@ -60,7 +34,7 @@ class Version:
     def __init__(self, base: str | os.PathLike, number: int | None, overwrite: bool) -> None:
         self._base = pathlib.Path(base)
         check(
-            not _is_number(self._base.name),
+            not is_number(self._base.name),
             "Name the model's directory, which holds versions by number, and give the version "
             f"apart: path={str(self._base.parent)!r}, version={self._base.name}.",
             str(base),
@@ -107,7 +81,7 @@ class Version:
         while True:
             number = self._number
             if number is None:
-                taken = [int(p.name) for p in self._base.iterdir() if _is_number(p.name)]
+                taken = [int(p.name) for p in self._base.iterdir() if is_number(p.name)]
                 number = max(taken, default=0) + 1
             destination = self._base / str(number)
             if self._overwrite and destination.exists():

@@ -15,10 +15,11 @@ from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
 from tfgig.models import SourceModel, load_model
+from tfgig.models.versions import SPEC_FILE
 from tfgig.spec import check_is
 from tfgig.targets import ClassScore, Target
 
-SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
+__all__ = ("SPEC_FILE", "export_saved_model", "read_description")
 
 
 def export_saved_model(
@@ -81,13 +82,15 @@ def read_description(directory: str | os.PathLike) -> dict[str, Any]:
 
 
 def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:
-    module = tf.Module(name=source.name)
-    # The raw variables that the graph reads, not Keras's: those are stored twice, or are not
+    module = tf.Module()
+    # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module._weights = list(source.forward.graph.variables)
+    module._weights = _variables([source.forward, *source.signatures.values()])
+    module._resources = list(source.resources)
     module._origin_of_weights = _Untracked(source.origin)
     for name, function in functions.items():
-        setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
+        if not hasattr(module, name):  # such as `variables`
+            setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
     module.serve = functions["serving_default"]  # Keras's name for it
     try:
         tf.saved_model.save(module, str(directory), signatures=functions)
@@ -100,6 +103,11 @@ def _output_of(source: SourceModel, endpoint: Endpoint) -> str:
     """The output of `serving_default` that an endpoint explains."""
     name = endpoint.target.output_name or next(iter(source.signature_outputs))
     return source.signature_outputs[name]
+
+
+def _variables(functions: Sequence[Any]) -> list[tf.Variable]:
+    found = [variable for function in functions for variable in function.graph.variables]
+    return list({id(variable): variable for variable in found}.values())
 
 
 class _Untracked:

@@ -38,8 +38,14 @@ class Signatures:
 
     def build(self, endpoints: Sequence[Endpoint]) -> dict[str, Callable]:
         """The functions by signature name, `serving_default` first."""
-        functions = {"serving_default": self._serve()}
+        # A model's other signatures go along; among them may be its own serving_default.
+        functions = {"serving_default": self._serve(), **self._source.signatures}
         for endpoint in endpoints:
+            check(
+                endpoint.name not in functions,
+                "The model has a signature of this name; give the endpoint another.",
+                endpoint.name,
+            )
             make = self._heatmap if endpoint.kind == "heatmap" else self._attributions
             functions[endpoint.name] = make(endpoint)
         return functions

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgig.models.source import SourceModel, model_outputs
+from tfgig.models.source import SourceModel, model_outputs, resources_of
 
 _DIFFERENTIABLE = ("float16", "bfloat16", "float32", "float64")
 _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
@@ -48,6 +48,7 @@ def from_keras(model: keras.Model, value_range: tuple[float, float] | None = Non
         signature_outputs=names,
         value_range=value_range or _range_of_rescaling(model),
         origin=model,
+        resources=tuple(resources_of(model)),
     )
 
 

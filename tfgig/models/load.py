@@ -2,46 +2,139 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import pathlib
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
+from tfgig.models import archive, hub
+from tfgig.models.gradients import check_gradient
 from tfgig.models.keras_model import from_keras
+from tfgig.models.loading import open_saved_model
+from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
+from tfgig.models.versions import latest
 
 _KERAS_FILES = (".keras", ".h5")
 
 
-def load_model(handle: Any, value_range: tuple[float, float] | None = None) -> SourceModel:
+def load_model(
+    handle: Any,
+    value_range: tuple[float, float] | None = None,
+    signature: str | None = None,
+    shape: Sequence[int] | None = None,
+    allow_unsafe_deserialization: bool = False,
+) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
 
     Args:
-        handle: A live Keras 3 model, an already loaded one, or the path of a `.keras` or `.h5`
-            file. Files that hold code (Lambda layers) are not executed; Keras says so.
+        handle: A live Keras 3 model; what this function returned before; the path of a `.keras` or
+            `.h5` file; the directory of a SavedModel, or of versions of one (the latest is taken);
+            a `.tar.gz` archive of one; or the address of one, as TensorFlow Hub's.
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
+        signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
+        shape: Of one example, (height, width, channels) say, where a SavedModel leaves it open.
+        allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
+            (Lambda layers) is run. Such code can do whatever you can; allow it only for files
+            whose origin you trust.
 
     Raises:
-        FileNotFoundError: no such file.
+        OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
-        return handle if value_range is None else replace(handle, value_range=value_range)
+        return (
+            handle if value_range is None else dataclasses.replace(handle, value_range=value_range)
+        )
     if isinstance(handle, keras.Model):
         return from_keras(handle, value_range)
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
-            "A model is a keras.Model or the path of a .keras or .h5 file. "
-            f"Received: {type(handle).__name__}."
+            "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
+            f"archive or address of a SavedModel. Received: {type(handle).__name__}."
         )
+    with located(handle) as place:
+        if place is not None:
+            opened = open_saved_model(place.directory, str(handle))
+            source = from_saved_model(opened, value_range, signature, shape)
+            return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
+    if signature is not None or shape is not None:
+        raise ValueError(
+            "`signature` and `shape` are for SavedModels; a Keras file has neither to choose. "
+            f"Received: {str(handle)!r} with signature={signature!r}, shape={shape!r}."
+        )
+    return _from_file(pathlib.Path(handle), value_range, allow_unsafe_deserialization)
+
+
+class Place:
+    """Where a SavedModel is; a temporary directory is removed, unless somebody keeps it."""
+
+    def __init__(self, directory: pathlib.Path, temporary: Any = None) -> None:
+        self.directory = directory
+        self.temporary = temporary
+
+    def keep(self) -> Any:
+        """Hands the directory over: an export reads asset files again."""
+        kept, self.temporary = self.temporary, None
+        return kept
+
+
+@contextlib.contextmanager
+def located(handle: str | os.PathLike) -> Iterator[Place | None]:
+    """The directory of the SavedModel that a handle stands for; None if it is no SavedModel.
+
+    Raises:
+        OSError: there is none, or it cannot be downloaded.
+        ValueError: an archive is not to be trusted.
+    """
+    if isinstance(handle, str) and hub.is_address(handle):
+        yield Place(latest(hub.resolve(handle)))
+        return
     path = pathlib.Path(handle)
+    if path.is_dir():
+        yield Place(latest(path))
+        return
+    if not path.is_file() or not path.name.endswith(archive.SUFFIXES):
+        yield None
+        return
+    temporary = tempfile.TemporaryDirectory(prefix="tfgig-")
+    place = Place(pathlib.Path(temporary.name), temporary)
+    try:
+        archive.unpack(path, place.directory)
+        place.directory = latest(archive.root(place.directory))
+        yield place
+    finally:
+        if place.temporary is not None:
+            temporary.cleanup()
+
+
+def _from_file(
+    path: pathlib.Path, value_range: tuple[float, float] | None, unsafe: bool
+) -> SourceModel:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
     if path.suffix not in _KERAS_FILES:
         raise ValueError(
-            f"A model file ends in {' or '.join(_KERAS_FILES)}; load other formats yourself and "
-            f"pass the keras.Model. Received: {str(handle)!r}."
+            f"A model file ends in {' or '.join(_KERAS_FILES)}, a SavedModel is a directory; load "
+            f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
         )
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file at {str(path)!r}.")
-    return from_keras(keras.saving.load_model(path, compile=False), value_range)
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
+    except (ValueError, TypeError) as error:
+        if "nsafe" not in str(error):
+            raise
+        raise ValueError(
+            "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
+            "run. Allow it with allow_unsafe_deserialization=True "
+            "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
+            f"code can do whatever you can. Received: {str(path)!r}."
+        ) from error
+    source = from_keras(model, value_range)
+    check_gradient(source.forward, source.points, repr(str(path)))
+    return source

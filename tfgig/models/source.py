@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
+
+# The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
+from tensorflow.python.trackable.resource import CapturableResource
 
 from tfgig.spec import check
 from tfgig.targets import ModelOutputs
@@ -27,6 +31,9 @@ class SourceModel:
         signature_outputs: The model's output names and what its own export calls them.
         value_range: What is black and what is white in an image's units; None if not known.
         origin: The object that owns the weights, kept alive with this one.
+        signatures: Other signatures of the model, by name: concrete functions, exported as they
+            are.
+        resources: What the functions need beside variables: lookup tables, asset files.
     """
 
     name: str
@@ -35,6 +42,10 @@ class SourceModel:
     signature_outputs: dict[str, str]
     value_range: tuple[float, float] | None = None
     origin: Any = None
+    signatures: Mapping[str, tf.types.experimental.ConcreteFunction] = dataclasses.field(
+        default_factory=dict
+    )
+    resources: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
@@ -55,6 +66,13 @@ def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:
     """A model's outputs with the logits behind them; inside the graph that computes them."""
     logits = {name: _before_last_activation(value) for name, value in values.items()}
     return ModelOutputs(values, {k: v for k, v in logits.items() if v is not None})
+
+
+def resources_of(origin: Any) -> Iterator[Any]:
+    """The tables, assets and initialisers that a Keras model or a loaded object tracks."""
+    for item in tf.train.TrackableView(origin).descendants():
+        if isinstance(item, (CapturableResource, tf.saved_model.Asset)):
+            yield item
 
 
 def _before_last_activation(value: tf.Tensor) -> tf.Tensor | None:

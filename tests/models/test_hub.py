@@ -1,0 +1,201 @@
+"""Handles that are addresses, of a hub on this machine, and archives."""
+
+import functools
+import gzip
+import http.server
+import io
+import pathlib
+import tarfile
+import threading
+import urllib.parse
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgig
+from tests.models import sources
+from tfgig.models import archive
+
+GOOD = {"module": "scores", "reusable": "output_0", "tf1_hub": "default"}
+
+
+def packed(*entries):
+    """A .tar.gz of entries: (name, bytes), or a TarInfo that holds nothing."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                tar.addfile(entry)
+                continue
+            info = tarfile.TarInfo(entry[0])
+            info.size = len(entry[1])
+            tar.addfile(info, io.BytesIO(entry[1]))
+    return buffer.getvalue()
+
+
+def link(name, to, kind=tarfile.SYMTYPE):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, to
+    return info
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """The contents of good archives, and of bad ones, by name."""
+    contents = {}
+    for kind in GOOD:
+        place = tmp_path_factory.mktemp(kind)
+        sources.WRITERS[kind][0](place / "model", place)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            tar.add(place / "model", arcname=".")
+        contents[kind] = buffer.getvalue()
+    outside = tmp_path_factory.getbasetemp() / "outside"
+    return contents | {
+        "truncated": contents["module"][: len(contents["module"]) // 2],
+        "escaping": packed(("saved_model.pb", b""), ("../outside", b"x")),
+        "absolute": packed((str(outside), b"x")),
+        "symlink": packed(link("variables", "/etc"), ("variables/passwd", b"x")),
+        "hardlink": packed(link("saved_model.pb", "/etc/passwd", tarfile.LNKTYPE)),
+        "page": b"<html>Not here.</html>",
+        "nothing": packed(("readme.txt", b"x")),
+    }
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Speaks the compressed protocol: the archive at <name>/1?tf-hub-format=compressed."""
+
+    def __init__(self, contents, *arguments):
+        self.contents = contents
+        super().__init__(*arguments)
+
+    def do_GET(self):
+        address = urllib.parse.urlsplit(self.path)
+        content = self.contents.get(address.path.strip("/").removesuffix("/1"))
+        if content is None or address.query != "tf-hub-format=compressed":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-tar-gz")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def hub(archives):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Hub, archives))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_module_of_a_hub_is_loaded_and_exported(hub, kind, tmp_path):
+    source = tfgig.load_model(f"{hub}/{kind}/1")
+    assert source.name == kind
+    (found,) = [source.forward(tf.constant(sources.X)).values[GOOD[kind]]]
+    np.testing.assert_allclose(found, sources.scores_of(sources.X), rtol=1e-5)
+    target = tfgig.targets.ClassScore(output_name=GOOD[kind])
+    export = tfgig.export_saved_model(source, tmp_path / "export", ["gradient"], target)
+    assert (export / "saved_model.pb").is_file()
+
+
+def test_a_module_is_downloaded_once(hub, archives, cache):
+    tfgig.load_model(f"{hub}/module/1")
+    kept = archives.pop("module")
+    try:
+        tfgig.load_model(f"{hub}/module/1")
+    finally:
+        archives["module"] = kept
+    assert cache.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "error"),
+    [
+        ("missing", OSError, r"no model there \(HTTP 404\)"),
+        ("truncated", OSError, "could not be downloaded whole.*try again"),
+        ("page", OSError, "could not be downloaded whole"),
+        ("escaping", ValueError, r"do not trust it: .*'\.\./outside'"),
+        ("symlink", ValueError, "do not trust it: "),
+        ("hardlink", ValueError, "do not trust it: "),
+        ("nothing", FileNotFoundError, "no SavedModel, nor a version of one"),
+    ],
+)
+def test_what_is_wrong_with_a_download_is_said(hub, cache, name, kind, error):
+    for _ in range(2):  # nothing half is kept and taken for whole the next time
+        with pytest.raises(kind, match=f"(?s){error}"):
+            tfgig.load_model(f"{hub}/{name}/1")
+    assert not (cache.parent / "outside").exists()
+
+
+def test_plain_http_of_other_machines_is_refused():
+    with pytest.raises(ValueError, match="can be exchanged on the way; use https://"):
+        tfgig.load_model("http://hub.example/model/1")
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
+def test_an_archive_is_loaded_and_exported(archives, tmp_path, suffix):
+    file = tmp_path / f"mine{suffix}"
+    file.write_bytes(archives["module"])
+    source = tfgig.load_model(file)
+    assert source.name == "mine"
+    target = tfgig.targets.ClassScore(output_name="scores")
+    export = tfgig.export_saved_model(source, tmp_path / "export", ["gradient"], target)
+    assert [path.name for path in (export / "assets").iterdir()] == ["labels.txt"]
+
+
+def test_an_archive_of_a_directory_with_its_name(archives, tmp_path):
+    with tarfile.open(fileobj=io.BytesIO(archives["reusable"])) as tar:
+        files = [(m.name, tar.extractfile(m).read()) for m in tar.getmembers() if m.isreg()]
+    file = tmp_path / "model.tar"
+    file.write_bytes(gzip.decompress(packed(*((f"./mine/{n}", content) for n, content in files))))
+    assert tfgig.load_model(file).name == "model"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("truncated", "damaged or was cut short; get it again"),
+        ("page", "damaged or was cut short"),
+        ("escaping", r"leads out of it.*'\.\./outside'"),
+        ("absolute", "leads out of it"),
+        ("symlink", "a link.*'variables'"),
+        ("hardlink", "a link.*'saved_model.pb'"),
+    ],
+)
+def test_a_bad_archive_is_refused(archives, tmp_path, monkeypatch, name, error):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    file = tmp_path / "model.tgz"
+    file.write_bytes(archives[name])
+    with pytest.raises(ValueError, match=error):
+        tfgig.load_model(file)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tgz", "temporary"]
+
+
+def test_an_archive_that_swells_is_refused(tmp_path):
+    file = tmp_path / "bomb.tgz"
+    file.write_bytes(packed(*((f"part{index}", bytes(1 << 20)) for index in range(4))))
+    assert file.stat().st_size < 1 << 16
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="more than 2 MiB"):
+        archive.unpack(file, tmp_path / "out", max_bytes=2 << 20)
+    written = sum(path.stat().st_size for path in pathlib.Path(tmp_path / "out").iterdir())
+    assert written <= 2 << 20

@@ -1,0 +1,92 @@
+"""What inspection finds, and what the program prints of it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+import tensorflow as tf
+
+import tfgig
+from tests.models import sources
+from tfgig.models.inspection import inspect_model
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    place = tmp_path_factory.mktemp("inspected")
+    sources.module(place / "model", place)
+    return place / "model"
+
+
+def test_signatures_sizes_and_obstacles(original):
+    found = inspect_model(str(original))
+    assert set(found.signatures) == {"serving_default", "decode"}
+    serving = found.signatures["serving_default"]
+    assert serving.inputs == {"features": "float32 [None, 4]"}
+    assert serving.outputs["scores"] == "float32 [None, 3]"
+    assert serving.obstacle is None
+    decode = found.signatures["decode"]
+    assert decode.obstacle.startswith("Signatures with one input can be explained")
+    assert decode.outputs == {"scores": "float32 [None, 3]"}
+    assert found.parameters == sources.FIRST.size + sources.LAST.size + 100
+    assert found.sizes["assets"] == len("\n".join(sources.LABELS))
+    assert found.sizes["weights"] > 4 * found.parameters
+    assert found.endpoints == {}
+    assert f"written by TensorFlow {tf.__version__}" in found.form
+
+
+def test_operations_without_a_gradient_are_of_the_signature_alone(tmp_path):
+    spec = tf.TensorSpec([None, 4, 4, 3], tf.float32, "image")
+    function = tf.function(lambda x: tf.image.adjust_hue(x, 0.1))
+    sources.save_function(tmp_path / "model", lambda x: tf.reduce_mean(function(x), [1, 2]), spec)
+    (report,) = inspect_model(str(tmp_path / "model")).signatures.values()
+    assert report.without_gradient == ("AdjustHue",)  # and none of the saver's
+    assert "AdjustHue" in report.obstacle
+
+
+def test_a_graph_of_tensorflow_1(tmp_path):
+    sources.builder(tmp_path / "model", tmp_path)
+    found = inspect_model(str(tmp_path / "model"))
+    assert "TensorFlow 1 graph" in found.form
+    assert found.signatures["serving_default"].obstacle is None
+    assert found.parameters == sources.FIRST.size + sources.LAST.size
+
+
+def program(*arguments):
+    code = "import sys; sys.argv[0] = 'tfgig-inspect'; from tools.inspect_model import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_program_says_what_an_export_explains(original, tmp_path):
+    source = tfgig.load_model(original)
+    target = tfgig.targets.ClassScore(output_name="scores")
+    tfgig.export_saved_model(source, tmp_path / "export", ["gradient"], target)
+    done = program(tmp_path / "export")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "serving_default: (features: float32 [None, 4])" in done.stdout
+    assert "    can be explained" in lines
+    assert lines[lines.index("explanations (tfgig):") + 1].startswith("  explain_gradient: {")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_program_takes_keras_files_and_refuses_in_one_line(tmp_path):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
+    found = inspect_model(str(tmp_path / "model.keras"))
+    assert found.parameters == 10
+    done = program(tmp_path / "missing")
+    assert done.returncode == 1
+    assert (
+        done.stderr == f"error: There is no model file at '{tmp_path}/missing', nor a directory.\n"
+    )

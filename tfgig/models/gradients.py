@@ -1,0 +1,222 @@
+"""Whether a gradient reaches a model's input; if not, where it ends and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import tensorflow as tf
+
+# The registry of gradients has no public name.
+from tensorflow.python.framework import ops as _ops
+
+from tfgig.models.inlining import CALLS, SCOPE, called_by
+
+PYTHON_CODE = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+_OLD_LOOPS = ("Enter", "RefEnter")
+# They stand in many graphs beside the path of the gradient, and are not what breaks it.
+_PASSING_NOTHING = ("Shape", "Size", "Rank", "ShapeN", "ZerosLike", "OnesLike", "Range", "NoOp")
+_FLAT = ("Round", "Rint", "Floor", "Ceil")
+_CUT = (
+    "Cut the model behind it, and explain what comes out there: "
+    "keras.Model(layer.output, model.output), or a signature that starts there."
+)
+
+
+def nodes(definition: tf.compat.v1.GraphDef) -> Iterator[tf.compat.v1.NodeDef]:
+    """The nodes of a graph and, once each, of the functions that it calls."""
+    library = {function.signature.name: function for function in definition.library.function}
+    seen: set[str] = set()
+    waiting = [definition.node]
+    while waiting:
+        for node in waiting.pop():
+            yield node
+            for name in called_by(node):
+                if name in library and name not in seen:
+                    seen.add(name)
+                    waiting.append(library[name].node_def)
+
+
+def own_name(node: tf.compat.v1.NodeDef) -> str:
+    """A node's name in the model, without what the layout put before it."""
+    return re.sub(rf"^{SCOPE}(_\d+)?/", "", node.name)
+
+
+def unsaved_gradients(definition: tf.compat.v1.GraphDef) -> set[str]:
+    """The names of custom gradients that a saved graph refers to but does not hold.
+
+    TensorFlow looks them up among the gradients of the running process, where another may have
+    the same name: a wrong gradient, and no error.
+    """
+    saved = {gradient.registered_op_type for gradient in definition.library.registered_gradients}
+    functions = [function.node_def for function in definition.library.function]
+    used = {_custom(node) for group in (definition.node, *functions) for node in group}
+    return used - saved - {""}
+
+
+def _custom(node: tf.compat.v1.NodeDef) -> str:
+    """The name of a node's custom gradient; "" if it has none. A call's is never custom."""
+    if "_gradient_op_type" not in node.attr or node.op in CALLS:
+        return ""
+    return node.attr["_gradient_op_type"].s.decode()
+
+
+def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()) -> None:
+    """Raises `ValueError` for what no gradient, or no server, can take.
+
+    That is Python code, loops of TensorFlow 1, and custom gradients that were not saved.
+
+    Args:
+        graph: The traced model.
+        where: What was loaded, for the error.
+        unsaved: The names of custom gradients that were not saved.
+    """
+    for node in nodes(graph.as_graph_def()):
+        if node.op in PYTHON_CODE:
+            raise ValueError(
+                f"The model calls Python code (the op {node.op} {own_name(node)!r}: "
+                "tf.py_function or tf.numpy_function), which a SavedModel does not hold. Replace "
+                f"it by TensorFlow operations and save the model again. Received: {where}."
+            )
+        if node.op in _OLD_LOOPS:
+            raise ValueError(
+                f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), through "
+                "which TensorFlow 2 takes no gradient. Write it out again after "
+                "tf.compat.v1.enable_control_flow_v2(). "
+                f"Received: {where}."
+            )
+        if _custom(node) in unsaved:
+            raise ValueError(
+                f"The op {node.op} {own_name(node)!r} has a custom gradient that was not saved "
+                "with the model. Save it again with "
+                "tf.saved_model.SaveOptions(experimental_custom_gradients=True). "
+                f"Received: {where}."
+            )
+
+
+def check_gradient(
+    forward: tf.types.experimental.ConcreteFunction, points: tf.TensorSpec, where: str
+) -> None:
+    """Raises `ValueError` unless a gradient reaches the input from at least one output.
+
+    Args:
+        forward: The model: points to `ModelOutputs`.
+        points: Its input.
+        where: What was loaded, for the error.
+    """
+    refuse_unservable(forward.graph, where)
+    outputs = forward.structured_outputs.values
+    reasons = []
+    for name, output in outputs.items():
+        if not output.dtype.is_floating:
+            reasons.append(f"the output {name!r} is {output.dtype.name}")
+            continue
+        reason = _why_not(forward, points, name)
+        if reason is None:
+            return
+        reasons.append(reason)
+    floating = any(output.dtype.is_floating for output in outputs.values())
+    remedy = _CUT if floating else "Save a signature that returns the scores, as floats."
+    raise ValueError(
+        f"The model cannot be explained by its input {points.name!r}: {'; '.join(reasons)}. "
+        f"{remedy} Received: {where}."
+    )
+
+
+def _why_not(
+    forward: tf.types.experimental.ConcreteFunction, points: tf.TensorSpec, output: str
+) -> str | None:
+    """Why the gradient of an output is not to be had; None if it is. Traces it once."""
+
+    def gradient(at):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(at)
+            value = forward(at).values[output]
+        return tape.gradient(value, at)
+
+    unknown = f"the output {output!r} does not depend on it"
+    try:
+        traced = tf.function(gradient, autograph=False).get_concrete_function(points)
+        if traced.structured_outputs is not None:
+            return _not_to_be_saved(traced)
+    except (LookupError, AttributeError, NotImplementedError, TypeError) as error:
+        unknown = f"TensorFlow has no gradient for it ({error})"
+    value = forward.structured_outputs.values[output]
+    return "; ".join(_ends(forward.graph, value)) or unknown
+
+
+def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | None:
+    """What is wrong with a gradient that was traced and yet is none."""
+    # What TensorFlow asks of the runtime where it does not know a function's gradient. Servers
+    # answer with an error, or with zeros.
+    if any(node.op == "SymbolicGradient" for node in nodes(traced.graph.as_graph_def())):
+        return "TensorFlow does not know the gradient of a function that it calls"
+    if any(tf.is_symbolic_tensor(tensor) for tensor in traced.captured_inputs):
+        return "a custom gradient in a loop or a branch uses values from outside"
+    return None
+
+
+def _ends(graph: tf.Graph, output: tf.Tensor) -> Iterator[str]:
+    """Where, going back from an output, a gradient ends before it gets to the graph's input."""
+    definition = graph.as_graph_def()
+    reached = _reached_from(graph.inputs[0])
+    waiting, seen = [output.op], set()
+    while waiting:
+        op = waiting.pop()
+        if op in seen or op not in reached or op.type == "Placeholder":
+            continue
+        seen.add(op)
+        reason = _missing_in_functions(op, definition) or missing_gradient(op.node_def)
+        if reason is not None:
+            yield reason
+        elif op.type not in _PASSING_NOTHING:
+            waiting.extend(tensor.op for tensor in op.inputs)
+
+
+def _missing_in_functions(op: tf.Operation, definition: tf.compat.v1.GraphDef) -> str | None:
+    names = list(called_by(op.node_def))
+    if not names:
+        return None
+    inside = tf.compat.v1.GraphDef(library=definition.library)
+    inside.node.append(op.node_def)
+    found = [missing_gradient(node) for node in nodes(inside)]
+    return next((reason for reason in found if reason is not None), None)
+
+
+def _reached_from(source: tf.Tensor) -> set[tf.Operation]:
+    reached, waiting = {source.op}, [source.op]
+    while waiting:
+        for output in waiting.pop().outputs:
+            for op in output.consumers():
+                if op not in reached:
+                    reached.add(op)
+                    waiting.append(op)
+    return reached
+
+
+def missing_gradient(node: tf.compat.v1.NodeDef) -> str | None:
+    """What is wrong with a node that should pass a gradient on; None if nothing is."""
+    if any(called_by(node)) or node.op in _PASSING_NOTHING or not node.input:
+        return None
+    name = f"{node.op} {own_name(node)!r}"
+    try:
+        gradient = _ops.gradient_registry.lookup(_custom(node) or node.op)
+    except LookupError:
+        return f"TensorFlow has no gradient for the op {name}"
+    if node.op == "Cast":
+        for end, verb in (("SrcT", "from"), ("DstT", "to")):
+            dtype = tf.dtypes.as_dtype(node.attr[end].type)
+            if not dtype.is_floating:
+                return f"the op {name} casts {verb} {dtype.name}, which has no gradient"
+    if gradient is None or node.op in _FLAT:
+        return f"the op {name} passes no gradient on"
+    return None
+
+
+def has_gradient(node: tf.compat.v1.NodeDef) -> bool:
+    """Whether TensorFlow knows what to do at a node: pass a gradient on, or none."""
+    try:
+        _ops.gradient_registry.lookup(node.op)
+    except LookupError:
+        return any(called_by(node)) or all(name.startswith("^") for name in node.input)
+    return True

@@ -1,0 +1,239 @@
+"""Bodies of loaded functions, laid out in the graph that calls them.
+
+A signature of a loaded SavedModel is a call of a call of the graph that computes. Laid out, its
+last softmax can be seen, and variables of TensorFlow 1 exchanged for ones that can be saved.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+# The registry of gradients has no public name.
+from tensorflow.python.framework import ops as _ops
+
+SCOPE = "loaded"  # what the names of operations laid out start with
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_WRAPPING = ("Placeholder", "Const", "Identity", "NoOp")
+
+
+def inline(
+    function: tf.types.experimental.ConcreteFunction,
+    inputs: Sequence[tf.Tensor],
+    replaced: Mapping[str, tf.Variable],
+) -> Any:
+    """What `function(*inputs)` returns, without the calls around its body.
+
+    To be called while a `tf.function` is traced.
+
+    Args:
+        function: A concrete function whose first inputs are `inputs`.
+        inputs: Symbolic tensors.
+        replaced: By the name of an operation that is a TensorFlow 1 reference variable: the
+            variable to read in its place.
+
+    Returns:
+        Tensors in the structure of the function's outputs.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    for variable in function.graph.variables:
+        graph.watch_variable(variable)  # as a call would
+    arguments = [*inputs, *(graph.capture(tensor) for tensor in function.captured_inputs)]
+    outputs = _inline(function.graph, arguments, replaced)
+    return tf.nest.pack_sequence_as(function.structured_outputs, outputs)
+
+
+def body_of(graph: tf.Graph) -> tf.Graph:
+    """The graph of the innermost of the functions that only wrap one another."""
+    call = _only_call(graph)
+    return graph if call is None else body_of(called(graph, call))
+
+
+def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
+    """The graph of the function that an operation calls."""
+    # Private, but the only way to the function with the gradients that the loader registered.
+    return graph._get_function(call.get_attr("f").name).graph
+
+
+def _inline(
+    graph: tf.Graph, arguments: Sequence[tf.Tensor], replaced: Mapping[str, tf.Variable]
+) -> list[tf.Tensor]:
+    call = _only_call(graph)
+    if call is None:
+        return _import(graph, arguments, list(graph.outputs), replaced)
+    passed = _import(graph, arguments, list(call.inputs), replaced)
+    results = _inline(called(graph, call), passed, replaced)
+    return [results[_origin(output).value_index] for output in graph.outputs]
+
+
+def _only_call(graph: tf.Graph) -> tf.Operation | None:
+    """The call that a graph's outputs come from, if the graph does nothing else."""
+    working = [op for op in graph.get_operations() if op.type not in _WRAPPING]
+    if len(working) != 1 or working[0].type not in CALLS:
+        return None
+    sources = [_origin(output).op for output in graph.outputs]
+    return working[0] if all(op is working[0] for op in sources) else None
+
+
+def _origin(tensor: tf.Tensor) -> tf.Tensor:
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _import(
+    graph: tf.Graph,
+    arguments: Sequence[tf.Tensor],
+    fetches: list[tf.Tensor],
+    replaced: Mapping[str, tf.Variable],
+) -> list[tf.Tensor]:
+    """The tensors `fetches` of a function's graph, computed from its arguments."""
+    given = {
+        placeholder.name: argument
+        for placeholder, argument in zip(graph.inputs, arguments, strict=True)
+    }
+    wanted = [tensor for tensor in fetches if tensor.name not in given]
+    definition = graph.as_graph_def()
+    if len(wanted) < len(fetches):  # a wrapper: only what the call takes
+        needed = _needed_for(wanted)
+        kept = [node for node in definition.node if node.name in needed]
+        del definition.node[:]
+        definition.node.extend(kept)
+    present = {node.name for node in definition.node}
+    mapped = {name: value for name, value in given.items() if name.partition(":")[0] in present}
+    mapped.update(_replace_variables(definition, replaced))
+    _drop_waiting(definition, {name.partition(":")[0] for name in mapped})
+    special = [op for op in graph.get_operations() if op.name in present and _gradient(op)]
+    gradients = _rename_custom_gradients(definition)
+    _move_functions(graph, definition)
+    names = [item.name for item in (*wanted, *special)]
+    found = tf.graph_util.import_graph_def(definition, mapped, return_elements=names, name=SCOPE)
+    for op, copy in zip(special, found[len(wanted) :], strict=True):
+        if op.type in CALLS:
+            copy._gradient_function = _gradient(op)
+        else:
+            tf.RegisterGradient(gradients[op.name])(_gradient_of_copy(op, copy, given))
+    computed = given | dict(zip(names, found[: len(wanted)], strict=False))
+    return [computed[tensor.name] for tensor in fetches]
+
+
+def _move_functions(graph: tf.Graph, definition: tf.compat.v1.GraphDef) -> None:
+    """Hands the functions that a definition calls over to the graph that is being built.
+
+    Imported with the definition, they would be strangers whose gradients cannot be saved.
+    """
+    here = tf.compat.v1.get_default_graph()
+    called_names = {name for node in definition.node for name in called_by(node)}
+    for name in called_names:
+        here._add_function_recursive(graph._get_function(name))
+    definition.ClearField("library")
+
+
+def called_by(node: tf.compat.v1.NodeDef) -> Iterator[str]:
+    """The names of the functions that a node calls: a call's body, a loop's, branches."""
+    for attribute in node.attr.values():
+        if attribute.HasField("func"):
+            yield attribute.func.name
+        for function in attribute.list.func:
+            yield function.name
+
+
+def _rename_custom_gradients(definition: tf.compat.v1.GraphDef) -> dict[str, str]:
+    """Gives the custom gradients that can be found names of their own; these, by operation."""
+    renamed = {}
+    for node in definition.node:
+        if node.op in CALLS or "_gradient_op_type" not in node.attr:
+            continue
+        if _registered(node.attr["_gradient_op_type"].s):
+            renamed[node.name] = f"{SCOPE}-{uuid.uuid4().hex}"
+            node.attr["_gradient_op_type"].s = renamed[node.name].encode()
+    return renamed
+
+
+def _drop_waiting(definition: tf.compat.v1.GraphDef, names: Collection[str]) -> None:
+    """Lets no node wait for what is replaced: the placeholder stays behind, and has no value."""
+    for node in definition.node:
+        kept = [name for name in node.input if name[:1] != "^" or name[1:] not in names]
+        if len(kept) < len(node.input):
+            node.input[:] = kept
+
+
+def _needed_for(tensors: Sequence[tf.Tensor]) -> set[str]:
+    """The names of the operations that tensors are computed from."""
+    needed: set[str] = set()
+    waiting = [tensor.op for tensor in tensors]
+    while waiting:
+        op = waiting.pop()
+        if op.name not in needed:
+            needed.add(op.name)
+            waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+    return needed
+
+
+def _gradient(op: tf.Operation) -> Callable[..., Any] | None:
+    """The gradient that belongs to one operation, not to its type: of a call, or a custom one."""
+    if op.type in CALLS:
+        # The loader notes on each call how its gradient is computed. Without the note, TensorFlow
+        # would ask the runtime for a symbolic gradient, and that of a loop is silently zero.
+        return getattr(op, "_gradient_function", None)
+    if "_gradient_op_type" not in op.node_def.attr:
+        return None
+    return _registered(op.get_attr("_gradient_op_type"))
+
+
+def _registered(name: bytes) -> Callable[..., Any] | None:
+    try:
+        return _ops.gradient_registry.lookup(name)
+    except LookupError:
+        return None  # it was not saved; whoever asks for the gradient is told
+
+
+def _gradient_of_copy(
+    op: tf.Operation, copy: tf.Operation, given: Mapping[str, tf.Tensor]
+) -> Callable[..., Any]:
+    """The custom gradient of an operation, for its copy in another graph.
+
+    It may use any tensor of the graph that it was defined in; here, that tensor's copy.
+    """
+    gradient = _gradient(op)
+    scope = copy.name.removesuffix(op.name)
+
+    def counterpart(tensor: tf.Tensor) -> tf.Tensor:
+        if not tf.is_symbolic_tensor(tensor) or tensor.graph is not op.graph:
+            return tensor
+        if tensor.name in given:
+            return given[tensor.name]
+        return copy.graph.get_tensor_by_name(scope + tensor.name)
+
+    def gradient_of_copy(_, *upstream):
+        values = [
+            tf.zeros_like(output) if value is None and output.dtype.is_floating else value
+            for value, output in zip(upstream, copy.outputs, strict=True)
+        ]
+        specs = [v if v is None else tf.TensorSpec(v.shape, v.dtype) for v in values]
+        traced = tf.function(gradient, autograph=False).get_concrete_function(None, *specs)
+        graph = tf.compat.v1.get_default_graph()
+        captured = [graph.capture(counterpart(tensor)) for tensor in traced.captured_inputs]
+        arguments = [value for value in values if value is not None]
+        results = iter(_inline(traced.graph, [*arguments, *captured], {}))
+        structure = tf.nest.flatten(traced.structured_outputs)
+        return [None if value is None else next(results) for value in structure]
+
+    return gradient_of_copy
+
+
+def _replace_variables(
+    definition: tf.compat.v1.GraphDef, replaced: Mapping[str, tf.Variable]
+) -> dict[str, tf.Tensor]:
+    mapped = {}
+    for node in definition.node:
+        if node.name in replaced:
+            dtype = node.attr["dtype"]
+            node.op = "Placeholder"
+            node.attr.clear()
+            node.attr["dtype"].CopyFrom(dtype)
+            mapped[f"{node.name}:0"] = replaced[node.name].read_value()
+    return mapped

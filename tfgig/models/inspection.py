@@ -1,0 +1,159 @@
+"""What is in a SavedModel: its signatures, which of them can be explained, and what it weighs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tfgig.models.gradients import has_gradient, nodes
+from tfgig.models.load import load_model, located
+from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
+from tfgig.models.saved_model import description_of, forward_of
+
+
+@dataclasses.dataclass(frozen=True)
+class SignatureReport:
+    """One signature.
+
+    Args:
+        inputs: "float32 [None, 4]" by name.
+        outputs: Likewise; empty where they are not known before a call.
+        obstacle: Why it cannot be explained; None if it can.
+        without_gradient: The types of its operations that have no gradient. They matter only
+            between the input and the output that is explained.
+    """
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    obstacle: str | None
+    without_gradient: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """A model on disk.
+
+    Args:
+        handle: What the user called it.
+        form: What it is, in words.
+        sizes: In bytes: "graph", "weights" and "assets".
+        parameters: How many numbers the weights are.
+        signatures: By name; without those that explain.
+        endpoints: The specs of the signatures that explain, if tfgig wrote it.
+    """
+
+    handle: str
+    form: str
+    sizes: dict[str, int]
+    parameters: int
+    signatures: dict[str, SignatureReport]
+    endpoints: dict[str, Any]
+
+
+def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> Inspection:
+    """Looks into a model, of any kind that `load_model` takes.
+
+    Raises:
+        OSError: there is nothing there, or it cannot be read or downloaded.
+        ValueError: the file is damaged, or not one of a model.
+    """
+    with located(handle) as place:
+        if place is not None:
+            return _inspect(open_saved_model(place.directory, handle))
+    source = load_model(handle, allow_unsafe_deserialization=allow_unsafe_deserialization)
+    values = source.forward.structured_outputs.values
+    outputs = {name: _words(value) for name, value in values.items()}
+    report = SignatureReport({source.points.name: _words(source.points)}, outputs, None)
+    return Inspection(
+        handle=handle,
+        form="a Keras file",
+        sizes={"weights": os.path.getsize(handle)},
+        parameters=source.origin.count_params(),
+        signatures={"the model": report},
+        endpoints={},
+    )
+
+
+def _inspect(opened: Opened) -> Inspection:
+    ours = description_of(opened.directory)["endpoints"]
+    found = signatures_of(opened.loaded)
+    return Inspection(
+        handle=opened.handle,
+        form=_form(opened.meta_graph),
+        sizes={
+            "graph": _size(opened.directory / "saved_model.pb"),
+            "weights": _size(opened.directory / "variables"),
+            "assets": _size(opened.directory / "assets"),
+        },
+        parameters=_parameters(opened.directory),
+        signatures={
+            name: _report(opened, found[name]) for name in sorted(found) if name not in ours
+        },
+        endpoints=ours,
+    )
+
+
+def _report(opened: Opened, signature: Signature) -> SignatureReport:
+    inputs = {name: _words(spec) for name, spec in signature.inputs.items()}
+    missing = _without_gradient(opened, signature.name)
+    try:
+        _, forward, _ = forward_of(opened, signature, None)
+    except ValueError as error:  # the report is what it says
+        infos = opened.meta_graph.signature_def[signature.name].outputs.items()
+        outputs = {
+            name: f"{tf.dtypes.as_dtype(info.dtype).name} "
+            f"{_axes(tf.TensorShape(info.tensor_shape))}"
+            for name, info in infos
+        }
+        obstacle = str(error).partition(" Received: ")[0]
+        return SignatureReport(inputs, outputs, obstacle, missing)
+    values = forward.structured_outputs.values
+    outputs = {name: _words(value) for name, value in values.items()}
+    return SignatureReport(inputs, outputs, None, missing)
+
+
+def _words(spec: Any) -> str:
+    return f"{spec.dtype.name} {_axes(spec.shape)}"
+
+
+def _axes(shape: tf.TensorShape) -> str:
+    return "of any shape" if shape.rank is None else str(shape.as_list())
+
+
+def _form(meta_graph: meta_graph_pb2.MetaGraphDef) -> str:
+    objects = meta_graph.HasField("object_graph_def")
+    kind = "a SavedModel of functions" if objects else "a SavedModel of one TensorFlow 1 graph"
+    return f"{kind}, written by TensorFlow {meta_graph.meta_info_def.tensorflow_version}"
+
+
+def _size(path: pathlib.Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _parameters(directory: pathlib.Path) -> int:
+    prefix = directory / "variables" / "variables"
+    if not prefix.with_suffix(".index").is_file():
+        return 0
+    shapes = [shape for name, shape in tf.train.list_variables(str(prefix)) if name[:1] != "_"]
+    return sum(tf.TensorShape(shape).num_elements() for shape in shapes)
+
+
+def _without_gradient(opened: Opened, name: str) -> tuple[str, ...]:
+    """The types of operations behind a signature's outputs for which there is no gradient."""
+    definition = opened.meta_graph.graph_def
+    outputs = opened.meta_graph.signature_def[name].outputs.values()
+    by_name = {node.name: node for node in definition.node}
+    waiting, behind = [info.name for info in outputs], {}
+    while waiting:
+        name = waiting.pop().removeprefix("^").partition(":")[0]
+        if name in by_name and name not in behind:
+            behind[name] = by_name[name]
+            waiting.extend(by_name[name].input)
+    reached = tf.compat.v1.GraphDef(node=behind.values(), library=definition.library)
+    return tuple(sorted({node.op for node in nodes(reached) if not has_gradient(node)}))

@@ -1,0 +1,150 @@
+"""SavedModels as they are loaded: which graph, and which signatures it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+# The registry of operations has no public name.
+from tensorflow.python.framework import op_def_registry
+
+from tfgig.spec import nearest
+
+CALL = "__call__"
+SERVING_DEFAULT = "serving_default"
+_DEFAULTS = (SERVING_DEFAULT, "default")  # the latter is what TensorFlow 1 hub modules have
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A signature of a loaded object: its inputs by name, and the function that takes them."""
+
+    name: str
+    inputs: dict[str, tf.TensorSpec]
+    call: Callable[..., Any]
+
+
+def meta_graph_of(directory: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
+    """The graph that is served: the one with the tag "serve", or with no tag, or the only one.
+
+    Raises:
+        ValueError: the file is damaged, or has several graphs and none of these.
+    """
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((directory / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise ValueError(
+            f"'saved_model.pb' is damaged or was cut short; copy it again ({error}). "
+            f"Received: {str(directory)!r}."
+        ) from error
+    graphs = {tuple(sorted(graph.meta_info_def.tags)): graph for graph in saved.meta_graphs}
+    for tags in (("serve",), ()):
+        if tags in graphs:
+            return graphs[tags]
+    if len(graphs) != 1:
+        raise ValueError(
+            'One graph of a SavedModel is served: the one with the tag "serve". '
+            f"Received: {str(directory)!r} with the tags {[list(tags) for tags in graphs]}."
+        )
+    return next(iter(graphs.values()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A SavedModel that was loaded: what the user called it, its graph, and its object."""
+
+    handle: str
+    directory: pathlib.Path
+    meta_graph: meta_graph_pb2.MetaGraphDef
+    loaded: Any
+
+
+def open_saved_model(directory: pathlib.Path, handle: str | None = None) -> Opened:
+    """Loads the graph that is served.
+
+    Args:
+        directory: The directory that holds `saved_model.pb`.
+        handle: What the user called it; None for the directory.
+
+    Raises:
+        ValueError: the file is damaged, or needs an operation that TensorFlow does not have.
+    """
+    handle = handle or str(directory.resolve())
+    meta_graph = meta_graph_of(directory)
+    unknown = unknown_operations(meta_graph.graph_def)
+    if unknown:
+        raise ValueError(
+            f"The model needs operations that TensorFlow does not have: {', '.join(unknown)}. "
+            "Load the library that defines them first, with tf.load_op_library(...); every server "
+            f"of the model needs it, too. Received: {handle!r}."
+        )
+    tags = list(meta_graph.meta_info_def.tags)
+    return Opened(handle, directory, meta_graph, tf.saved_model.load(str(directory), tags=tags))
+
+
+def unknown_operations(definition: tf.compat.v1.GraphDef) -> list[str]:
+    """The types of operations in a graph that this process cannot run."""
+    functions = {function.signature.name for function in definition.library.function}
+    used = {node.op for node in definition.node}
+    for function in definition.library.function:
+        used.update(node.op for node in function.node_def)
+    return sorted(name for name in used - functions if op_def_registry.get(name) is None)
+
+
+def signatures_of(loaded: Any) -> dict[str, Signature]:
+    """The signatures of a loaded object and, as `__call__`, its own call if it has one."""
+    found = {}
+    for name, function in loaded.signatures.items():
+        _, inputs = function.structured_input_signature
+        found[name] = Signature(name, dict(inputs), function)
+    call = getattr(loaded, CALL, None)
+    for function in getattr(call, "concrete_functions", ()):
+        arguments, named = function.structured_input_signature
+        rest = [*arguments[1:], *named.values()]
+        if not arguments or not isinstance(arguments[0], tf.TensorSpec) or True in rest:
+            continue  # several inputs, or a function for training
+        if any(isinstance(value, tf.TensorSpec) for value in rest):
+            continue
+        name = arguments[0].name or "inputs"
+        found[CALL] = Signature(CALL, {name: arguments[0]}, _calling(function, name, rest))
+        break
+    return found
+
+
+def _calling(function: Callable[..., Any], name: str, rest: list[Any]) -> Callable[..., Any]:
+    return lambda **inputs: function(inputs[name], *rest)
+
+
+def choose(opened: Opened, name: str | None) -> Signature:
+    """The signature of that name; for None `serving_default`, or the only one.
+
+    Raises:
+        ValueError: there is none such, or it is not clear which.
+    """
+    found = signatures_of(opened.loaded)
+    if not found:
+        raise ValueError(
+            "The SavedModel has no signatures and cannot be called: it holds weights only. Save "
+            "it with tf.saved_model.save(model, path, signatures=...). "
+            f"Received: {opened.handle!r}."
+        )
+    if name is not None:
+        if name not in found:
+            raise ValueError(f"No such signature. {nearest(name, found)} Received: {name!r}.")
+        return found[name]
+    for default in _DEFAULTS:
+        if default in found:
+            return found[default]
+    if len(found) > 1 and CALL not in found:
+        raise ValueError(
+            f"The SavedModel has several signatures; choose one with signature=... "
+            f"Received: {opened.handle!r} with {', '.join(found)}."
+        )
+    return found[CALL] if CALL in found else next(iter(found.values()))

@@ -1,0 +1,36 @@
+"""Directories of SavedModels, which hold versions by number."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"  # what an export says of itself
+
+
+def versions(base: str | os.PathLike) -> list[int]:
+    """The versions under a model's directory, in ascending order."""
+    base = pathlib.Path(base)
+    if not base.is_dir():
+        return []
+    return sorted(int(p.name) for p in base.iterdir() if is_number(p.name) and p.is_dir())
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a version's: ASCII digits only, as TensorFlow Serving reads them."""
+    return name.isascii() and name.isdigit()
+
+
+def latest(path: str | os.PathLike) -> pathlib.Path:
+    """The newest version's directory under a model's directory; a version's own is itself.
+
+    Raises:
+        FileNotFoundError: there is no SavedModel in either sense.
+    """
+    path = pathlib.Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    found = versions(path)
+    if not found:
+        raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
+    return path / str(found[-1])

@@ -1,0 +1,73 @@
+"""Says what is in a model: signatures, which of them can be explained and why not, and its size.
+
+tfgig-inspect /models/name
+tfgig-inspect model.keras
+tfgig-inspect https://.../model.tar.gz
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfgig import command_line
+from tfgig.models.inspection import Inspection, inspect_model
+
+ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
+    "allow_unsafe_deserialization",
+    False,
+    "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
+    "only for files whose origin you trust.",
+)
+_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Inspects and prints."""
+    if len(arguments) != 2:
+        raise ValueError(
+            "Name one model: a SavedModel's directory, archive or address, or a .keras or .h5 "
+            f"file. Received: {' '.join(arguments[1:])!r}."
+        )
+    _print(inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value))
+    return 0
+
+
+def _print(found: Inspection) -> None:
+    print(f"{found.handle}: {found.form}")
+    sizes = ", ".join(f"{name} {_size(size)}" for name, size in found.sizes.items())
+    print(f"  {sizes}; {found.parameters:,} parameters")
+    print("signatures:")
+    for name, signature in found.signatures.items():
+        inputs, outputs = _named(signature.inputs), _named(signature.outputs)
+        print(f"  {name}: ({inputs}) -> {outputs or 'unknown'}")
+        reason = signature.obstacle
+        print(f"    cannot be explained: {reason}" if reason else "    can be explained")
+        if signature.without_gradient:
+            print(f"    operations without a gradient: {', '.join(signature.without_gradient)}")
+    if found.endpoints:
+        print("explanations (tfgig):")
+    for name, endpoint in found.endpoints.items():
+        print(f"  {name}: {json.dumps(endpoint)}")
+
+
+def _named(tensors: dict[str, str]) -> str:
+    return ", ".join(f"{name}: {words}" for name, words in tensors.items())
+
+
+def _size(size: float) -> str:
+    for unit, name in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} B"
+
+
+def run() -> None:
+    """The installed program's entry."""
+    command_line.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()
