@@ -125,8 +125,9 @@ class _Program:
         pixels = read_image(path, tuple(self._input["shape"][1:]), cast(Fit, FIT.value))
         image = (low + (high - low) * pixels / 255.0)[np.newaxis]
         prediction = self._model.run("serving_default", **{self._input["name"]: image})
-        # All methods of a run explain one output, that of the first.
-        scores = prediction[self._explained].reshape(-1)
+        # All methods of a run explain one output, that of the first; it may be one of another
+        # signature than serving_default, and then there are no classes to name.
+        scores = prediction.get(self._explained, np.empty(0)).reshape(-1)
         result: dict[str, Any] = {"image": str(path), "top": self._top(scores), "methods": {}}
         maps = {}
         for method, signature in self._methods.items():
@@ -155,7 +156,7 @@ class _Program:
         return result
 
     def _top(self, scores: np.ndarray) -> list[dict[str, Any]]:
-        if self._labels is not None and len(self._labels) != scores.size:
+        if self._labels is not None and len(self._labels) != scores.size > 0:
             raise ValueError(
                 f"--labels has {len(self._labels)} names, the model {scores.size} classes."
             )
