@@ -10,7 +10,7 @@ from tfgig import presets
 from tfgig.baselines import Constant, Several
 from tfgig.paths import Anchored, Guided
 from tfgig.quadratures import Left, Trapezoid
-from tfgig.spec import from_config, leaves, members, nearest, replace_all, replace_at, to_config
+from tfgig.spec import from_config, leaves, members, nearest, replace_all, to_config
 from tfgig.targets import ClassScore, CustomScore
 
 GUIDED = tfgig.presets.get("guided_ig")
@@ -91,21 +91,21 @@ def test_leaves_are_all_options_by_dotted_name():
 
 
 def test_replace_at_any_depth():
-    changed = replace_at(GUIDED, "path.fraction", 0.1)
+    changed = replace_all(GUIDED, {"path.fraction": 0.1})
     assert changed == dataclasses.replace(GUIDED, path=Guided(fraction=0.1))
     assert GUIDED.path.fraction == 0.25
-    assert replace_at(GUIDED, "path.baseline.value", 3.0).path.baseline == Constant(3.0)
+    assert replace_all(GUIDED, {"path.baseline.value": 3.0}).path.baseline == Constant(3.0)
     with pytest.raises(ValueError, match=r"Guided has no option 'fractoin'.*Did you mean 'frac"):
-        replace_at(GUIDED, "path.fractoin", 0.1)
+        replace_all(GUIDED, {"path.fractoin": 0.1})
     with pytest.raises(ValueError, match=r"PathIntegral has no option 'stepps'.*'steps'"):
-        replace_at(GUIDED, "stepps", 1)
+        replace_all(GUIDED, {"stepps": 1})
     with pytest.raises(ValueError, match="fraction"):
-        replace_at(GUIDED, "path.fraction", 2.0)
+        replace_all(GUIDED, {"path.fraction": 2.0})
 
 
 def test_an_option_within_a_number_is_refused():
     with pytest.raises(ValueError, match="fraction"):
-        replace_at(GUIDED, "path.fraction.deeper", 2.0)
+        replace_all(GUIDED, {"path.fraction.deeper": 2.0})
 
 
 def test_members_of_a_family():

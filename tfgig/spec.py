@@ -122,11 +122,6 @@ def leaves(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
             yield from leaves(value, f"{prefix}{field.name}.")
 
 
-def replace_at(spec: Spec, name: str, value: Any) -> Spec:
-    """A copy of `spec` with the option at dotted `name` replaced: `("path.fraction", 0.1)`."""
-    return replace_all(spec, {name: value})
-
-
 def replace_all(spec: Spec, changes: Mapping[str, Any]) -> Spec:
     """A copy of `spec` with the options at dotted names replaced, all together.
 

@@ -28,7 +28,6 @@ from tfgig.image import Overlay
 from tfgig.metrics import pixel_saliency, roc_auc
 from tfgig.serving import SessionModel
 
-FLAGS = flags.FLAGS
 OUTPUT = flags.DEFINE_string("output", "tfgig-demo.png", "The sheet's file: .png, .jpg or .pdf.")
 IMAGES = flags.DEFINE_integer("images", 8, "How many images to explain.", lower_bound=1)
 SHOWN = flags.DEFINE_integer("shown", 5, "How many of them to draw.", lower_bound=1)

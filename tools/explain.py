@@ -24,14 +24,12 @@ import numpy as np
 from absl import flags
 
 from tfgig import command_line
-from tfgig.export.saved_model import read_description
 from tfgig.image import Overlay
 from tfgig.image.files import FITS, Fit, read_image, write_picture
-from tfgig.models.versions import latest
+from tfgig.models.versions import description_of, latest
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
 
-FLAGS = flags.FLAGS
 MODEL = flags.DEFINE_string(
     "model",
     None,
@@ -56,7 +54,12 @@ def main(arguments: Sequence[str]) -> int:
     """Explains every image by every method; 1 if any failed."""
     paths = _image_paths([*IMAGES.value, *arguments[1:]])
     directory = latest(MODEL.value)
-    description = read_description(directory)
+    description = description_of(directory)
+    if not description["endpoints"]:
+        raise ValueError(
+            "This model has no endpoints that explain; write it out with tfgig-export. "
+            f"Received: {str(directory)!r}."
+        )
     methods = _methods(description["endpoints"])
     overlay = command_line.spec_from_flags("overlay", Overlay())
     output = pathlib.Path(OUTPUT.value)

@@ -24,7 +24,6 @@ import tfgig
 from tfgig import command_line, presets
 from tfgig.serving import SessionModel
 
-FLAGS = flags.FLAGS
 HANDLE = flags.DEFINE_string(
     "handle",
     None,

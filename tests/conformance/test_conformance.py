@@ -14,7 +14,7 @@ from tests.conformance.conftest import BAD_ROWS, BATCHES
 from tfgig.baselines import Baseline
 from tfgig.paths import Path
 from tfgig.rules import ImportantDirection, Rule
-from tfgig.spec import from_config, leaves, members, replace_at, to_config
+from tfgig.spec import from_config, leaves, members, replace_all, to_config
 
 METHODS = cases.all_methods()
 COMPLETE = [name for name, method in METHODS.items() if method.complete]
@@ -165,7 +165,7 @@ def test_attributions_add_up_and_more_steps_close_the_gap(name):
 def _more_steps(method, times):
     for name, value, _ in leaves(method):
         if name.split(".")[-1] == "steps":
-            method = replace_at(method, name, times * value)
+            method = replace_all(method, {name: times * value})
     return method
 
 

@@ -19,8 +19,6 @@ from tfgig.models.versions import SPEC_FILE
 from tfgig.spec import check_is
 from tfgig.targets import ClassScore, Target
 
-__all__ = ("SPEC_FILE", "export_saved_model", "read_description")
-
 
 def export_saved_model(
     model: keras.Model | SourceModel | str | os.PathLike,
@@ -64,21 +62,6 @@ def export_saved_model(
         spec_file.parent.mkdir()
         spec_file.write_text(json.dumps(_description(source, endpoints), indent=2) + "\n")
     return destination.directory
-
-
-def read_description(directory: str | os.PathLike) -> dict[str, Any]:
-    """What an exported version says of itself: its input, value range and endpoints.
-
-    Raises:
-        FileNotFoundError: it was not exported by tfgig.
-    """
-    path = pathlib.Path(directory) / SPEC_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{str(directory)!r} was not exported by tfgig (it has no {SPEC_FILE}); write the "
-            "model out with tfgig.export_saved_model or tfgig-export."
-        )
-    return json.loads(path.read_text())
 
 
 def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:

@@ -13,7 +13,8 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tfgig.models.gradients import has_gradient, nodes
 from tfgig.models.load import load_model, located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
-from tfgig.models.saved_model import description_of, forward_of
+from tfgig.models.saved_model import forward_of
+from tfgig.models.versions import description_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ from tfgig.models.gradients import check_gradient, refuse_unservable, unsaved_gr
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
 from tfgig.models.source import SourceModel, model_outputs, resources_of
-from tfgig.models.versions import SPEC_FILE
+from tfgig.models.versions import description_of
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
 _REFERENCES = ("Variable", "VariableV2")
@@ -170,17 +168,6 @@ def _references(function: Any, loaded: Any) -> dict[str, tf.Variable]:
         name: tf.Variable(value, trainable=False, name=name.replace("/", "_"))
         for name, value in zip(names, values, strict=True)
     }
-
-
-def description_of(directory: pathlib.Path) -> dict[str, Any]:
-    """What an earlier export of tfgig says of itself; of other SavedModels, nothing."""
-    path = directory / SPEC_FILE
-    nothing: dict[str, Any] = {"value_range": None, "endpoints": {}}
-    if not path.is_file():
-        return nothing
-    found = nothing | json.loads(path.read_text())
-    found["value_range"] = found["value_range"] and tuple(found["value_range"])
-    return found
 
 
 def _others(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
+from typing import Any
 
 SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"  # what an export says of itself
 
@@ -34,3 +36,17 @@ def latest(path: str | os.PathLike) -> pathlib.Path:
     if not found:
         raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
     return path / str(found[-1])
+
+
+def description_of(directory: str | os.PathLike) -> dict[str, Any]:
+    """What an export of tfgig says of itself: input, value range, endpoints.
+
+    Of other SavedModels, nothing: no "input", no range, and no endpoints.
+    """
+    path = pathlib.Path(directory) / SPEC_FILE
+    nothing: dict[str, Any] = {"value_range": None, "endpoints": {}}
+    if not path.is_file():
+        return nothing
+    found = nothing | json.loads(path.read_text())
+    found["value_range"] = found["value_range"] and tuple(found["value_range"])
+    return found
