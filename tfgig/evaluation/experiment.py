@@ -1,0 +1,301 @@
+"""Experiments: methods x metrics x images of one model, resumable at any moment.
+
+An experiment lives in a directory:
+
+    experiment.json   what is run; another experiment is refused the directory
+    results.jsonl     one line for each example and method, appended as it goes
+    maps/             the pixels' scores of the first examples, for the report
+
+The work is done in a fixed order, in batches of fixed examples, and each line is written once it
+is complete. A run that was killed is continued by running it again: what is there is kept, half a
+line is cut off, and the file that results is the one that an undisturbed run would have written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tfgig.evaluation.dataset import UNKNOWN, Dataset, Item
+from tfgig.methods import Method
+from tfgig.metrics import Example, Metric, Statistic, Subject, pixel_saliency
+from tfgig.metrics.subject import Probabilities
+from tfgig.models import SourceModel
+from tfgig.spec import check, to_config
+from tfgig.targets import ClassScore, Target
+
+Keep = Literal["all", "correct", "top_5"]
+KEEPS = get_args(Keep)
+Progress = Callable[[int], Any]
+BATCH = 8  # examples explained at once; fixed, for a resumed run must repeat it
+
+RESULTS = "results.jsonl"
+CONFIG = "experiment.json"
+MAPS = "maps"
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is compared, on what.
+
+    Args:
+        methods: The methods, by the names that tables give them.
+        metrics: The metrics, by name.
+        dataset: The images.
+        target: Which output is explained; of each image its top class.
+        probabilities: How the model's output becomes probabilities.
+        keep: Which images count: "all", those whose top class is the label ("correct"), or those
+            whose label is among the top five classes ("top_5").
+        maps: Of how many examples, the first, the maps are kept for the report.
+    """
+
+    methods: Mapping[str, Method]
+    metrics: Mapping[str, Metric]
+    dataset: Dataset
+    target: Target = ClassScore()
+    probabilities: Probabilities = "as_is"
+    keep: Keep = "all"
+    maps: int = 24
+
+    def __post_init__(self) -> None:
+        check(bool(self.methods), "An experiment needs at least one method.", self.methods)
+        check(bool(self.metrics), "An experiment needs at least one metric.", self.metrics)
+        check(self.keep in KEEPS, f"`keep` is one of {KEEPS}.", self.keep)
+
+    def config(self, model: str) -> dict[str, Any]:
+        """All that the results depend on, as JSON data."""
+        return {
+            "model": model,
+            "methods": {name: to_config(method) for name, method in self.methods.items()},
+            "metrics": {name: to_config(metric) for name, metric in self.metrics.items()},
+            "dataset": to_config(self.dataset),
+            "target": to_config(self.target),
+            "probabilities": self.probabilities,
+            "keep": self.keep,
+            "maps": self.maps,
+        }
+
+
+class Results:
+    """What an experiment's directory holds: `lines`, the records in the order they were made."""
+
+    def __init__(self, directory: str | os.PathLike) -> None:
+        self.directory = pathlib.Path(directory)
+        path = self.directory / RESULTS
+        text = path.read_bytes() if path.is_file() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        self.lines = [json.loads(line) for line in whole.splitlines()]
+        self.config = json.loads((self.directory / CONFIG).read_text())
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods' names, in the experiment's order."""
+        return list(self.config["methods"])
+
+    def left_out(self) -> dict[str, str]:
+        """The examples that do not count, and why."""
+        return {line["example"]: line["left_out"] for line in self.lines if "left_out" in line}
+
+    def records(self, method: str) -> dict[str, dict[str, Any]]:
+        """By example: the record of a method."""
+        return {line["example"]: line for line in self.lines if line.get("method") == method}
+
+    def statistics(self, method: str, metric: str) -> dict[str, Statistic]:
+        """By example: the statistic of a metric for a method."""
+        return {name: r["metrics"][metric] for name, r in self.records(method).items()}
+
+    def map(self, method: str, example: str) -> np.ndarray | None:
+        """The pixels' scores, float32 [H, W], of an example; None where they were not kept."""
+        path = self.directory / MAPS / f"{_file_name(example)}.{_file_name(method)}.npy"
+        return np.load(path).astype(np.float32) if path.is_file() else None
+
+
+def run(
+    experiment: Experiment,
+    source: SourceModel,
+    directory: str | os.PathLike,
+    progress: Progress = lambda done: None,
+) -> Results:
+    """Runs an experiment, or what is left of it, and returns all its results.
+
+    Args:
+        experiment: What is run.
+        source: The model, from `tfgig.load_model`.
+        directory: Where the results are, or are to be.
+        progress: Called with how many examples were just finished.
+
+    Raises:
+        ValueError: the directory holds another experiment.
+    """
+    directory = pathlib.Path(directory)
+    _claim(directory, experiment.config(source.name))
+    done = _done(directory / RESULTS)
+    judge = _Judge(experiment, source, directory)
+    with (directory / RESULTS).open("ab") as file:
+        for items in _batches(experiment.dataset.items(judge.shape)):
+            for line in judge.lines(items, done):
+                file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            progress(len(items))
+    return Results(directory)
+
+
+class _Judge:
+    """One experiment's model and methods, ready to judge batch after batch."""
+
+    def __init__(self, experiment: Experiment, source: SourceModel, directory: pathlib.Path):
+        self._experiment = experiment
+        self._subjects = {
+            name: Subject(source, method, experiment.target, experiment.probabilities)
+            for name, method in experiment.methods.items()
+        }
+        self._any = next(iter(self._subjects.values()))
+        self._range = self._any.value_range
+        self._maps = directory / MAPS
+        self._maps_left = experiment.maps
+        self.shape = _image_shape(source)
+
+    def lines(self, items: Sequence[Item], done: set) -> Iterator[dict[str, Any]]:
+        """The records of a batch that are not done yet, in their order."""
+        if all(
+            (item.name, None) in done or all((item.name, m) in done for m in self._subjects)
+            for item in items
+        ):
+            self._maps_left -= sum((item.name, None) not in done for item in items)
+            return
+        low, high = self._range
+        images = np.stack([item.image for item in items])
+        images = low + (high - low) * images / 255
+        predicted = self._any.predict(images)
+        reasons = [
+            self._why_left_out(item, p) for item, p in zip(items, predicted, strict=True)
+        ]
+        for item, reason in zip(items, reasons, strict=True):
+            if reason and (item.name, None) not in done:
+                yield {"example": item.name, "method": None, "left_out": reason}
+        kept = [i for i, reason in enumerate(reasons) if reason is None]
+        shown = {items[i].name for i in kept[: max(self._maps_left, 0)]}
+        self._maps_left -= len(kept)
+        for name, subject in self._subjects.items():
+            if all((items[i].name, name) in done for i in kept):
+                continue
+            batch = [items[i] for i in kept]
+            targets = predicted[kept].argmax(1)
+            for line in self._judged(name, subject, batch, images[kept], targets, shown):
+                if (line["example"], name) not in done:
+                    yield line
+
+    def _judged(self, name, subject, items, images, targets, shown):
+        found = subject.explain(images, targets)
+        examples = [
+            Example(
+                images[i],
+                found["attributions"][i],
+                int(targets[i]),
+                *(float(found[key][i]) for key in ("score", "baseline_score", "delta")),
+                item.mask if item.mask.any() else None,
+            )
+            for i, item in enumerate(items)
+        ]
+        good = [i for i, ok in enumerate(found["ok"]) if ok]
+        judged = {
+            key: dict(zip(good, metric.statistics([examples[i] for i in good], subject), strict=True))
+            if good
+            else {}
+            for key, metric in self._experiment.metrics.items()
+        }
+        for i, (item, example) in enumerate(zip(items, examples, strict=True)):
+            if item.name in shown:
+                self._keep_map(item.name, name, example)
+            yield {
+                "example": item.name,
+                "method": name,
+                "label": item.label,
+                "target": example.target,
+                "ok": bool(found["ok"][i]),
+                "score": example.score,
+                "baseline_score": example.baseline_score,
+                "delta": example.delta,
+                "metrics": {
+                    key: judged[key].get(i, metric.undefined())
+                    for key, metric in self._experiment.metrics.items()
+                },
+            }
+
+    def _keep_map(self, example, method, explained):
+        self._maps.mkdir(exist_ok=True)
+        path = self._maps / f"{_file_name(example)}.{_file_name(method)}.npy"
+        beside = path.with_suffix(".part")
+        with beside.open("wb") as file:
+            np.save(file, pixel_saliency(explained.attributions).astype(np.float32))
+        beside.rename(path)
+
+    def _why_left_out(self, item: Item, predicted: np.ndarray) -> str | None:
+        if self._experiment.keep == "all":
+            return None
+        if item.label == UNKNOWN:
+            return "it has no label"
+        wanted = 1 if self._experiment.keep == "correct" else 5
+        if item.label in np.argsort(predicted)[::-1][:wanted]:
+            return None
+        return f"its label is {item.label}, the model's top class {int(predicted.argmax())}"
+
+
+def _claim(directory: pathlib.Path, config: dict[str, Any]) -> None:
+    """Makes the directory this experiment's, or sees that it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / CONFIG
+    text = json.dumps(config, indent=2) + "\n"
+    if not path.is_file():
+        beside = path.with_suffix(".part")
+        beside.write_text(text)
+        beside.rename(path)
+        return
+    there = json.loads(path.read_text())
+    differing = [key for key in config if there.get(key) != json.loads(text)[key]]
+    check(
+        not differing,
+        f"{str(directory)!r} holds the results of another experiment; choose another directory, or "
+        "run the one that is described in its experiment.json.",
+        f"another {', '.join(differing)}",
+    )
+
+
+def _done(path: pathlib.Path) -> set[tuple[str, str | None]]:
+    """The (example, method) pairs of a results file, half a line at its end cut off."""
+    if not path.is_file():
+        return set()
+    with path.open("r+b") as file:
+        text = file.read()
+        file.truncate(text.rfind(b"\n") + 1)
+    lines = map(json.loads, text[: text.rfind(b"\n") + 1].splitlines())
+    return {(line["example"], line["method"]) for line in lines}
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, BATCH)):
+        yield batch
+
+
+def _image_shape(source: SourceModel) -> tuple[int, int, int]:
+    shape = tuple(source.points.shape[1:])
+    check(
+        None not in shape,
+        "The model leaves its images' size open; say it: load_model(..., shape=(224, 224, 3)), or "
+        "--shape=224,224,3.",
+        shape,
+    )
+    return shape  # type: ignore[return-value]
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in name)
