@@ -50,6 +50,10 @@ class Dataset(Spec, abc.ABC):
     def items(self, shape: tuple[int, int, int]) -> Iterator[Item]:
         """The images, always in the same order, at the shape [H, W, C]."""
 
+    def size(self) -> int | None:
+        """How many images there are, where that is known beforehand."""
+        return None
+
     def load(self, shape: tuple[int, int, int]) -> tf.data.Dataset:
         """The images as a `tf.data.Dataset`, not batched, always in the same order."""
         signature = {
@@ -77,6 +81,9 @@ class Builtin(Dataset):
     count: int = 400
     seed: int = 17
     split: str = "test"
+
+    def size(self):
+        return self.count
 
     def items(self, shape):
         check(
@@ -113,17 +120,25 @@ class Directory(Dataset):
 
     def __post_init__(self) -> None:
         check(self.fit in FITS, f"`fit` is one of {FITS}.", self.fit)
+        _check_limit(self.limit)
+
+    def size(self):
+        return len(self._files())
 
     def items(self, shape):
+        folder = pathlib.Path(self.path)
+        notes = _read_labels(folder / "labels.csv")
+        for file in self._files():
+            label, boxes = notes.get(file.name, (UNKNOWN, []))
+            mask = self._mask(folder / "masks" / f"{file.stem}.png", file, boxes, shape)
+            yield Item(file.name, read_image(file, shape, self.fit), label, mask)
+
+    def _files(self) -> list[pathlib.Path]:
         folder = pathlib.Path(self.path)
         check(folder.is_dir(), "There is no such directory of images.", self.path)
         files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _IMAGES)
         check(bool(files), f"No image ({', '.join(_IMAGES)}) is in the directory.", self.path)
-        notes = _read_labels(folder / "labels.csv")
-        for file in files[: self.limit or None]:
-            label, boxes = notes.get(file.name, (UNKNOWN, []))
-            mask = self._mask(folder / "masks" / f"{file.stem}.png", file, boxes, shape)
-            yield Item(file.name, read_image(file, shape, self.fit), label, mask)
+        return files[: self.limit or None]
 
     def _mask(self, path, file, boxes, shape):
         if path.is_file():
@@ -158,11 +173,7 @@ class Records(Dataset):
 
     def __post_init__(self) -> None:
         check(self.fit in FITS, f"`fit` is one of {FITS}.", self.fit)
-        check(
-            is_whole(self.limit) and self.limit >= 0,
-            "`limit` must be a whole number of at least 0.",
-            self.limit,
-        )
+        _check_limit(self.limit)
 
     def items(self, shape):
         files = sorted(tf.io.gfile.glob(self.path))
@@ -191,6 +202,10 @@ class Records(Dataset):
             width, height = picture.size
         boxes = boxes.T * (height, width, height, width)
         return _fitted(boxes_to_mask(boxes, (height, width)), shape, self.fit)
+
+
+def _check_limit(limit: int) -> None:
+    check(is_whole(limit) and limit >= 0, "`limit` must be a whole number of at least 0.", limit)
 
 
 def _read_labels(path: pathlib.Path) -> dict[str, tuple[int, list[list[float]]]]:

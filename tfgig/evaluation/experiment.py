@@ -175,9 +175,7 @@ class _Judge:
         images = np.stack([item.image for item in items])
         images = low + (high - low) * images / 255
         predicted = self._any.predict(images)
-        reasons = [
-            self._why_left_out(item, p) for item, p in zip(items, predicted, strict=True)
-        ]
+        reasons = [self._why_left_out(item, p) for item, p in zip(items, predicted, strict=True)]
         for item, reason in zip(items, reasons, strict=True):
             if reason and (item.name, None) not in done:
                 yield {"example": item.name, "method": None, "left_out": reason}
@@ -200,14 +198,18 @@ class _Judge:
                 images[i],
                 found["attributions"][i],
                 int(targets[i]),
-                *(float(found[key][i]) for key in ("score", "baseline_score", "delta")),
+                float(found["score"][i]),
+                float(found["baseline_score"][i]),
+                float(found["delta"][i]),
                 item.mask if item.mask.any() else None,
             )
             for i, item in enumerate(items)
         ]
         good = [i for i, ok in enumerate(found["ok"]) if ok]
         judged = {
-            key: dict(zip(good, metric.statistics([examples[i] for i in good], subject), strict=True))
+            key: dict(
+                zip(good, metric.statistics([examples[i] for i in good], subject), strict=True)
+            )
             if good
             else {}
             for key, metric in self._experiment.metrics.items()
@@ -294,7 +296,7 @@ def _image_shape(source: SourceModel) -> tuple[int, int, int]:
         "--shape=224,224,3.",
         shape,
     )
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 def _file_name(name: str) -> str:

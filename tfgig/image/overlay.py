@@ -10,7 +10,7 @@ from tfgig.image.blur import gaussian_blur
 from tfgig.spec import Spec, check
 
 # From black over red to bright yellow, perceptually even (matplotlib's "inferno", CC0), 0 to 1.
-_COLOURS = (
+COLOURS = (
     (0.001, 0.000, 0.014),
     (0.087, 0.045, 0.225),
     (0.258, 0.039, 0.406),
@@ -110,8 +110,8 @@ def _luminance(images: tf.Tensor) -> tf.Tensor:
 
 def _colour(strength: tf.Tensor) -> tf.Tensor:
     """The colours [..., 3] of strengths [...] in [0, 1], between the table's neighbours."""
-    table = tf.constant(_COLOURS)
-    position = strength * (len(_COLOURS) - 1)
-    below = tf.minimum(tf.cast(position, tf.int32), len(_COLOURS) - 2)
+    table = tf.constant(COLOURS)
+    position = strength * (len(COLOURS) - 1)
+    below = tf.minimum(tf.cast(position, tf.int32), len(COLOURS) - 2)
     part = (position - tf.cast(below, tf.float32))[..., tf.newaxis]
     return (1.0 - part) * tf.gather(table, below) + part * tf.gather(table, below + 1)

@@ -13,7 +13,7 @@ import functools
 import io
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -197,8 +197,8 @@ def normalized(values: np.ndarray) -> np.ndarray:
     return np.clip((pictures - blurred) / (image - blurred), 0.0, 1.0)
 
 
-def information_curve(information: Sequence[float], performance: Sequence[float]):
-    """The `InformationCurve` of pictures whose shares, both [thresholds], are given in order.
+def information_curve(information: Any, performance: Any) -> InformationCurve:
+    """The curve through pictures whose shares, numbers [thresholds] both, are given in order.
 
     The performance may only grow; the curve starts at (0, 0), ends at (1, 1), and is linear
     between, resampled at 1001 points.

@@ -166,7 +166,7 @@ class Subject:
             return None
         shape = self.source.points.shape
         held = tf.Variable(tf.zeros([0, *shape[1:]]), shape=shape, trainable=False)
-        method = replace_all(self.method, {name: _Given(held) for name in names})
+        method: Any = replace_all(self.method, {name: _Given(held) for name in names})
         return _in_graph(Explainer(self.source, method, self.target)), held
 
 
