@@ -6,8 +6,11 @@ const element = (id) => document.getElementById(id);
 // Pixels of a picture's file, as RGBA.
 async function pixelsOf(url) {
   const image = new Image();
-  image.src = url;
-  await image.decode();
+  await new Promise((resolve, reject) => {
+    image.onload = resolve;
+    image.onerror = () => reject(new Error("A picture of this page cannot be read."));
+    image.src = url;
+  });
   const canvas = document.createElement("canvas");
   canvas.width = image.naturalWidth;
   canvas.height = image.naturalHeight;

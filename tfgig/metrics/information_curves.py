@@ -206,8 +206,10 @@ def information_curve(information: Any, performance: Any) -> InformationCurve:
     x = np.concatenate([information, [0.0, 1.0]])
     y = np.concatenate([np.maximum.accumulate(performance), [0.0, 1.0]])
     order = np.argsort(x, kind="stable")
+    # Information may fall as pixels are revealed (MS-SSIM does): once more, in its own order.
+    y = np.maximum.accumulate(y[order])
     at = np.linspace(0, 1, _POINTS + 1)
-    curve = np.interp(at, x[order], y[order])
+    curve = np.interp(at, x[order], y)
     curve[-1] = 1.0
     return InformationCurve(at, curve, area(curve))
 
