@@ -38,7 +38,7 @@ class PixelExchange(PixelMetric, abc.ABC):
     needs = Need.SCORES
     steps: int = 32
     background: Background = "blurred"
-    blur: float = 0.05
+    blur: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
