@@ -275,10 +275,11 @@ def _done(path: pathlib.Path) -> set[tuple[str, str | None]]:
     """The (example, method) pairs of a results file, half a line at its end cut off."""
     if not path.is_file():
         return set()
-    with path.open("r+b") as file:
-        text = file.read()
-        file.truncate(text.rfind(b"\n") + 1)
-    lines = map(json.loads, text[: text.rfind(b"\n") + 1].splitlines())
+    text = path.read_bytes()
+    whole = text.rfind(b"\n") + 1
+    if whole < len(text):
+        os.truncate(path, whole)
+    lines = map(json.loads, text[:whole].splitlines())
     return {(line["example"], line["method"]) for line in lines}
 
 
