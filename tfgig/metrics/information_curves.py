@@ -231,9 +231,13 @@ def revealed(
         seeds: bool [H, W], the pixels that the blurred image is made from.
         thresholds: Which shares of the pixels are revealed.
     """
+    from threadpoolctl import threadpool_limits
+
     quantiles = np.quantile(saliency, 1 - np.asarray(thresholds))
     masks = [seeds, *((saliency >= quantile) | seeds for quantile in quantiles)]
-    return np.stack([image, *(interpolated(image, mask) for mask in masks)])
+    # SciPy solves a system of 3 for each triangle: threads of BLAS make that 50 times slower.
+    with threadpool_limits(1, "blas"):
+        return np.stack([image, *(interpolated(image, mask) for mask in masks)])
 
 
 def interpolated(image: np.ndarray, known: np.ndarray) -> np.ndarray:
