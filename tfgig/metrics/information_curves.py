@@ -200,16 +200,15 @@ def normalized(values: np.ndarray) -> np.ndarray:
 def information_curve(information: Any, performance: Any) -> InformationCurve:
     """The curve through pictures whose shares, numbers [thresholds] both, are given in order.
 
-    The performance may only grow; the curve starts at (0, 0), ends at (1, 1), and is linear
-    between, resampled at 1001 points.
+    The performance may only grow from picture to picture; the curve starts at (0, 0), ends at
+    (1, 1), and is linear between, resampled at 1001 points. As in the reference implementation,
+    it still dips where a later picture holds less information than an earlier one.
     """
     x = np.concatenate([information, [0.0, 1.0]])
     y = np.concatenate([np.maximum.accumulate(performance), [0.0, 1.0]])
     order = np.argsort(x, kind="stable")
-    # Information may fall as pixels are revealed (MS-SSIM does): once more, in its own order.
-    y = np.maximum.accumulate(y[order])
     at = np.linspace(0, 1, _POINTS + 1)
-    curve = np.interp(at, x[order], y)
+    curve = np.interp(at, x[order], y[order])
     curve[-1] = 1.0
     return InformationCurve(at, curve, area(curve))
 
