@@ -1,5 +1,7 @@
 """The report, as a browser shows it."""
 
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +9,7 @@ import subprocess
 import pytest
 
 from tfgig.evaluation import figures, report, table
-from tfgig.evaluation.experiment import run
+from tfgig.evaluation.experiment import Results, run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -31,7 +33,8 @@ def test_it_needs_nothing_else(page):
         assert other not in text
 
 
-def test_a_browser_draws_every_map(page, tmp_path):
+def shown(page, folder):
+    """The page's elements once its script has run; skips where there is no browser."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"no browser of {', '.join(BROWSERS)} is installed")
@@ -42,19 +45,68 @@ def test_a_browser_draws_every_map(page, tmp_path):
         "--disable-gpu",
         "--disable-background-networking",
         "--no-first-run",
-        f"--user-data-dir={tmp_path}",
+        f"--user-data-dir={folder}/profile",
         "--virtual-time-budget=20000",
         "--enable-logging=stderr",
         "--dump-dom",
         page.as_uri(),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr, done.stderr  # errors of the page's script
-    (ready,) = re.findall(r'<body data-ready="(\d+)">', done.stdout)
+    assert "Uncaught" not in done.stderr, done.stderr  # an error of the page's script
+    return done.stdout
+
+
+def test_a_browser_draws_every_map(page, tmp_path):
+    elements = shown(page, tmp_path)
+    (ready,) = re.findall(r'<body data-ready="(\d+)">', elements)
     assert int(ready) == 3 * 2  # examples x methods
-    assert done.stdout.count("<canvas") == 6
-    assert "image02.png" in done.stdout
-    assert done.stdout.count('class="best"') >= 3
+    assert elements.count("<canvas") == 6
+    assert elements.count('class="best"') >= 3
+
+
+# Sorts as a reader would, and writes down what is to be seen: the order, and the first map's
+# brightest red with and without the heat.
+CLICKS = """<script>
+setTimeout(() => {
+  const set = (id, value, event) => {
+    const control = document.getElementById(id);
+    if (typeof value === "boolean") control.checked = value; else control.value = value;
+    control.dispatchEvent(new Event(event));
+  };
+  set("key", "insertion: probability", "change");
+  set("method", "guided_ig", "change");
+  set("descending", true, "change");
+  const red = () => {
+    const canvas = document.querySelector("canvas");
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return Math.max(...pixels.filter((_, i) => i % 4 === 0));
+  };
+  const hot = red();
+  set("opacity", 0, "input");
+  const grey = red();
+  const texts = (rows, inner) =>
+    [...document.querySelectorAll(rows)].map((row) => row.querySelector(inner).textContent);
+  const names = texts(".example", "b");
+  document.querySelectorAll("thead th")[0].click();
+  document.querySelectorAll("thead th")[0].click();
+  const methods = texts("tbody tr", "td");
+  document.body.dataset.seen = JSON.stringify({ names, methods, hot, grey });
+}, 5000);
+</script></body>"""
+
+
+def test_a_reader_sorts_and_fades(page, experiment, tmp_path):
+    clicked = tmp_path / "clicked.html"
+    clicked.write_text(page.read_text().replace("</body>", CLICKS))
+    (seen,) = re.findall(r'data-seen="([^"]*)"', shown(clicked, tmp_path))
+    seen = json.loads(html.unescape(seen))
+    statistics = Results(page.parent).statistics("guided_ig", "insertion")
+    first = [f"image{i:02d}.png" for i in range(3)]
+    by_score = sorted(first, key=lambda name: -statistics[name]["probability"])
+    assert seen["names"] == by_score
+    assert sorted(seen["methods"]) == ["guided_ig", "ig"]
+    assert seen["hot"] > 240  # the brightest colour of the heat
+    assert seen["grey"] <= 0.75 * 255 + 1  # the image, dimmed to grey
 
 
 def test_steps_are_drawn(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tfgig
-from tests.cases import images, objective, quadratic
+from tests.cases import ROOT, images, objective, quadratic
 from tests.cases import run as explain
 from tfgig.baselines import Several
 from tfgig.evaluation import comparison, protocols, table, variants
@@ -149,3 +149,9 @@ def test_the_comparison_shows_both_and_what_is_missing():
 def test_a_method_that_one_metric_cannot_judge_has_a_dash():
     found = table.cells_of(Localization(), {"a": Localization().undefined()}, 10, 0)
     assert table.format_number(found["roc_auc"].value) == "-"
+
+
+def test_the_documentation_knows_every_metric_and_table():
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for kind in members(Metric):
+        assert f"`{kind.kind}`" in text, f"docs/evaluation.md says nothing of {kind.kind}"
