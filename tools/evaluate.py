@@ -31,6 +31,7 @@ from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation import figures, table, variants
 from tfgig.evaluation.report import write_report
+from tfgig.evaluation.results import Results
 from tfgig.metrics import Metric, Need
 from tfgig.metrics.subject import PROBABILITIES, Probabilities
 from tfgig.models import SourceModel
@@ -127,7 +128,7 @@ def _experiment(source: SourceModel) -> experiments.Experiment:
     )
 
 
-def _run(experiment, source, output) -> experiments.Results:
+def _run(experiment, source, output) -> Results:
     from tqdm import tqdm
 
     print(

@@ -15,7 +15,8 @@ import pytest
 import tfgig
 from tests.cases import ROOT
 from tests.evaluation.conftest import SHAPE, lines_of
-from tfgig.evaluation.experiment import Results, run
+from tfgig.evaluation.experiment import run
+from tfgig.evaluation.results import Results
 from tfgig.metrics import pixel_saliency
 
 RUNNER = pathlib.Path(__file__).with_name("run_experiment.py")
@@ -113,7 +114,7 @@ def test_another_experiment_is_refused_the_directory(finished, experiment, sourc
 def test_images_that_the_model_gets_wrong_are_left_out(experiment, source, tmp_path):
     results = run(dataclasses.replace(experiment, keep="correct"), source, tmp_path)
     predicted = (
-        source.forward(np.stack([item.image for item in experiment.dataset.items(SHAPE)]))
+        source.serve(np.stack([item.image for item in experiment.dataset.items(SHAPE)]))
         .values["scores"]
         .numpy()
     )

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 
 from tfgig.evaluation import figures, report, table
-from tfgig.evaluation.experiment import Results, run
+from tfgig.evaluation.experiment import run
+from tfgig.evaluation.results import Results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

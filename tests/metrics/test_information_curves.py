@@ -7,7 +7,7 @@ import pytest
 import tfgig
 from tests.cases import GOLDEN
 from tests.metrics.conftest import SHAPE, explained
-from tfgig.metrics import EntropyCurve, SimilarityCurve, Subject
+from tfgig.metrics import EntropyCurve, SimilarityCurve, Subject, revealing
 from tfgig.metrics import information_curves as curves
 from tfgig.metrics.base import area
 
@@ -26,10 +26,10 @@ def predicted(golden, pictures):
 
 
 def curve_of(golden, saliency):
-    pictures = curves.revealed(
+    pictures = revealing.revealed(
         golden["image"], saliency, golden["random_mask"], golden["thresholds"]
     )
-    entropy = np.array([curves.webp_length(picture) for picture in pictures], np.float64)
+    entropy = np.array([revealing.webp_length(picture) for picture in pictures], np.float64)
     performance = curves.normalized(predicted(golden, pictures))
     return pictures, curves.information_curve(curves.normalized(entropy), performance)
 
@@ -39,7 +39,7 @@ def test_thresholds_are_the_references(golden):
 
 
 def test_the_curve_is_the_references(golden):
-    if curves.webp_length(golden["image"]) != golden["entropy_image"]:
+    if revealing.webp_length(golden["image"]) != golden["entropy_image"]:
         pytest.skip("this Pillow compresses WebP otherwise than the reference's did")
     pictures, curve = curve_of(golden, golden["saliency"])
     np.testing.assert_array_equal(pictures[1], golden["blurred"])
@@ -74,13 +74,15 @@ def test_performance_may_only_grow():
 
 def test_an_image_is_its_own_reconstruction_from_all_its_pixels(golden):
     everything = np.ones(golden["random_mask"].shape, bool)
-    np.testing.assert_array_equal(curves.interpolated(golden["image"], everything), golden["image"])
+    np.testing.assert_array_equal(
+        revealing.interpolated(golden["image"], everything), golden["image"]
+    )
 
 
 def test_a_plane_is_reconstructed_from_its_corners():
     down, right = np.mgrid[0:20, 0:30]
     plane = np.stack([4 * down, 5 * right, 2 * down + 3 * right], -1).astype(np.uint8)
-    found = curves.interpolated(plane, np.zeros((20, 30), bool))
+    found = revealing.interpolated(plane, np.zeros((20, 30), bool))
     np.testing.assert_array_equal(found, plane)
 
 

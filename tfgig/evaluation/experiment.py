@@ -24,8 +24,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tfgig.evaluation.dataset import UNKNOWN, Dataset, Item
+from tfgig.evaluation.results import RESULTS, Results, claim, finished, keep_map
 from tfgig.methods import Method
-from tfgig.metrics import Example, Metric, Statistic, Subject, pixel_saliency
+from tfgig.metrics import Example, Metric, Subject, pixel_saliency
 from tfgig.metrics.subject import Probabilities
 from tfgig.models import SourceModel
 from tfgig.spec import check, to_config
@@ -35,10 +36,6 @@ Keep = Literal["all", "correct", "top_5"]
 KEEPS = get_args(Keep)
 Progress = Callable[[int], Any]
 BATCH = 8  # examples explained at once; fixed, for a resumed run must repeat it
-
-RESULTS = "results.jsonl"
-CONFIG = "experiment.json"
-MAPS = "maps"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,40 +80,6 @@ class Experiment:
         }
 
 
-class Results:
-    """What an experiment's directory holds: `lines`, the records in the order they were made."""
-
-    def __init__(self, directory: str | os.PathLike) -> None:
-        self.directory = pathlib.Path(directory)
-        path = self.directory / RESULTS
-        text = path.read_bytes() if path.is_file() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        self.lines = [json.loads(line) for line in whole.splitlines()]
-        self.config = json.loads((self.directory / CONFIG).read_text())
-
-    @property
-    def methods(self) -> list[str]:
-        """The methods' names, in the experiment's order."""
-        return list(self.config["methods"])
-
-    def left_out(self) -> dict[str, str]:
-        """The examples that do not count, and why."""
-        return {line["example"]: line["left_out"] for line in self.lines if "left_out" in line}
-
-    def records(self, method: str) -> dict[str, dict[str, Any]]:
-        """By example: the record of a method."""
-        return {line["example"]: line for line in self.lines if line.get("method") == method}
-
-    def statistics(self, method: str, metric: str) -> dict[str, Statistic]:
-        """By example: the statistic of a metric for a method."""
-        return {name: r["metrics"][metric] for name, r in self.records(method).items()}
-
-    def map(self, method: str, example: str) -> np.ndarray | None:
-        """The pixels' scores, float32 [H, W], of an example; None where they were not kept."""
-        path = self.directory / MAPS / f"{_file_name(example)}.{_file_name(method)}.npy"
-        return np.load(path).astype(np.float32) if path.is_file() else None
-
-
 def run(
     experiment: Experiment,
     source: SourceModel,
@@ -135,8 +98,8 @@ def run(
         ValueError: the directory holds another experiment.
     """
     directory = pathlib.Path(directory)
-    _claim(directory, experiment.config(source.name))
-    done = _done(directory / RESULTS)
+    claim(directory, experiment.config(source.name))
+    done = finished(directory)
     judge = _Judge(experiment, source, directory)
     with (directory / RESULTS).open("ab") as file:
         for items in _batches(experiment.dataset.items(judge.shape)):
@@ -159,9 +122,9 @@ class _Judge:
         }
         self._any = next(iter(self._subjects.values()))
         self._range = self._any.value_range
-        self._maps = directory / MAPS
+        self._directory = directory
         self._maps_left = experiment.maps
-        self.shape = _image_shape(source)
+        self.shape = image_shape(source)
 
     def lines(self, items: Sequence[Item], done: set) -> Iterator[dict[str, Any]]:
         """The records of a batch that are not done yet, in their order."""
@@ -216,7 +179,8 @@ class _Judge:
         }
         for i, (item, example) in enumerate(zip(items, examples, strict=True)):
             if item.name in shown:
-                self._keep_map(item.name, name, example)
+                saliency = pixel_saliency(example.attributions)
+                keep_map(self._directory, name, item.name, saliency)
             yield {
                 "example": item.name,
                 "method": name,
@@ -232,14 +196,6 @@ class _Judge:
                 },
             }
 
-    def _keep_map(self, example, method, explained):
-        self._maps.mkdir(exist_ok=True)
-        path = self._maps / f"{_file_name(example)}.{_file_name(method)}.npy"
-        beside = path.with_suffix(".part")
-        with beside.open("wb") as file:
-            np.save(file, pixel_saliency(explained.attributions).astype(np.float32))
-        beside.rename(path)
-
     def _why_left_out(self, item: Item, predicted: np.ndarray) -> str | None:
         if self._experiment.keep == "all":
             return None
@@ -251,46 +207,15 @@ class _Judge:
         return f"its label is {item.label}, the model's top class {int(predicted.argmax())}"
 
 
-def _claim(directory: pathlib.Path, config: dict[str, Any]) -> None:
-    """Makes the directory this experiment's, or sees that it is."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / CONFIG
-    text = json.dumps(config, indent=2) + "\n"
-    if not path.is_file():
-        beside = path.with_suffix(".part")
-        beside.write_text(text)
-        beside.rename(path)
-        return
-    there = json.loads(path.read_text())
-    differing = [key for key in config if there.get(key) != json.loads(text)[key]]
-    check(
-        not differing,
-        f"{str(directory)!r} holds the results of another experiment; choose another directory, or "
-        "run the one that is described in its experiment.json.",
-        f"another {', '.join(differing)}",
-    )
-
-
-def _done(path: pathlib.Path) -> set[tuple[str, str | None]]:
-    """The (example, method) pairs of a results file, half a line at its end cut off."""
-    if not path.is_file():
-        return set()
-    text = path.read_bytes()
-    whole = text.rfind(b"\n") + 1
-    if whole < len(text):
-        os.truncate(path, whole)
-    lines = map(json.loads, text[:whole].splitlines())
-    return {(line["example"], line["method"]) for line in lines}
-
-
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, BATCH)):
         yield batch
 
 
-def _image_shape(source: SourceModel) -> tuple[int, int, int]:
-    shape = tuple(source.points.shape[1:])
+def image_shape(source: SourceModel) -> tuple[int, int, int]:
+    """The shape [H, W, C] of a model's images, which has to be known."""
+    shape = tuple(source.inputs[0].shape[1:])
     check(
         None not in shape,
         "The model leaves its images' size open; say it: load_model(..., shape=(224, 224, 3)), or "
@@ -298,7 +223,3 @@ def _image_shape(source: SourceModel) -> tuple[int, int, int]:
         shape,
     )
     return shape
-
-
-def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in name)

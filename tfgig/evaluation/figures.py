@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tfgig.evaluation.experiment import Results
+from tfgig.evaluation.results import Results
 from tfgig.evaluation.table import Table
 from tfgig.metrics import Metric
 

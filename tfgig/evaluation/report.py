@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from tfgig.evaluation.dataset import UNKNOWN, Item
-from tfgig.evaluation.experiment import Experiment, Results
+from tfgig.evaluation.experiment import Experiment, image_shape
+from tfgig.evaluation.results import Results
 from tfgig.evaluation.table import Cell, Table, format_number, notes
 from tfgig.image.overlay import COLOURS
 from tfgig.models import SourceModel
@@ -104,7 +105,7 @@ def _data(results: Results, experiment: Experiment, source: SourceModel) -> dict
 
 def _examples(results, records, columns, experiment, source) -> Iterator[dict[str, Any]]:
     shown = 0
-    for item in experiment.dataset.items(tuple(source.points.shape[1:])):
+    for item in experiment.dataset.items(image_shape(source)):
         if shown == experiment.maps:
             return
         methods = {

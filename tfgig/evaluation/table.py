@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgig.evaluation.experiment import Results
+from tfgig.evaluation.results import Results
 from tfgig.metrics import Column, Metric, Statistic
 
 CONFIDENCE = 0.95

@@ -53,9 +53,12 @@ class Subject:
         )
         self.source: SourceModel = load_model(model)
         check(
-            self.source.takes_images,
-            "Metrics judge explanations of images, [B, height, width, 1, 3 or 4].",
-            tuple(self.source.points.shape),
+            self.source.takes_images
+            and len(self.source.inputs) == 1
+            and self.source.points.shape.is_compatible_with(self.source.inputs[0].shape),
+            "Metrics judge explanations of images: of a model with one input, [B, height, width, "
+            "1, 3 or 4], explained at that input.",
+            {spec.name: spec.shape.as_list() for spec in self.source.inputs},
         )
         self.method = method
         self.target = target
@@ -132,7 +135,7 @@ class Subject:
         Shuffled, so that each layer keeps the distribution of its weights. They are put back at
         the end, whatever happens.
         """
-        weights = [v for v in self.source.forward.variables if v.trainable and v.shape.rank]
+        weights = [v for v in self.source.serve.variables if v.trainable and v.shape.rank]
         kept = [weight.numpy() for weight in weights]
         random = np.random.default_rng(seed)
         try:
@@ -144,7 +147,7 @@ class Subject:
                 weight.assign(values)
 
     def _forward(self, images: tf.Tensor) -> Any:
-        return self.source.forward(tf.cast(images, self.source.points.dtype))
+        return self.source.serve(_of_dtype(images, self.source.inputs[0].dtype))
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
         values = self._forward(images).values
@@ -164,7 +167,7 @@ class Subject:
         names = [name for name, value, _ in leaves(self.method) if isinstance(value, Baseline)]
         if not names:
             return None
-        shape = self.source.points.shape
+        shape = self.source.inputs[0].shape
         held = tf.Variable(tf.zeros([0, *shape[1:]]), shape=shape, trainable=False)
         method: Any = replace_all(self.method, {name: _Given(held) for name in names})
         return _in_graph(Explainer(self.source, method, self.target)), held
@@ -182,13 +185,18 @@ class _Given(Baseline):
 
 def _in_graph(explainer: Explainer) -> Callable:
     """The layer as a function of a graph, where a bad row is marked instead of refused."""
-    points = explainer.source.points
+    (spec,) = explainer.source.inputs
 
     def explain(images, targets):
-        return explainer(images, target=targets)
+        return explainer(_of_dtype(images, spec.dtype), target=targets)
 
-    signature = [tf.TensorSpec(points.shape, tf.float32), tf.TensorSpec([None], tf.int64)]
+    signature = [tf.TensorSpec(spec.shape, tf.float32), tf.TensorSpec([None], tf.int64)]
     return tf.function(explain, input_signature=signature, autograph=False)
+
+
+def _of_dtype(images: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Images in the model's own dtype, rounded where that holds whole pixels."""
+    return tf.cast(tf.round(images) if dtype.is_integer else images, dtype)
 
 
 def _in_rows(explain: Callable, images: np.ndarray, targets: Any) -> dict[str, np.ndarray]:
