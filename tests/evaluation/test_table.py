@@ -66,7 +66,7 @@ def test_text_and_csv(made, experiment):
     assert len(rows) == len(found.cells)
     assert float(rows[0]["value"]) == found.cells["ig", "completeness", "relative_delta"].value
     (note,) = [n for n in table.notes(results, experiment.metrics) if "roc_auc" in n]
-    assert "2 of 12 examples of ig" in note
+    assert note == "localization.roc_auc is defined for 2 of 12 examples of every method."
 
 
 def test_variants_have_the_options_and_say_so():

@@ -155,11 +155,12 @@ def notes(results: Results, metrics: Mapping[str, Metric]) -> Iterable[str]:
         yield f"{len(out)} examples were left out, such as {name}: {reason}."
     for name, metric in metrics.items():
         for column in metric.columns:
-            partly = {}
+            counts: dict[str, list[str]] = {}
             for method in results.methods:
                 statistics = results.statistics(method, name)
                 count = metric.defined(statistics)[column.name]
                 if count < len(statistics):
-                    partly[method] = f"{count} of {len(statistics)} examples of {method}"
-            if partly:
-                yield f"{name}.{column.name} is defined for {', '.join(partly.values())}."
+                    counts.setdefault(f"{count} of {len(statistics)} examples", []).append(method)
+            for text, methods in counts.items():
+                of = "every method" if len(methods) == len(results.methods) else ", ".join(methods)
+                yield f"{name}.{column.name} is defined for {text} of {of}."
