@@ -1,4 +1,4 @@
-"""Measures how far explanations can be trusted: a model x methods x metrics x a dataset.
+r"""Measures how far explanations can be trusted: a model x methods x metrics x a dataset.
 
 Prints a table with methods as rows, the best marked, and intervals by the bootstrap; writes each
 example's results as they come (results.jsonl), the table (table.txt, table.csv), curves as figures

@@ -1,4 +1,4 @@
-"""Repeats the published experiments on models and images of your own, beside the published figures.
+r"""Repeats published experiments on models and images of your own, beside the published figures.
 
 Prints, for each table, what is measured here beside what was published, and of how many pairs of
 methods the order agrees. Results are kept and resumed as tfgig-evaluate does.

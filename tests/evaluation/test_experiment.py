@@ -15,9 +15,10 @@ import pytest
 import tfgig
 from tests.cases import ROOT
 from tests.evaluation.conftest import SHAPE, lines_of
+from tfgig.evaluation.dataset import Directory
 from tfgig.evaluation.experiment import run
 from tfgig.evaluation.results import Results
-from tfgig.metrics import pixel_saliency
+from tfgig.metrics import Subject, pixel_saliency
 
 RUNNER = pathlib.Path(__file__).with_name("run_experiment.py")
 
@@ -78,9 +79,9 @@ def test_a_cut_file_is_completed_to_the_same_bytes(finished, experiment, source,
     assert (tmp_path / "results.jsonl").read_bytes() == whole
 
 
-def test_killed_and_resumed_it_writes_the_same_file(finished, experiment, tmp_path):
+def test_killed_and_resumed_it_writes_the_same_file(finished, experiment, source, tmp_path):
     config = tmp_path / "config.json"
-    config.write_text(json.dumps(experiment.config("tiny")))
+    config.write_text(json.dumps(experiment.config(source)))
 
     def start(rest):
         return subprocess.Popen(
@@ -109,6 +110,25 @@ def test_another_experiment_is_refused_the_directory(finished, experiment, sourc
     other = dataclasses.replace(experiment, keep="top_5")
     with pytest.raises(ValueError, match=r"another directory.*Received: 'another keep'"):
         run(other, source, directory)
+
+
+def test_another_model_of_the_same_name_is_refused_the_directory(finished, experiment, source):
+    directory, _ = finished
+    subject = Subject(source, experiment.methods["ig"])
+    refused = pytest.raises(ValueError, match="Received: 'another weights'")
+    with subject.randomized(1), refused:
+        run(experiment, source, directory)
+
+
+def test_two_images_of_one_name_are_refused(experiment, source, tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Twice(Directory):
+        def items(self, shape):
+            yield from [next(super().items(shape))] * 2
+
+    twice = dataclasses.replace(experiment, dataset=Twice(experiment.dataset.path))
+    with pytest.raises(ValueError, match=r"have one name. Received: 'image00.png'"):
+        run(twice, source, tmp_path)
 
 
 def test_images_that_the_model_gets_wrong_are_left_out(experiment, source, tmp_path):

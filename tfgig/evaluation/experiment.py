@@ -14,6 +14,7 @@ line is cut off, and the file that results is the one that an undisturbed run wo
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -66,10 +67,11 @@ class Experiment:
         check(bool(self.metrics), "An experiment needs at least one metric.", self.metrics)
         check(self.keep in KEEPS, f"`keep` is one of {KEEPS}.", self.keep)
 
-    def config(self, model: str) -> dict[str, Any]:
+    def config(self, source: SourceModel) -> dict[str, Any]:
         """All that the results depend on, as JSON data."""
         return {
-            "model": model,
+            "model": source.name,
+            "weights": fingerprint(source),
             "methods": {name: to_config(method) for name, method in self.methods.items()},
             "metrics": {name: to_config(metric) for name, metric in self.metrics.items()},
             "dataset": to_config(self.dataset),
@@ -95,14 +97,14 @@ def run(
         progress: Called with how many examples were just finished.
 
     Raises:
-        ValueError: the directory holds another experiment.
+        ValueError: the directory holds another experiment, or two images have one name.
     """
     directory = pathlib.Path(directory)
-    claim(directory, experiment.config(source.name))
+    claim(directory, experiment.config(source))
     done = finished(directory)
     judge = _Judge(experiment, source, directory)
     with (directory / RESULTS).open("ab") as file:
-        for items in _batches(experiment.dataset.items(judge.shape)):
+        for items in _batches(_distinct(experiment.dataset.items(judge.shape))):
             for line in judge.lines(items, done):
                 file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
                 file.flush()
@@ -207,10 +209,29 @@ class _Judge:
         return f"its label is {item.label}, the model's top class {int(predicted.argmax())}"
 
 
+def _distinct(items: Iterable[Item]) -> Iterator[Item]:
+    seen: set[str] = set()
+    for item in items:
+        check(item.name not in seen, "Two images of the dataset have one name.", item.name)
+        seen.add(item.name)
+        yield item
+
+
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, BATCH)):
         yield batch
+
+
+def fingerprint(source: SourceModel) -> str:
+    """A digest of a model's weights: models of one name may be two."""
+    # A traced function lists its variables in no order that another process would repeat.
+    digests = sorted(
+        hashlib.sha256(weight.numpy().tobytes()).digest()
+        for weight in source.serve.variables
+        if weight.dtype.name != "string"
+    )
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
 def image_shape(source: SourceModel) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
@@ -137,9 +138,11 @@ class Subject:
         """
         weights = [v for v in self.source.serve.variables if v.trainable and v.shape.rank]
         kept = [weight.numpy() for weight in weights]
-        random = np.random.default_rng(seed)
         try:
             for weight, values in zip(weights, kept, strict=True):
+                # Seeded by the weight itself: a traced function lists its variables in no order
+                # that another process would repeat.
+                random = np.random.default_rng((seed, zlib.crc32(values.tobytes())))
                 weight.assign(random.permutation(values.ravel()).reshape(values.shape))
             yield bool(weights)
         finally:
@@ -211,4 +214,4 @@ def _in_rows(explain: Callable, images: np.ndarray, targets: Any) -> dict[str, n
 
 
 def _are_probabilities(values: np.ndarray) -> bool:
-    return bool(np.all((values >= -1e-6) & (values <= 1 + 1e-6)))
+    return not np.any((values < -1e-6) | (values > 1 + 1e-6))  # a NaN is another matter
