@@ -29,6 +29,12 @@ class Objective(Protocol):
     def rows(self, index: tf.Tensor) -> Objective:
         """The objective of the examples `index` (int [B'], repeats allowed) of this one."""
 
+    def under(self, target: Target, inputs: tf.Tensor) -> Objective:
+        """The same model under another target, frozen at the same examples' inputs [B, ...].
+
+        A baseline may need it: where the decision changes is not a matter of what is explained.
+        """
+
 
 class Binding(NamedTuple):
     """A model objective bound to inputs: the frozen targets and the score, row by row."""
@@ -52,6 +58,8 @@ class ModelObjective:
     def __init__(self, forward: Forward, target: Target, points: tf.TensorSpec) -> None:
         self.target = target
         self.points = points
+        self._forward = forward
+        self._others: dict[Target, ModelObjective] = {}
         targets = tf.TensorSpec([None], tf.int64)
         float_points = tf.TensorSpec(points.shape, tf.float32)
 
@@ -98,6 +106,12 @@ class ModelObjective:
         target, valid, score = self._resolve(inputs, requested)
         return Binding(_Bound(self, target), target, valid, score)
 
+    def under(self, target: Target) -> ModelObjective:
+        """The same model under another target; made and traced once."""
+        if target not in self._others:
+            self._others[target] = ModelObjective(self._forward, target, self.points)
+        return self._others[target]
+
 
 class _Bound:
     """A `ModelObjective` with the targets of B rows, repeated over point-major points."""
@@ -114,6 +128,9 @@ class _Bound:
 
     def rows(self, index):
         return _Bound(self._model, tf.gather(self._target, index))
+
+    def under(self, target, inputs):
+        return self._model.under(target).bind(inputs, self._target).objective
 
     def _targets_of(self, points: tf.Tensor) -> tf.Tensor:
         rows = tf.maximum(tf.shape(self._target)[0], 1)

@@ -6,9 +6,10 @@ quick = dataclasses.replace(method, steps=50)
 
 from __future__ import annotations
 
-from tfgig.methods import Gradient, Method, PathIntegral
+from tfgig.baselines import Constant, Gaussian, NearestBoundary
+from tfgig.methods import Edge, Gradient, Method, PathIntegral, Smooth
 from tfgig.paths import Anchored, Blur, Guided, Straight
-from tfgig.quadratures import Left, Midpoint, Trapezoid
+from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
 from tfgig.spec import nearest
 
@@ -22,6 +23,12 @@ _PRESETS: dict[str, Method] = {
     "ig_idgi": PathIntegral(Straight(), ImportantDirection(), Left(), steps=128),
     "guided_ig_idgi": PathIntegral(Guided(), ImportantDirection(), Left(), steps=200),
     "blur_ig_idgi": PathIntegral(Blur(), ImportantDirection(), Left(), steps=128),
+    "boundary_ig": PathIntegral(Straight(NearestBoundary()), Riemann(), Midpoint(), steps=50),
+    "gradient_x_input": PathIntegral(Straight(Constant(0.0)), Riemann(), Right(), steps=1),
+    "smooth_grad": Smooth(Gradient(), samples=25, spread=0.15),
+    "smooth_ig": Smooth(PathIntegral(steps=20), samples=10, spread=0.15),
+    "smooth_taylor": PathIntegral(Straight(Gaussian(0.1, samples=100)), Riemann(), Left(), steps=1),
+    "edge": Edge(),
 }
 
 

@@ -1,8 +1,10 @@
 """Methods: full recipes from a score to attributions."""
 
 from tfgig.methods.base import Attribution, Method
+from tfgig.methods.edge import Edge
 from tfgig.methods.explain import explain
 from tfgig.methods.gradient import Gradient
 from tfgig.methods.path_integral import PathIntegral
+from tfgig.methods.smooth import Smooth
 
-__all__ = ("Attribution", "Gradient", "Method", "PathIntegral", "explain")
+__all__ = ("Attribution", "Edge", "Gradient", "Method", "PathIntegral", "Smooth", "explain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -25,14 +25,22 @@ class Attribution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method(Spec, abc.ABC):
-    """A family of full recipes.
-
-    `complete` says whether the attributions are meant to add up to the score minus the baseline
-    score, so that `delta` measures an error.
-    """
+    """A family of full recipes."""
 
     family = "method"
-    complete: ClassVar[bool] = True
+
+    @property
+    def complete(self) -> bool:
+        """Whether the attributions are meant to add up to the score minus the baseline score.
+
+        Then `delta` measures an error.
+        """
+        return False
+
+    @property
+    @abc.abstractmethod
+    def gradients(self) -> int:
+        """What it costs: how many gradients of the model one example takes."""
 
     @abc.abstractmethod
     def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
