@@ -14,7 +14,9 @@ from tfgig.spec import check, is_whole
 
 def normal(samples: int, inputs: tf.Tensor, seed: int) -> tf.Tensor:
     """Standard normal numbers [samples, 1, ...] for inputs [B, ...]."""
-    return tf.random.stateless_normal(_shape(samples, inputs), (seed, 0), inputs.dtype, "philox")
+    return tf.random.stateless_normal(
+        _shape(samples, inputs), (seed, 0), dtype=inputs.dtype, alg="philox"
+    )
 
 
 def uniform(samples: int, inputs: tf.Tensor, seed: int) -> tf.Tensor:
