@@ -29,6 +29,7 @@ FLOORS = {
     "tfgig.models": 5,
     "tfgig.layers": 5,
     "tfgig.metrics": 5,
+    "tfgig.regions": 5,
     "tfgig.export": 6,
     "tfgig.serving": 7,
     "tfgig.command_line": 8,

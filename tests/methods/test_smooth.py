@@ -170,7 +170,9 @@ class Counting:
 def classifier():
     source = load_model(image_model())
     model = ModelObjective(source.forward, ClassScore(), source.points)
-    return model.bind(tf.constant(INPUTS), tf.constant([0, 1, 2], tf.int64)).objective
+    bound = model.bind(tf.constant(INPUTS), tf.constant([0, 1, 2], tf.int64)).objective
+    yield bound
+    del source  # it owns the model's variables, and had to live until here
 
 
 METHODS = all_methods()
