@@ -9,7 +9,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.image import Overlay
+from tfgig.image import Overlay, Style
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.spec import check, check_is, to_config
@@ -29,21 +29,21 @@ class Endpoint:
         target: Which output is explained.
         kind: "attributions" returns numbers, for the requested target; "heatmap" returns a PNG
             drawn over the image, for the top class.
-        overlay: How a heat-map is drawn.
+        overlay: How a heat-map is drawn, as a style of `tfgig.image`.
     """
 
     name: str
     method: Method | str
     target: Target = ClassScore()
     kind: Literal["attributions", "heatmap"] = "attributions"
-    overlay: Overlay = Overlay()
+    overlay: Style = Overlay()
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str):
             object.__setattr__(self, "method", presets.get(self.method))
         check_is(self.method, Method, "method")
         check_is(self.target, Target, "target")
-        check_is(self.overlay, Overlay, "overlay")
+        check_is(self.overlay, Style, "overlay")
         check(self.kind in KINDS, f"Endpoint(kind=...) is one of {KINDS}.", self.kind)
         check(
             self.name.isidentifier() and not self.name.startswith("_"),

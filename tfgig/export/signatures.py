@@ -9,7 +9,7 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.export.endpoint import Endpoint
-from tfgig.image.overlay import encode_png
+from tfgig.image.style import encode_png
 from tfgig.methods import Method, explain
 from tfgig.models import SourceModel
 from tfgig.objective import ModelObjective
