@@ -60,6 +60,7 @@ SPECS = {
     "baselines.NearestBoundary": "crossing= steps= refinements= overshoot= value_range=",
     "baselines.DatasetStatistic": "value statistic= examples=",
     "baselines.DatasetSample": "examples seed=",
+    "methods.AdaptiveTaylor": "spreads= relative= samples= seed= internal_batch_size=",
     "methods.Edge": "",
     "methods.Gradient": "",
     "Smooth": "inner= samples= spread= relative= statistic= seed= internal_batch_size=",
@@ -87,6 +88,7 @@ PRESETS = (
     "smooth_grad",
     "smooth_ig",
     "smooth_taylor",
+    "smooth_taylor_adaptive",
     "edge",
 )
 

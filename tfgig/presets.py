@@ -7,7 +7,7 @@ quick = dataclasses.replace(method, steps=50)
 from __future__ import annotations
 
 from tfgig.baselines import Constant, Gaussian, NearestBoundary
-from tfgig.methods import Edge, Gradient, Method, PathIntegral, Smooth
+from tfgig.methods import AdaptiveTaylor, Edge, Gradient, Method, PathIntegral, Smooth
 from tfgig.paths import Anchored, Blur, Guided, Straight
 from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
@@ -28,6 +28,7 @@ _PRESETS: dict[str, Method] = {
     "smooth_grad": Smooth(Gradient(), samples=25, spread=0.15),
     "smooth_ig": Smooth(PathIntegral(steps=20), samples=10, spread=0.15),
     "smooth_taylor": PathIntegral(Straight(Gaussian(0.1, samples=100)), Riemann(), Left(), steps=1),
+    "smooth_taylor_adaptive": AdaptiveTaylor(),
     "edge": Edge(),
 }
 

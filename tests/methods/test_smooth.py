@@ -9,8 +9,11 @@ import tensorflow as tf
 
 from tests.cases import SHAPE, all_methods, image_model, images, objective, quadratic, run
 from tfgig import load_model, noise, presets
-from tfgig.methods import Edge, Gradient, PathIntegral, Smooth
+from tfgig.baselines import Gaussian
+from tfgig.methods import AdaptiveTaylor, Edge, Gradient, PathIntegral, Smooth
 from tfgig.objective import ModelObjective
+from tfgig.paths import Straight
+from tfgig.quadratures import Left
 from tfgig.spec import replace_all
 from tfgig.targets import ClassScore
 
@@ -183,3 +186,55 @@ def test_methods_cost_what_they_say(classifier, name):
     calls = []
     METHODS[name].attribute(Counting(classifier, calls), tf.constant(INPUTS))
     assert sum(calls) == METHODS[name].gradients * len(INPUTS)
+
+
+# Adaptive noise
+
+
+@pytest.fixture(scope="module")
+def taylor_maps():
+    """SmoothTaylor's own maps, one a spread, and their variations, computed apart."""
+    spreads, maps = (0.02, 0.1, 0.5), {}
+    for spread in spreads:
+        path = Straight(Gaussian(spread, samples=4, seed=2))
+        method = PathIntegral(path, quadrature=Left(), steps=1)
+        maps[spread] = run(MODEL, method, INPUTS)
+    return maps
+
+
+def variation(attributions):
+    """The mean over three scales of the sum of neighbouring differences over the sum."""
+    strength = np.abs(np.float64(attributions)).sum(-1)
+    found = []
+    for _ in range(3):
+        differences = sum(np.abs(np.diff(strength, axis=axis)).sum() for axis in (0, 1))
+        found.append(differences / strength.sum())
+        height, width = strength.shape
+        blocks = [
+            [strength[i : i + 2, j : j + 2].mean() for j in range(0, width, 2)]
+            for i in range(0, height, 2)
+        ]
+        strength = np.array(blocks)
+    return np.mean(found)
+
+
+def test_adaptive_taylor_takes_the_calmest_map_of_each_image(taylor_maps):
+    method = AdaptiveTaylor(tuple(taylor_maps), samples=4, seed=2, internal_batch_size=6)
+    found = run(MODEL, method, INPUTS)
+    for row in range(len(INPUTS)):
+        variations = {s: variation(m["attributions"][row]) for s, m in taylor_maps.items()}
+        best = min(variations, key=variations.get)
+        for key in ("attributions", "baseline_score", "delta"):
+            expected = taylor_maps[best][key][row]
+            scale = np.abs(taylor_maps[best]["score"]).max()
+            np.testing.assert_allclose(found[key][row], expected, rtol=0, atol=1e-5 * scale)
+    assert method.gradients == 12
+
+
+def test_adaptive_taylor_needs_images_and_spreads():
+    with pytest.raises(ValueError, match=r"measures the variation of images.*PathIntegral"):
+        run(objective(quadratic((4,)), (4,)), AdaptiveTaylor(), np.zeros((1, 4)))
+    with pytest.raises(ValueError, match=r"spreads=\.\.\.\) is a list.*Received: \(\)"):
+        AdaptiveTaylor(())
+    with pytest.raises(ValueError, match=r"spread=.*Received: -1\.0"):
+        AdaptiveTaylor((0.1, -1))

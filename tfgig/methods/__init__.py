@@ -1,5 +1,6 @@
 """Methods: full recipes from a score to attributions."""
 
+from tfgig.methods.adaptive_taylor import AdaptiveTaylor
 from tfgig.methods.base import Attribution, Method
 from tfgig.methods.edge import Edge
 from tfgig.methods.explain import explain
@@ -7,4 +8,13 @@ from tfgig.methods.gradient import Gradient
 from tfgig.methods.path_integral import PathIntegral
 from tfgig.methods.smooth import Smooth
 
-__all__ = ("Attribution", "Edge", "Gradient", "Method", "PathIntegral", "Smooth", "explain")
+__all__ = (
+    "AdaptiveTaylor",
+    "Attribution",
+    "Edge",
+    "Gradient",
+    "Method",
+    "PathIntegral",
+    "Smooth",
+    "explain",
+)

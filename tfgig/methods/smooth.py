@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfgig import noise
 from tfgig.methods.base import Attribution, Method
-from tfgig.methods.calls import check_internal_batch_size, points_per_call
+from tfgig.methods.calls import check_internal_batch_size
 from tfgig.methods.gradient import Gradient
+from tfgig.methods.sampling import Copies, moments
 from tfgig.spec import check, check_is
 
 Statistic = Literal["mean", "squared", "variance"]
@@ -72,35 +73,21 @@ class Smooth(Method):
         return self.samples * self.inner.gradients
 
     def attribute(self, objective, inputs):
-        rows = tf.shape(inputs)[0]
-        copies = tf.maximum(points_per_call(self.internal_batch_size) // tf.maximum(rows, 1), 1)
-        sigma = noise.width(inputs, self.spread, self.relative)
-        disturbances = noise.normal(self.samples, inputs, self.seed)  # [samples, 1, ...]
-
-        def turn(first, total, squares, scores):
-            stop = tf.minimum(first + copies, self.samples)
-            noisy = inputs + sigma * disturbances[first:stop]  # [copies, B, ...]
-            flat = tf.reshape(noisy, tf.concat([[-1], tf.shape(inputs)[1:]], 0))
-            flat = tf.ensure_shape(flat, [None, *inputs.shape[1:]])
-            same = objective.rows(tf.tile(tf.range(rows), [stop - first]))
-            found = self.inner.attribute(same, flat)
-            # float64: the mean of equal maps is that map exactly.
-            parts = tf.cast(tf.reshape(found.attributions, tf.shape(noisy)), tf.float64)
-            score = tf.cast(tf.reshape(found.baseline_score, [-1, rows]), tf.float64)
-            return (
-                stop,
-                total + tf.reduce_sum(parts, 0),
-                squares + tf.reduce_sum(parts * parts, 0),
-                scores + tf.reduce_sum(score, 0),
-            )
-
-        zeros = tf.zeros_like(inputs, tf.float64)
-        first = (0, zeros, zeros, tf.zeros([rows], tf.float64))
-        _, total, squares, scores = tf.while_loop(
-            lambda first, *_: first < self.samples, turn, first, parallel_iterations=1
+        found = moments(
+            lambda same, noisy, _: self.inner.attribute(same, noisy),
+            objective,
+            inputs,
+            Copies(
+                self.samples,
+                noise.width(inputs, self.spread, self.relative),
+                self.seed,
+                self.internal_batch_size,
+            ),
         )
-        found = tf.cast(self._statistic(total / self.samples, squares / self.samples), tf.float32)
-        return Attribution(found, tf.cast(scores / self.samples, tf.float32))
+        return Attribution(
+            tf.cast(self._statistic(found.mean, found.mean_square), tf.float32),
+            tf.cast(found.baseline_score, tf.float32),
+        )
 
     def _statistic(self, mean: tf.Tensor, mean_square: tf.Tensor) -> tf.Tensor:
         if self.statistic == "mean":
