@@ -27,6 +27,7 @@ FLOORS = {
     "tfgig.methods.sampling": 3,
     "tfgig.methods": 4,
     "tfgig.presets": 4,
+    "tfgig.catalogue": 4,
     "tfgig.models": 5,
     "tfgig.layers": 5,
     "tfgig.metrics": 5,

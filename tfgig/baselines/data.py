@@ -72,7 +72,7 @@ class DatasetSample(Baseline):
 
     References:
         Erion et al. (2021), Improving Performance of Deep Learning Models with Axiomatic
-        Attribution Priors and Expected Gradients, arXiv:1906.10670, section 2.3.
+        Attribution Priors and Expected Gradients, arXiv:1906.10670.
     """
 
     kind = "dataset_sample"

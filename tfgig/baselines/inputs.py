@@ -24,7 +24,7 @@ class Blurred(Baseline):
 
     References:
         Fong and Vedaldi (2017), Interpretable Explanations of Black Boxes by Meaningful
-        Perturbation, arXiv:1704.03296, section 4.1; Sturmfels, Lundberg and Lee (2020),
+        Perturbation, arXiv:1704.03296; Sturmfels, Lundberg and Lee (2020),
         Visualizing the Impact of Feature Attribution Baselines, Distill,
         doi:10.23915/distill.00022, "blurred baseline".
     """

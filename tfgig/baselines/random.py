@@ -23,7 +23,9 @@ class Gaussian(Baseline):
 
     References:
         Sturmfels, Lundberg and Lee (2020), Visualizing the Impact of Feature Attribution
-        Baselines, Distill, doi:10.23915/distill.00022, "Gaussian baseline".
+        Baselines, Distill, doi:10.23915/distill.00022, "Gaussian baseline"; Goh et al. (2020),
+        Understanding Integrated Gradients with SmoothTaylor for Deep Neural Network Attribution,
+        arXiv:2004.10484 (one left step from many of them).
     """
 
     kind = "gaussian"

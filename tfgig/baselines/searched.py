@@ -32,9 +32,9 @@ class NearestBoundary(Baseline):
 
     References:
         Wang, Fredrikson and Datta (2021), Robust Models Are More Interpretable Because
-        Attributions Look Normal, arXiv:2103.11257, section 4 (boundary attributions, which
-        search with several attacks); the step is that of Moosavi-Dezfooli, Fawzi and Frossard
-        (2016), DeepFool, arXiv:1511.04599, section 2.
+        Attributions Look Normal, arXiv:2103.11257 (boundary attributions, which search with
+        several attacks); Moosavi-Dezfooli, Fawzi and Frossard (2016), DeepFool, arXiv:1511.04599
+        (the step).
     """
 
     kind = "nearest_boundary"

@@ -37,7 +37,7 @@ class AdaptiveTaylor(Method):
 
     References:
         Goh, Lapuschkin, Weber, Samek and Binder (2020), Understanding Integrated Gradients with
-        SmoothTaylor for Deep Neural Network Attribution, arXiv:2004.10484, sections 3.2 and 3.4.
+        SmoothTaylor for Deep Neural Network Attribution, arXiv:2004.10484.
     """
 
     kind = "adaptive_taylor"

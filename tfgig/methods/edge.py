@@ -24,7 +24,7 @@ class Edge(Method):
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, section 5.2;
-        Adebayo et al. (2018), Sanity Checks for Saliency Maps, arXiv:1810.03292, section 5.
+        Adebayo et al. (2018), Sanity Checks for Saliency Maps, arXiv:1810.03292.
     """
 
     kind = "edge"

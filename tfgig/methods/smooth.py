@@ -41,11 +41,10 @@ class Smooth(Method):
             a machine without a GPU and 32 on one with.
 
     References:
-        Smilkov et al. (2017), SmoothGrad: Removing Noise by Adding Noise, arXiv:1706.03825,
-        section 3; Hooker et al. (2018), A Benchmark for Interpretability Methods in Deep Neural
-        Networks, arXiv:1806.10758, section 3 (squared); Adebayo et al. (2018), Local Explanation
-        Methods for Deep Neural Networks Lack Sensitivity to Parameter Values, arXiv:1810.03307
-        (variance).
+        Smilkov et al. (2017), SmoothGrad: Removing Noise by Adding Noise, arXiv:1706.03825;
+        Hooker et al. (2018), A Benchmark for Interpretability Methods in Deep Neural Networks,
+        arXiv:1806.10758 (squared); Adebayo et al. (2018), Local Explanation Methods for Deep
+        Neural Networks Lack Sensitivity to Parameter Values, arXiv:1810.03307 (variance).
     """
 
     kind = "smooth"

@@ -40,7 +40,7 @@ class Felzenszwalb(Segmentation):
     References:
         Felzenszwalb and Huttenlocher (2004), Efficient Graph-Based Image Segmentation,
         International Journal of Computer Vision 59; with the parameters of Kapishnikov et al.
-        (2019), XRAI, arXiv:1906.02825, section 3.
+        (2019), XRAI, arXiv:1906.02825.
     """
 
     kind = "felzenszwalb"
