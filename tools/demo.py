@@ -7,6 +7,7 @@ the ROC-AUC of the heat-map against the evidence (1 is perfect, 0.5 chance). Dra
 sheet.
 
   tfgig-demo
+  tfgig-demo --methods=ig,smooth_grad,boundary_ig,edge
   tfgig-demo --images=32 --output=sheet.png --keep=/tmp/models/shapes
 """
 
@@ -33,7 +34,10 @@ OUTPUT = flags.DEFINE_string("output", "tfgig-demo.png", "The sheet's file: .png
 IMAGES = flags.DEFINE_integer("images", 8, "How many images to explain.", lower_bound=1)
 SHOWN = flags.DEFINE_integer("shown", 5, "How many of them to draw.", lower_bound=1)
 METHODS = flags.DEFINE_list(
-    "methods", list(presets.names()), "Which methods to show; all named ones if not given."
+    "methods",
+    "gradient,ig,guided_ig,guided_ig_reference,guided_ig_anchored,blur_ig,ig_idgi,guided_ig_idgi,"
+    "blur_ig_idgi",
+    f"Which methods to show, of: {', '.join(presets.names())}.",
 )
 SEED = flags.DEFINE_integer("seed", 3, "Other seeds compose other images.")
 KEEP = flags.DEFINE_string("keep", None, "Keep the exported model in this directory.")

@@ -108,7 +108,9 @@ class _Program:
             )
         self._model, self._methods, self._style = model, methods, style
         self._input = description["input"]
-        self._explained = description["endpoints"][next(iter(methods.values()))]["output"]
+        endpoints = description["endpoints"]
+        self._complete = {m for m, s in methods.items() if endpoints[s].get("complete", True)}
+        self._explained = endpoints[next(iter(methods.values()))]["output"]
         self._value_range = description["value_range"]
         self._output = output
         xrai = command_line.spec_from_flags("xrai", XRAI())
@@ -132,7 +134,7 @@ class _Program:
                 except (OSError, ValueError) as error:
                     failures[path] = str(error)
                     continue
-                _print_result(results[-1], progress.write)
+                self._print(results[-1], progress.write)
                 # Written anew after each image: a run that is cut short keeps what it has.
                 text = json.dumps({"model": MODEL.value, "images": results}, indent=2)
                 (self._output / "results.json").write_text(text + "\n")
@@ -187,6 +189,17 @@ class _Program:
         write_picture(self._output / name, drawn.numpy()[0])
         return name
 
+    def _print(self, result: dict[str, Any], write: Any) -> None:
+        top = ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in result["top"])
+        write(f"{result['image']}: {top}")
+        for method, found in result["methods"].items():
+            # Attributions that are not meant to add up to the score have no error to show.
+            delta = f"{found['delta']:+.2e}" if method in self._complete else "-"
+            write(
+                f"  {method:22} {found['label']:24.24} score {found['score']:9.4f}  "
+                f"delta {delta:>9}  {found['seconds']:6.2f} s"
+            )
+
     def _top(self, scores: np.ndarray) -> list[dict[str, Any]]:
         if self._labels is not None and len(self._labels) != scores.size > 0:
             raise ValueError(
@@ -229,16 +242,6 @@ def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
         if name not in known:
             raise ValueError(f"The model has no method {name!r}. {nearest(name, known)}")
     return {name: known[name] for name in METHODS.value or known}
-
-
-def _print_result(result: dict[str, Any], write: Any) -> None:
-    top = ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in result["top"])
-    write(f"{result['image']}: {top}")
-    for method, found in result["methods"].items():
-        write(
-            f"  {method:20} {found['label']:24.24} score {found['score']:9.4f}  "
-            f"delta {found['delta']:+.2e}  {found['seconds']:6.2f} s"
-        )
 
 
 def run() -> None:

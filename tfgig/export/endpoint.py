@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import tensorflow as tf
 
@@ -59,6 +59,8 @@ class Endpoint:
         return {
             "kind": self.kind,
             "method": to_config(self.method),
+            # Whether `delta` measures an error; see `Method.complete`.
+            "complete": cast(Method, self.method).complete,
             "target": to_config(self.target),
             **({"overlay": to_config(self.overlay)} if self.kind == "heatmap" else {}),
         }

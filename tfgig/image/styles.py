@@ -71,7 +71,7 @@ class Diverging(Style):
 
     kind = "diverging"
     percentile: float = 99.0
-    smoothing: float = 0.01
+    smoothing: float = 0.02
     opacity: float = 1.0
 
     def draw(self, images, attributions, value_range):
