@@ -60,7 +60,7 @@ SPECS = {
     "baselines.NearestBoundary": "crossing= steps= refinements= overshoot= value_range=",
     "baselines.DatasetStatistic": "value statistic= examples=",
     "baselines.DatasetSample": "examples seed=",
-    "methods.AdaptiveTaylor": "spreads= relative= samples= seed= internal_batch_size=",
+    "methods.AdaptiveTaylor": "spreads= relative= measure= samples= seed= internal_batch_size=",
     "methods.Edge": "",
     "methods.Gradient": "",
     "Smooth": "inner= samples= spread= relative= statistic= seed= internal_batch_size=",
