@@ -99,7 +99,7 @@ class _Program:
         style: Style,
         output: pathlib.Path,
     ) -> None:
-        if len(description["input"]["shape"]) != 4:
+        if len(description["inputs"][0]["shape"]) != 4:
             raise ValueError("This model does not take images; call its signatures yourself.")
         if description["value_range"] is None:
             raise ValueError(
@@ -107,7 +107,7 @@ class _Program:
                 "export it again with --value_range=0,255, or 0,1, or -1,1."
             )
         self._model, self._methods, self._style = model, methods, style
-        self._input = description["input"]
+        (self._input,) = description["inputs"]
         endpoints = description["endpoints"]
         self._complete = {m for m, s in methods.items() if endpoints[s].get("complete", True)}
         self._explained = endpoints[next(iter(methods.values()))]["output"]
