@@ -19,14 +19,15 @@ NAMES = (
     "paths",
     "presets",
     "quadratures",
+    "regions",
     "rules",
     "targets",
 )
 # In the order in which they may be given without a name; "=" where there is a default.
 FUNCTIONS = {
-    "Explainer": "model method target= **options",
+    "Explainer": "model method target= layer= **options",
     "export_saved_model": "model path methods= target= version= overwrite=",
-    "load_model": "handle value_range= signature= shape= allow_unsafe_deserialization=",
+    "load_model": "handle value_range= signature= shape= layer= allow_unsafe_deserialization=",
     "baselines.DatasetStatistic.of": "data statistic=",
     "baselines.DatasetSample.of": "data samples= seed=",
     "baselines.black": "value_range=",
@@ -37,7 +38,7 @@ FUNCTIONS = {
 }
 SPECS = {
     "PathIntegral": "path= rule= quadrature= steps= internal_batch_size=",
-    "Endpoint": "name method target= kind= overlay=",
+    "Endpoint": "name method target= kind= overlay= layer=",
     "paths.Straight": "baseline=",
     "paths.Guided": "baseline= fraction= max_distance=",
     "paths.Anchored": "path= anchors=",
@@ -137,7 +138,18 @@ def test_presets_keep_their_names():
 
 @pytest.mark.parametrize(
     "package",
-    ["baselines", "targets", "paths", "methods", "layers", "models", "export", "serving", "image"],
+    [
+        "baselines",
+        "targets",
+        "regions",
+        "paths",
+        "methods",
+        "layers",
+        "models",
+        "export",
+        "serving",
+        "image",
+    ],
 )
 def test_packages_say_what_they_offer(package):
     module = __import__(f"tfgig.{package}", fromlist=["__all__"])
