@@ -19,6 +19,7 @@ NAMES = (
     "paths",
     "presets",
     "quadratures",
+    "regions",
     "rules",
     "targets",
 )
@@ -60,7 +61,7 @@ SPECS = {
     "baselines.NearestBoundary": "crossing= steps= refinements= overshoot= value_range=",
     "baselines.DatasetStatistic": "value statistic= examples=",
     "baselines.DatasetSample": "examples seed=",
-    "methods.AdaptiveTaylor": "spreads= relative= samples= seed= internal_batch_size=",
+    "methods.AdaptiveTaylor": "spreads= relative= measure= samples= seed= internal_batch_size=",
     "methods.Edge": "",
     "methods.Gradient": "",
     "Smooth": "inner= samples= spread= relative= statistic= seed= internal_batch_size=",
@@ -137,7 +138,18 @@ def test_presets_keep_their_names():
 
 @pytest.mark.parametrize(
     "package",
-    ["baselines", "targets", "paths", "methods", "layers", "models", "export", "serving", "image"],
+    [
+        "baselines",
+        "targets",
+        "regions",
+        "paths",
+        "methods",
+        "layers",
+        "models",
+        "export",
+        "serving",
+        "image",
+    ],
 )
 def test_packages_say_what_they_offer(package):
     module = __import__(f"tfgig.{package}", fromlist=["__all__"])

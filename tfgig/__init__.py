@@ -7,7 +7,7 @@ same methods as a Keras layer.
     explanation = tfgig.Explainer(model, "guided_ig")(images)
 """
 
-from tfgig import baselines, methods, paths, presets, quadratures, rules, targets
+from tfgig import baselines, methods, paths, presets, quadratures, regions, rules, targets
 from tfgig.export import Endpoint, export_saved_model
 from tfgig.layers import Explainer
 from tfgig.methods import PathIntegral, Smooth
@@ -27,6 +27,7 @@ __all__ = (
     "paths",
     "presets",
     "quadratures",
+    "regions",
     "rules",
     "targets",
 )

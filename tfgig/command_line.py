@@ -77,6 +77,11 @@ def define_spec_flags(name: str, spec: Spec, module: str | None = None) -> None:
             FLAGS.register_key_flag_for_module(module, FLAGS[f"{name}.{option}"])
 
 
+def define_family_flag(name: str, family: type[Spec], help_text: str) -> None:
+    """Defines `--<name>`, which takes the `kind` of a member of a family, or a config as JSON."""
+    flags.DEFINE(_OptionParser(family), name, None, help_text)
+
+
 def define_choice_flags(name: str, family: type[Spec], help_text: str, module: str) -> None:
     """Defines `--<name>=<kind>`, by default the first of a family, and every member's options.
 

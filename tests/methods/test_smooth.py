@@ -218,12 +218,30 @@ def variation(attributions):
     return np.mean(found)
 
 
-def test_adaptive_taylor_takes_the_calmest_map_of_each_image(taylor_maps):
-    method = AdaptiveTaylor(tuple(taylor_maps), samples=4, seed=2, internal_batch_size=6)
+def score_without(attributions, image):
+    """The mean score of an image whose strongest pixels are its mean colour."""
+    strength = np.abs(np.float64(attributions)).sum(-1)
+    images = [
+        np.where((strength >= np.percentile(strength, p))[..., None], image.mean((0, 1)), image)
+        for p in (98, 95, 90, 80, 70, 60)
+    ]
+    return run(MODEL, Gradient(), np.array(images))["score"].mean()
+
+
+@pytest.mark.parametrize("measure", ["sensitivity", "variation"])
+def test_adaptive_taylor_takes_the_best_map_of_each_image(taylor_maps, measure):
+    method = AdaptiveTaylor(
+        tuple(taylor_maps), measure=measure, samples=4, seed=2, internal_batch_size=6
+    )
     found = run(MODEL, method, INPUTS)
     for row in range(len(INPUTS)):
-        variations = {s: variation(m["attributions"][row]) for s, m in taylor_maps.items()}
-        best = min(variations, key=variations.get)
+        measured = {
+            spread: variation(m["attributions"][row])
+            if measure == "variation"
+            else score_without(m["attributions"][row], INPUTS[row])
+            for spread, m in taylor_maps.items()
+        }
+        best = min(measured, key=measured.get)
         for key in ("attributions", "baseline_score", "delta"):
             expected = taylor_maps[best][key][row]
             scale = np.abs(taylor_maps[best]["score"]).max()
@@ -232,9 +250,11 @@ def test_adaptive_taylor_takes_the_calmest_map_of_each_image(taylor_maps):
 
 
 def test_adaptive_taylor_needs_images_and_spreads():
-    with pytest.raises(ValueError, match=r"measures the variation of images.*PathIntegral"):
+    with pytest.raises(ValueError, match=r"measures maps of images.*PathIntegral"):
         run(objective(quadratic((4,)), (4,)), AdaptiveTaylor(), np.zeros((1, 4)))
     with pytest.raises(ValueError, match=r"spreads=\.\.\.\) is a list.*Received: \(\)"):
         AdaptiveTaylor(())
+    with pytest.raises(ValueError, match=r"measure=.*'sensitivity', 'variation'.*'beauty'"):
+        AdaptiveTaylor(measure="beauty")
     with pytest.raises(ValueError, match=r"spread=.*Received: -1\.0"):
         AdaptiveTaylor((0.1, -1))

@@ -38,6 +38,8 @@ def exported(tmp_path_factory):
         "--ig.steps=8",
         "--guided_ig.steps=10",
         "--guided_ig.path.fraction=0.1",
+        '--target={"kind": "target.class_score"}',
+        "--target.output=probabilities",
     )
     assert done.returncode == 0, done.stderr
     assert "explain_guided_ig" in done.stdout
@@ -56,8 +58,10 @@ def photos(tmp_path_factory):
 
 def test_the_flags_reach_the_export(exported):
     text = (exported / "1" / "assets.extra" / "tfgig.json").read_text()
-    method = json.loads(text)["endpoints"]["explain_guided_ig"]["method"]
+    endpoint = json.loads(text)["endpoints"]["explain_guided_ig"]
+    method, target = endpoint["method"], endpoint["target"]
     assert (method["steps"], method["path"]["fraction"]) == (10, 0.1)
+    assert (target["kind"], target["output"]) == ("target.class_score", "probabilities")
 
 
 def test_explain_goes_on_after_a_broken_image_and_says_so(exported, photos, tmp_path):

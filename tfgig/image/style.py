@@ -64,7 +64,7 @@ def smoothed(values: tf.Tensor, smoothing: float) -> tf.Tensor:
     return gaussian_blur(values[..., tf.newaxis], sigma[tf.newaxis])[..., 0]
 
 
-def percentile(values: tf.Tensor, percent: float) -> tf.Tensor:
+def percentile(values: tf.Tensor, percent: float | tf.Tensor) -> tf.Tensor:
     """Percentiles [B, 1, 1] of `values` [B, height, width], linear between neighbours.
 
     Equal to `numpy.percentile` of each image.

@@ -35,19 +35,26 @@ def repeat_rows(values: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
     return tf.tile(values, tf.concat([[times], ones], 0))
 
 
-def in_groups(
-    function: Callable[[tf.Tensor], tf.Tensor], count: tf.Tensor, size: int, shape: tf.TensorShape
+def sums_by_row(
+    function: Callable[[tf.Tensor], tf.Tensor], walks: tf.Tensor, size: int, like: tf.Tensor
 ) -> tf.Tensor:
-    """`function(walks [G])`, float32 [G, *shape], for walks 0 .. count - 1, `size` at a time."""
-    size = tf.minimum(size, tf.maximum(count, 1))
-    groups = -(-count // size)
-    results = tf.TensorArray(tf.float32, groups, infer_shape=False, element_shape=[None, *shape])
+    """The sums float64 [B, ...] of `function(walks [G])` [G, ...], `size` walks at a time.
 
-    def turn(group, results):
-        walks = tf.range(group * size, tf.minimum((group + 1) * size, count))
-        return group + 1, results.write(group, function(walks))
+    Walk w belongs to row `w % B`. Only sums are kept, so memory does not grow with the walks.
 
-    _, results = tf.while_loop(
-        lambda group, _: group < groups, turn, (0, results), parallel_iterations=1
-    )
-    return results.concat()
+    Args:
+        function: What is summed.
+        walks: How many walks there are, a multiple of B.
+        size: How many of them at once.
+        like: [B, ...], of the sums' shape.
+    """
+    rows = tf.shape(like)[0]
+
+    def turn(first, total):
+        group = tf.range(first, tf.minimum(first + size, walks))
+        values = tf.cast(function(group), tf.float64)
+        index = (group % rows)[:, tf.newaxis]
+        return first + size, tf.tensor_scatter_nd_add(total, index, values)
+
+    start = (0, tf.zeros_like(like, tf.float64))
+    return tf.while_loop(lambda first, _: first < walks, turn, start, parallel_iterations=1)[1]

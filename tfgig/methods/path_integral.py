@@ -20,9 +20,9 @@ import tensorflow as tf
 from tfgig.methods.base import Attribution, Method
 from tfgig.methods.calls import (
     check_internal_batch_size,
-    in_groups,
     points_per_call,
     repeat_rows,
+    sums_by_row,
 )
 from tfgig.objective import Objective
 from tfgig.paths import AdaptivePath, Ends, FixedPath, Path, Straight
@@ -98,31 +98,29 @@ class PathIntegral(Method):
     def attribute(self, objective, inputs):
         starts = self.path.starts(inputs, objective)  # [K, B, ...]
         baselines, examples = tf.shape(starts)[0], tf.shape(inputs)[0]
-        features = tf.shape(inputs)[1:]
-        whole = Ends(
-            tf.reshape(starts, tf.concat([[baselines * examples], features], 0)),
-            repeat_rows(inputs, baselines),
-        )
+        starts = tf.reshape(starts, tf.concat([[-1], tf.shape(inputs)[1:]], 0))
+        starts = tf.ensure_shape(starts, [None, *inputs.shape[1:]])
         if isinstance(self.path, AdaptivePath):
-            ends, integrate = self.path.cut(whole), self._walk
+            ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines)))
+            integrate = self._walk
         else:
-            ends, integrate = whole, self._sweep
+            ends, integrate = Ends(starts, inputs), self._sweep  # inputs are repeated as needed
 
         def attributions_of(walks):
-            group = Ends(tf.gather(ends.start, walks), tf.gather(ends.inputs, walks))
+            to = tf.gather(ends.inputs, walks % tf.shape(ends.inputs)[0])
+            group = Ends(tf.gather(ends.start, walks), to)
             return integrate(objective.rows(walks % examples), group)
 
         def start_scores_of(walks):
-            return objective.rows(walks % examples).score(tf.gather(whole.start, walks))
+            return objective.rows(walks % examples).score(tf.gather(starts, walks))
 
         size = points_per_call(self.internal_batch_size)
-        parts = in_groups(attributions_of, tf.shape(ends.start)[0], size, inputs.shape[1:])
-        segments = tf.shape(ends.start)[0] // tf.maximum(baselines * examples, 1)
-        parts = tf.reshape(parts, tf.concat([[segments, baselines, examples], features], 0))
-        scores = in_groups(start_scores_of, baselines * examples, size, tf.TensorShape([]))
+        zeros = tf.zeros([examples])
+        attributions = sums_by_row(attributions_of, tf.shape(ends.start)[0], size, inputs)
+        scores = sums_by_row(start_scores_of, baselines * examples, size, zeros)
+        count = tf.cast(baselines, tf.float64)
         return Attribution(
-            tf.ensure_shape(tf.reduce_mean(tf.reduce_sum(parts, 0), 0), inputs.shape),
-            tf.reduce_mean(tf.reshape(scores, [baselines, examples]), 0),
+            tf.cast(attributions / count, tf.float32), tf.cast(scores / count, tf.float32)
         )
 
     def _sweep(self, objective: Objective, ends: Ends) -> tf.Tensor:
