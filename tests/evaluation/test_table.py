@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import tfgig
-from tests.cases import ROOT, images, objective, quadratic
-from tests.cases import run as explain
+from tests.cases import ROOT
 from tfgig.baselines import Several
 from tfgig.evaluation import comparison, protocols, table, variants
 from tfgig.evaluation.experiment import run
@@ -80,20 +79,6 @@ def test_variants_have_the_options_and_say_so():
     assert found["ig[baseline=black,steps=8]"].path.baseline.value == -1
     assert found["gradient"] == methods["gradient"]
     assert variants.variants(methods) == methods
-
-
-def test_random_images_are_shared_by_rows():
-    baseline = variants.RandomImages(0, 255, count=2, seed=1)
-    inputs = images(3)
-    found = baseline(inputs).numpy()
-    assert found.shape == (2, *inputs.shape)
-    np.testing.assert_array_equal(found[:, 0], found[:, 2])
-    np.testing.assert_array_equal(baseline(inputs[1:2]).numpy()[:, 0], found[:, 1])
-    assert np.abs(found[0] - found[1]).mean() > 10
-    assert (found.min() >= 0) & (found.max() <= 255)
-    method = tfgig.PathIntegral(tfgig.paths.Straight(baseline), steps=64)
-    model = objective(quadratic(inputs.shape[1:]), inputs.shape[1:])
-    assert np.abs(explain(model, method, inputs)["delta"]).max() < 1e-4
 
 
 @pytest.mark.parametrize("name", protocols.names())

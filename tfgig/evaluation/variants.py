@@ -2,47 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
-
-from tfgig.baselines import Baseline, Constant, Several
+from tfgig.baselines import Baseline, Constant, Several, Uniform
 from tfgig.methods import Method
-from tfgig.spec import check, is_whole, leaves, nearest, replace_all
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomImages(Baseline):
-    """Images of uniformly random values, the same ones for every example.
-
-    Args:
-        low: The lowest value, in the model's input units.
-        high: The highest.
-        count: How many images; attributions are averaged over them.
-        seed: Which images.
-    """
-
-    kind = "random_images"
-    low: float = 0.0
-    high: float = 255.0
-    count: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check(
-            is_whole(self.count) and self.count >= 1,
-            "`count` must be a whole number of at least 1.",
-            self.count,
-        )
-        check(self.low < self.high, "`low` must be below `high`.", (self.low, self.high))
-
-    def __call__(self, inputs):
-        shape = tf.concat([[self.count, 1], tf.shape(inputs)[1:]], 0)
-        values = tf.random.stateless_uniform(
-            shape, (self.seed, 0), self.low, self.high, inputs.dtype
-        )
-        return tf.broadcast_to(values, tf.concat([[self.count], tf.shape(inputs)], 0))
+from tfgig.spec import leaves, nearest, replace_all
 
 
 def named_baselines(value_range: tuple[float, float]) -> dict[str, Baseline]:
@@ -51,7 +15,7 @@ def named_baselines(value_range: tuple[float, float]) -> dict[str, Baseline]:
     return {
         "black": Constant(low),
         "black_white": Several((Constant(low), Constant(high))),
-        "random_2": RandomImages(low, high, count=2),
+        "random_2": Uniform((low, high), samples=2),
     }
 
 
