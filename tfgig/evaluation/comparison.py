@@ -63,6 +63,8 @@ def render(protocol: Protocol, ours: Mapping[str, Mapping[str, Cell]]) -> str:
             found = agreement(values, protocol.published[paper])
             word = "agrees" if found.same == found.pairs else "differs"
             lines.append(f"  {model} and {paper}: {found.same} of {found.pairs}, the order {word}")
+    if protocol.skipped:
+        lines.append(f"Not measured: {', '.join(protocol.skipped)}.")
     if protocol.absent:
         lines.append(f"No method here for: {', '.join(protocol.absent)}.")
     return "\n".join(lines) + "\n"

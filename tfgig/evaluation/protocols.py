@@ -2,7 +2,7 @@
 
 `guided_ig/1` to `guided_ig/4` are the tables of the Guided IG paper, `idgi/...` those of a later
 study of IDGI. Where a paper names a parameter, it is taken from there; where it refers to its
-authors' code, from that (the quadratures, and all of the study's methods).
+authors' code, from that (the quadratures, SmoothGrad, all of the study's methods).
 
 References:
     Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for Removing
@@ -17,11 +17,10 @@ import json
 from importlib import resources
 from typing import Any, NamedTuple
 
-from tfgig import presets
 from tfgig.baselines import Baseline
 from tfgig.evaluation.experiment import Keep
 from tfgig.evaluation.variants import named_baselines, with_option
-from tfgig.methods import Gradient, Method, PathIntegral
+from tfgig.methods import Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
 from tfgig.metrics import ClosedPath, Metric
 from tfgig.paths import Anchored, Blur, Guided, Straight
 from tfgig.quadratures import Endpoints, Left, Right
@@ -32,12 +31,9 @@ _BASELINE_NAMES = {"black": "black", "black + white": "black_white", "2 random":
 _STEPS = {"guided_ig": 200, "idgi": 128}
 # What each paper asks of an image: annotated and among the top five; or predicted rightly.
 _KEEP: dict[str, Keep] = {"guided_ig": "top_5", "idgi": "correct"}
-# Rows of the tables that are presets here, if this version has them.
-_PRESETS = {
-    "Edge": ("edge", "edge_detector"),
-    "GradCAM": ("grad_cam", "gradcam"),
-    "SmoothGrad + IG": ("smooth_ig", "smoothgrad_ig", "ig_smoothgrad"),
-}
+_OF_ONE_KIND = {"Gradients": Gradient(), "Edge": Edge(), "GradCAM": GradCAM()}
+_SMOOTH = "SmoothGrad + "
+_IDGI = " + IDGI"
 
 
 class Protocol(NamedTuple):
@@ -51,6 +47,7 @@ class Protocol(NamedTuple):
     keep: Keep
     published: dict[str, dict[str, float]]  # by the paper's model, by row
     absent: tuple[str, ...]  # rows that no method here corresponds to
+    skipped: tuple[str, ...] = ()  # rows that are not to be measured
 
 
 def names() -> tuple[str, ...]:
@@ -104,8 +101,11 @@ def _method(paper: str, row: str, value_range: tuple[float, float]) -> Method | 
 
 def _plain(paper: str, label: str, black: Baseline) -> Method | None:
     steps = _STEPS[paper]
-    if label.endswith(" + IDGI"):
-        plain = _plain(paper, label.removesuffix(" + IDGI"), black)
+    if label.startswith(_SMOOTH):
+        inner = _plain(paper, label.removeprefix(_SMOOTH), black)
+        return None if inner is None else Smooth(inner, samples=25, spread=0.15)
+    if label.endswith(_IDGI):
+        plain = _plain(paper, label.removesuffix(_IDGI), black)
         if not isinstance(plain, PathIntegral):
             return None
         return PathIntegral(plain.path, ImportantDirection(), Left(), steps)
@@ -116,12 +116,9 @@ def _plain(paper: str, label: str, black: Baseline) -> Method | None:
         return PathIntegral(blur, quadrature=Right(), steps=steps)
     if label == "GIG":
         return PathIntegral(Guided(black), quadrature=Left(), steps=steps)
-    if label == "Gradients":
-        return Gradient()
     if label == "Guided IG":
         label = "GIG(0)"
     if label.startswith("GIG("):
         anchored = Anchored(Guided(black, 0.1, 1.0), int(label[4:-1]))
         return PathIntegral(anchored, quadrature=Left(), steps=steps)
-    known = [name for name in _PRESETS.get(label, ()) if name in presets.names()]
-    return presets.get(known[0]) if known else None
+    return _OF_ONE_KIND.get(label)
