@@ -21,6 +21,9 @@ ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
     "only for files whose origin you trust.",
 )
+OP_LIBRARY = flags.DEFINE_multi_string(
+    "op_library", [], "A shared library with operations that the model needs, loaded first."
+)
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
             "Name one model: a SavedModel's directory, archive or address, or a .keras or .h5 "
             f"file. Received: {' '.join(arguments[1:])!r}."
         )
+    for library in OP_LIBRARY.value:
+        command_line.load_op_library(library)
     _print(inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value))
     return 0
 

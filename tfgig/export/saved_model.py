@@ -15,7 +15,7 @@ from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
 from tfgig.models import SourceModel, load_model
-from tfgig.models.versions import SPEC_FILE
+from tfgig.models.versions import LABELS_FILE, SPEC_FILE
 from tfgig.spec import check_is
 from tfgig.targets import ClassScore, Target
 
@@ -60,6 +60,9 @@ def export_saved_model(
         _save(source, functions, directory)
         spec_file = directory / SPEC_FILE
         spec_file.parent.mkdir()
+        if source.labels is not None:
+            text = "\n".join(source.labels) + "\n"
+            (directory / LABELS_FILE).write_text(text, encoding="utf-8")
         spec_file.write_text(json.dumps(_description(source, endpoints), indent=2) + "\n")
     return destination.directory
 
