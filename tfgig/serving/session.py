@@ -7,11 +7,12 @@ variables that only Python can restore, show here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.spec import nearest
 
@@ -47,19 +48,41 @@ class SessionModel:
             known = nearest(signature, sorted(self.signatures))
             raise ValueError(f"No signature of the name {signature!r}. {known}")
         definition = self.signatures[signature]
-        feeds: Mapping[str, Any] = {
-            **{name: tf.make_ndarray(value) for name, value in definition.defaults.items()},
-            **inputs,
-        }
-        unknown = set(feeds) ^ set(definition.inputs)
-        if unknown:
+        feeds = {**defaults_of(definition), **inputs}
+        if set(feeds) ^ set(definition.inputs):
             raise ValueError(
                 f"{signature!r} takes the inputs {sorted(definition.inputs)}. "
                 f"Received: {sorted(inputs)}."
             )
+        return self.call(signature, feeds)
+
+    def call(
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] = (),
+        seconds: float | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The outputs of a signature for all of its inputs; may be called from many threads.
+
+        Args:
+            signature: The signature's name.
+            inputs: A value for each of its inputs.
+            outputs: Which of its outputs are wanted; all if none is named. What only the others
+                need is not computed.
+            seconds: When to give up. What is running is stopped, loops included.
+
+        Raises:
+            tf.errors.OpError: the graph failed; DeadlineExceededError if it took too long.
+        """
+        definition = self.signatures[signature]
+        options = None
+        if seconds is not None:
+            options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(seconds * 1000)))
         return self._session.run(
-            {name: info.name for name, info in definition.outputs.items()},
-            {definition.inputs[name].name: value for name, value in feeds.items()},
+            {name: definition.outputs[name].name for name in outputs or definition.outputs},
+            {definition.inputs[name].name: value for name, value in inputs.items()},
+            options=options,
         )
 
     def close(self) -> None:
@@ -71,3 +94,8 @@ class SessionModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def defaults_of(definition: meta_graph_pb2.SignatureDef) -> dict[str, np.ndarray]:
+    """The inputs of a signature that may be left out, and their values."""
+    return {name: tf.make_ndarray(value) for name, value in definition.defaults.items()}
