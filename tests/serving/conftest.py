@@ -6,7 +6,14 @@ import pytest
 
 import tfgig
 from tests import cases
-from tfgig.serving import Batching, Client, LocalServer, ServerOptions, SessionModel
+from tfgig.serving import (
+    Batching,
+    Client,
+    DeadlineExceeded,
+    LocalServer,
+    ServerOptions,
+    SessionModel,
+)
 
 FREE = {"port": 0, "rest_port": 0, "poll_seconds": 0.1}
 METHODS = {"ig": tfgig.PathIntegral(steps=4), "gradient": tfgig.methods.Gradient()}
@@ -64,7 +71,13 @@ def merging(exported):
 
 @pytest.fixture(scope="session")
 def slow_server(slow):
-    with LocalServer(slow, options()) as server:
+    """A server of that model, whose graphs have been optimised."""
+    with LocalServer(slow, options(rest_seconds=2.0)) as server:
+        with connect(server, "grpc", seconds=30) as client:
+            client.predict(cases.images(1))
+            client.explain(cases.images(1), "gradient")
+        with connect(server, "rest") as client, pytest.raises(DeadlineExceeded):
+            client.explain(cases.images(1), "endless")
         yield server
 
 

@@ -10,8 +10,9 @@ import pytest
 from tests.cases import images
 from tests.serving.conftest import connect
 from tfgig.serving import Batching, InvalidRequest, Overloaded, SessionModel
-from tfgig.serving.batching import Lane, Task
+from tfgig.serving.batching import Task
 from tfgig.serving.errors import DeadlineExceeded, Unavailable
+from tfgig.serving.lanes import Lane
 
 IMAGES = images(6)
 
@@ -103,7 +104,7 @@ def test_a_bad_row_fails_nobody_else(merging, direct):
 
 def test_what_cannot_be_merged_is_refused(merging, protocol):
     with connect(merging, protocol) as client:
-        with pytest.raises(InvalidRequest, match="at most max_batch_size=8 rows.*Received: 9"):
+        with pytest.raises(InvalidRequest, match=r"at most max_batch_size=8 rows.*Received: 9"):
             client.predict(images(9))
         with connect(merging, protocol, max_rows=8) as splitting:
             assert splitting.predict(images(9))["output_0"].shape == (9, 5)
@@ -148,7 +149,7 @@ class Stub:
         self.open = threading.Event()
         self.open.set()
 
-    def call(self, signature, inputs, outputs, seconds):
+    def call(self, signature, inputs, outputs, seconds, background):
         self.open.wait(10)
         value = inputs["x"]
         self.sizes.append(len(value))

@@ -97,7 +97,7 @@ def test_the_statuses(client):
 def test_a_method_must_be_clear(client):
     with pytest.raises(InvalidRequest, match="one of: gradient, ig"):
         client.explain(IMAGES)
-    with pytest.raises(InvalidRequest, match="No method 'igg'.*Did you mean 'ig'"):
+    with pytest.raises(InvalidRequest, match=r"No method 'igg'.*Did you mean 'ig'"):
         client.explain(IMAGES, "igg")
     np.testing.assert_array_equal(
         client.explain(IMAGES, "explain_ig")["score"], client.explain(IMAGES, "ig")["score"]

@@ -21,23 +21,8 @@ from tfgig.serving import Client, DeadlineExceeded, Unavailable
 IMAGES = images(1)
 
 
-def process_seconds():
-    return time.process_time()
-
-
-def test_a_deadline_stops_the_work(slow_server, protocol):
-    """An explanation of hours ends at its deadline, and so does what it costs."""
-    with connect(slow_server, protocol, seconds=0.7) as client:
-        client.signatures()
-        started = time.monotonic()
-        with pytest.raises(DeadlineExceeded) as caught:
-            client.explain(IMAGES, "endless")
-        assert time.monotonic() - started < 5
-        assert caught.value.code.name == "DEADLINE_EXCEEDED"
-
-
-def idle(within=5.0):
-    """Waits until this process computes nothing."""
+def idle(within=10.0):
+    """Waits until this process computes nothing; whether it did."""
     until = time.monotonic() + within
     while time.monotonic() < until:
         before = time.process_time()
@@ -47,48 +32,43 @@ def idle(within=5.0):
     return False
 
 
-def test_nothing_goes_on_computing_after_a_deadline(slow_server):
-    with connect(slow_server, "grpc", seconds=0.5) as client:
+def test_a_deadline_stops_the_work(slow_server):
+    """An explanation of hours ends at its deadline, and so does what it costs."""
+    with connect(slow_server, "grpc", seconds=0.7) as client:
         client.signatures()
-        with pytest.raises(DeadlineExceeded):
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceeded) as caught:
             client.explain(IMAGES, "endless")
+        assert time.monotonic() - started < 5
+        assert caught.value.code.name == "DEADLINE_EXCEEDED"
     assert idle()
 
 
-def test_the_bound_of_rest_requests(slow):
-    from tests.serving.conftest import options
-    from tfgig.serving import LocalServer
-
-    with LocalServer(slow, options(rest_seconds=0.5)) as server:
-        body = {"instances": IMAGES.tolist(), "method": "endless"}
-        url = f"{server.rest_address}/v1/models/slow:explain"
-        response = requests.post(url, data=json.dumps(body), timeout=30)
-        assert response.status_code == 504
-        assert "deadline" in response.json()["error"]
-        assert idle()
+def test_the_bound_of_rest_requests(slow_server):
+    body = {"instances": IMAGES.tolist(), "method": "endless"}
+    url = f"{slow_server.rest_address}/v1/models/slow:explain"
+    response = requests.post(url, data=json.dumps(body), timeout=30)
+    assert response.status_code == 504
+    assert "deadline" in response.json()["error"]
+    assert idle()
 
 
-def test_clients_that_go_away(slow):
-    """What runs is bounded, what waits is dropped, and the server answers others at once."""
-    from tests.serving.conftest import options
-    from tfgig.serving import LocalServer
-
-    with LocalServer(slow, options(rest_seconds=2.0)) as server:
-        place = urllib.parse.urlsplit(server.rest_address)
-        body = json.dumps({"instances": IMAGES.tolist(), "method": "endless"}).encode()
-        head = f"POST /v1/models/slow:explain HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        for _ in range(6):  # two run, four wait
-            with socket.create_connection((place.hostname, place.port), 10) as connection:
-                connection.sendall(head.encode() + body)
-                time.sleep(0.1)
-        time.sleep(0.3)
-        text = requests.get(f"{server.rest_address}/monitoring/prometheus/metrics", timeout=10).text
-        gone = re.search(r'requests_total\{code="CANCELLED".*\} (\d+)', text)
-        assert gone
-        assert int(gone[1]) == 6
-        with connect(server, "grpc") as client:
-            assert client.explain(IMAGES, "gradient")["ok"].all()  # after at most two seconds
-        assert idle()
+def test_clients_that_go_away(slow_server):
+    """What runs is bounded, what waits is dropped, and then others are answered."""
+    place = urllib.parse.urlsplit(slow_server.rest_address)
+    body = json.dumps({"instances": IMAGES.tolist(), "method": "endless"}).encode()
+    head = f"POST /v1/models/slow:explain HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+    for _ in range(6):  # two run, four wait
+        with socket.create_connection((place.hostname, place.port), 10) as connection:
+            connection.sendall(head.encode() + b"\r\n\r\n" + body)
+            time.sleep(0.1)
+    with connect(slow_server, "grpc") as client:
+        assert client.explain(IMAGES, "gradient")["ok"].all()  # after at most two seconds
+    address = f"{slow_server.rest_address}/monitoring/prometheus/metrics"
+    text = requests.get(address, timeout=10).text
+    gone = re.findall(r'requests_total\{code="CANCELLED",protocol="rest".*\} (\d+)', text)
+    assert sum(map(int, gone)) == 6
+    assert idle()
 
 
 class Program:
@@ -98,10 +78,7 @@ class Program:
         code = "import sys; sys.argv[0] = 'tfgig-serve'; from tools.serve import run; run()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, f"--model_base_path={base}", *flags],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-            },
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -123,29 +100,33 @@ class Program:
         return status
 
 
-def test_a_server_killed_in_mid_request_and_started_again(slow, protocol):
+def test_a_server_killed_in_mid_request_and_started_again(slow):
     program = Program(slow, "--port=0", "--rest_port=0")
-    address = program.grpc if protocol == "grpc" else program.rest
-    client = Client(address, model="slow", retries=0, seconds=60)
-    client.signatures()
+    addresses = (program.grpc, program.rest)
     errors = []
 
-    def ask():
+    def ask(client):
         try:
             client.explain(IMAGES, "endless")
         except Exception as error:  # which one is what is tested
             errors.append(error)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    clients = [Client(address, model="slow", retries=0) for address in addresses]
+    for client in clients:
+        client.signatures()
+    asking = [threading.Thread(target=ask, args=[client]) for client in clients]
+    for thread in asking:
+        thread.start()
     time.sleep(1.0)
     assert program.end(signal.SIGKILL) == -signal.SIGKILL
-    asking.join(30)
-    assert [type(error) for error in errors] == [Unavailable]
-    rest_port = program.rest.rpartition(":")[2]
-    program = Program(slow, f"--port={program.port}", f"--rest_port={rest_port}")
+    for thread in asking:
+        thread.join(30)
+    assert [type(error) for error in errors] == [Unavailable, Unavailable]
+    ports = [address.rpartition(":")[2] for address in addresses]
+    program = Program(slow, f"--port={ports[0]}", f"--rest_port={ports[1]}")
     try:
-        patient = Client(address, model="slow", retries=6, seconds=60)
-        assert patient.explain(IMAGES, "gradient")["ok"].all()
+        for address in addresses:
+            client = Client(address, model="slow", retries=6)
+            assert client.explain(IMAGES, "gradient")["ok"].all()
     finally:
         assert program.end() == 0  # it stops well when it is asked to

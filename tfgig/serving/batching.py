@@ -1,16 +1,13 @@
-"""Queues between requests and the model: bounded, and merging requests where that is asked for.
+"""Merging of requests: many rows, one run of the graph.
 
 As in TensorFlow Serving, requests for the same outputs of the same signature are joined along
-dimension 0, padded to an allowed size, run once and split again. Unlike there, explanations wait
-in a lane of their own, so that predictions never wait for them.
+dimension 0, padded to an allowed size, run once and split again.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -20,12 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig.serving.errors import (
+    LATE,
     Code,
     DeadlineExceeded,
     InvalidRequest,
-    Overloaded,
     ServingError,
-    Unavailable,
     error_of,
 )
 from tfgig.serving.versions import Servable, error_code
@@ -116,117 +112,8 @@ class Task:
                 self.future.set_result(answer)
 
 
-class Lane:
-    """A bounded queue and the threads that work it off."""
-
-    def __init__(
-        self, name: str, batching: Batching, ran: Callable[[int], None] = lambda rows: None
-    ) -> None:
-        self._batching = batching
-        self._ran = ran
-        self._queue: collections.deque[Task] = collections.deque()
-        self._forming: set[Any] = set()
-        self._changed = threading.Condition()
-        self._stopped = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True)
-            for i in range(batching.num_batch_threads)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait."""
-        return len(self._queue)
-
-    def submit(self, task: Task) -> None:
-        """Queues a request.
-
-        Raises:
-            Overloaded: the queue is full.
-            InvalidRequest: merging is on and the request cannot be merged.
-            Unavailable: the server is stopping.
-        """
-        batching = self._batching
-        cost, room = 1, batching.max_enqueued_batches
-        if batching.enabled:
-            _check_mergeable(task, batching.max_batch_size)
-            cost, room = task.rows, room * batching.max_batch_size
-        with self._changed:
-            if self._stopped:
-                raise Unavailable("The server is stopping.")
-            queued = sum(t.rows if batching.enabled else 1 for t in self._queue)
-            if queued + cost > room:
-                raise Overloaded(f"The queue is full: {len(self._queue)} requests wait.")
-            self._queue.append(task)
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Ends the threads after what runs; what waits is refused."""
-        with self._changed:
-            self._stopped = True
-            left = list(self._queue)
-            self._queue.clear()
-            self._changed.notify_all()
-        for task in left:
-            task.finish(Unavailable("The server is stopping."))
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self) -> None:
-        while tasks := self._next():
-            now = time.monotonic()
-            ready = [task for task in tasks if not task.future.done() and task.deadline > now]
-            for task in tasks:
-                if task not in ready:
-                    task.finish(DeadlineExceeded("The deadline passed while the request waited."))
-            if ready:
-                _run(ready, self._batching, self._ran)
-
-    def _next(self) -> list[Task]:
-        """The next batch, waited for; empty when the lane stops."""
-        with self._changed:
-            while True:
-                if self._stopped:
-                    return []
-                head = next((t for t in self._queue if t.key not in self._forming), None)
-                if head is not None:
-                    break
-                self._changed.wait()
-            if not self._batching.enabled:
-                self._queue.remove(head)
-                return [head]
-            self._forming.add(head.key)
-            try:
-                until = head.arrived + self._batching.batch_timeout_micros * 1e-6
-                while not self._stopped and not self._full(head.key):
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        break
-                    self._changed.wait(left)
-                return self._take(head.key)
-            finally:
-                self._forming.discard(head.key)
-                self._changed.notify_all()
-
-    def _full(self, key: Any) -> bool:
-        rows = sum(task.rows for task in self._queue if task.key == key)
-        return rows >= self._batching.max_batch_size
-
-    def _take(self, key: Any) -> list[Task]:
-        taken: list[Task] = []
-        rows = 0
-        for task in [task for task in self._queue if task.key == key]:
-            if rows + task.rows > self._batching.max_batch_size:
-                break
-            taken.append(task)
-            rows += task.rows
-            self._queue.remove(task)
-        return taken
-
-
-def _check_mergeable(task: Task, max_batch_size: int) -> None:
+def check_mergeable(task: Task, max_batch_size: int) -> None:
+    """Raises `InvalidRequest` unless a request can be merged with others."""
     sizes = {name: value.shape[:1] for name, value in task.inputs.items()}
     if not sizes or () in sizes.values():
         raise InvalidRequest(
@@ -246,17 +133,27 @@ def _check_mergeable(task: Task, max_batch_size: int) -> None:
         )
 
 
-def _run(tasks: list[Task], batching: Batching, ran: Callable[[int], None]) -> None:
+def run(
+    tasks: list[Task], batching: Batching, ran: Callable[[int], None], background: bool
+) -> None:
+    """Runs tasks together, and ends each of them.
+
+    Args:
+        tasks: One task, or several with equal keys.
+        batching: Whether and to what size they are padded.
+        ran: Told how many rows ran.
+        background: Whether they run on threads of their own.
+    """
     try:
-        answers = _call(tasks, batching, ran)
+        answers = _call(tasks, batching, background)
+        ran(sum(task.rows for task in tasks) if batching.enabled else 1)
     except Exception as error:  # whatever a graph raises is the answer
         code = error_code(error)
         if len(tasks) > 1 and code not in (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED):
             for task in tasks:  # one of them is at fault, and the others must not suffer
-                _run([task], batching, ran)
+                run([task], batching, ran, background)
             return
-        message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-        failed = error if isinstance(error, ServingError) else error_of(code, message)
+        failed = _failure(error, code)
         for task in tasks:
             task.finish(failed)
         return
@@ -264,9 +161,16 @@ def _run(tasks: list[Task], batching: Batching, ran: Callable[[int], None]) -> N
         task.finish(answer)
 
 
-def _call(
-    tasks: list[Task], batching: Batching, ran: Callable[[int], None]
-) -> list[dict[str, np.ndarray]]:
+def _failure(error: Exception, code: Code) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    if code is Code.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(LATE)
+    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return error_of(code, message)
+
+
+def _call(tasks: list[Task], batching: Batching, background: bool) -> list[dict[str, np.ndarray]]:
     """The outputs of each task from one run of the graph."""
     first = tasks[0]
     seconds = max(task.deadline for task in tasks) - time.monotonic()
@@ -279,9 +183,8 @@ def _call(
             name: _joined([task.inputs[name] for task in tasks], padding) for name in first.inputs
         }
     outputs = first.servable.model.call(
-        first.signature, inputs, first.outputs, max(_SMALLEST_WAIT, seconds)
+        first.signature, inputs, first.outputs, max(_SMALLEST_WAIT, seconds), background
     )
-    ran(total or 1)
     if len(tasks) == 1 and not padding:
         return [outputs]
     for name, value in outputs.items():

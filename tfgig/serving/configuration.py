@@ -134,8 +134,8 @@ def _compose(deployment: Deployment) -> str:
         ("explain", 8510, "explain_batching_parameters.txt", deployment.explanations, 1),
     )
     text = (
-        "# docker compose up: predictions at 8500 (gRPC) and 8501 (REST), explanations at 8510 and\n"
-        "# 8511. Both serve every signature; which one is asked is the clients' choice.\n"
+        "# docker compose up: predictions at 8500 (gRPC) and 8501 (REST), explanations at 8510\n"
+        "# and 8511. Both serve every signature; which one is asked is the clients' choice.\n"
         "services:\n"
     )
     for service, port, parameters, batching, which in services:

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.serving.batching import Batching, Lane, Task
-from tfgig.serving.errors import Code, DeadlineExceeded, InvalidRequest, NotFound
+from tfgig.serving.batching import Batching, Task
+from tfgig.serving.errors import LATE, Code, DeadlineExceeded, InvalidRequest, NotFound
+from tfgig.serving.lanes import Lane
 from tfgig.serving.metrics import Metrics
 from tfgig.serving.session import SessionModel, defaults_of
 from tfgig.serving.versions import Servable, Versions
@@ -64,14 +65,9 @@ class Pending:
             return self.future.result(self.seconds)
         except FutureTimeout as error:
             self.cancel()
-            raise late() from error
+            raise DeadlineExceeded(LATE) from error
         except CancelledError as error:
             raise DeadlineExceeded("The client has gone.", Code.CANCELLED) from error
-
-
-def late() -> DeadlineExceeded:
-    """The error of a request whose time is up."""
-    return DeadlineExceeded("There was no answer before the deadline; the work was stopped.")
 
 
 class Core:
@@ -97,7 +93,7 @@ class Core:
         self.metrics = Metrics()
         self.versions = Versions(base, load_warm, keep, labels)
         self._lanes = {
-            lane: Lane(lane, batching, self.metrics.batch_sizes(lane))
+            lane: Lane(lane, batching, self.metrics.batch_sizes(lane), lane == "explain")
             for lane in ("predict", "explain")
         }
         for lane, queue in self._lanes.items():

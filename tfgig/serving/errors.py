@@ -6,6 +6,8 @@ import enum
 import importlib
 from typing import Any
 
+LATE = "There was no answer before the deadline; the work was stopped."
+
 
 class Code(enum.Enum):
     """A canonical status: its number in gRPC and TensorFlow, and TensorFlow Serving's for HTTP."""

@@ -19,9 +19,11 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.serving import metrics
-from tfgig.serving.core import SERVING_DEFAULT, Core, Model, Pending, late
+from tfgig.serving.core import SERVING_DEFAULT, Core, Model, Pending
 from tfgig.serving.errors import (
+    LATE,
     Code,
+    DeadlineExceeded,
     InvalidRequest,
     Overloaded,
     ServingError,
@@ -241,7 +243,7 @@ async def _wait(pending: Pending, request: Any) -> dict[str, np.ndarray]:
             return answer.result()
         if gone.done():
             raise ServingError("The client has gone.", Code.CANCELLED)
-        raise late()
+        raise DeadlineExceeded(LATE)
     finally:
         gone.cancel()
         answer.cancel()  # and with it what it stands for

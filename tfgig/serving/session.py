@@ -29,7 +29,7 @@ class SessionModel:
 
     def __init__(self, directory: str | os.PathLike) -> None:
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        self._session = tf.compat.v1.Session(graph=graph, config=_config())
         with graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
         self.signatures = {
@@ -62,6 +62,7 @@ class SessionModel:
         inputs: Mapping[str, Any],
         outputs: Sequence[str] = (),
         seconds: float | None = None,
+        background: bool = False,
     ) -> dict[str, np.ndarray]:
         """The outputs of a signature for all of its inputs; may be called from many threads.
 
@@ -71,14 +72,17 @@ class SessionModel:
             outputs: Which of its outputs are wanted; all if none is named. What only the others
                 need is not computed.
             seconds: When to give up. What is running is stopped, loops included.
+            background: Whether it runs on threads of its own. The loop of an explanation keeps
+                its thread from its first step to its last, and on shared ones a prediction would
+                wait for it.
 
         Raises:
             tf.errors.OpError: the graph failed; DeadlineExceededError if it took too long.
         """
         definition = self.signatures[signature]
-        options = None
+        options = tf.compat.v1.RunOptions(inter_op_thread_pool=int(background))
         if seconds is not None:
-            options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(seconds * 1000)))
+            options.timeout_in_ms = max(1, int(seconds * 1000))
         return self._session.run(
             {name: definition.outputs[name].name for name in outputs or definition.outputs},
             {definition.inputs[name].name: value for name, value in inputs.items()},
@@ -94,6 +98,14 @@ class SessionModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _config() -> tf.compat.v1.ConfigProto:
+    """Two pools of threads that all sessions of the process share: 0, and 1 in the background."""
+    config = tf.compat.v1.ConfigProto()
+    config.session_inter_op_thread_pool.add(global_name="tfgig")
+    config.session_inter_op_thread_pool.add(global_name="tfgig_background")
+    return config
 
 
 def defaults_of(definition: meta_graph_pb2.SignatureDef) -> dict[str, np.ndarray]:
