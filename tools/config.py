@@ -22,7 +22,7 @@ from tfgig.models.versions import latest
 from tfgig.serving.configuration import Deployment, write_configuration
 from tfgig.serving.sizes import answer_sizes
 
-_FIELDS = {field.name: field.default for field in dataclasses.fields(Deployment)}
+_DEFAULT = Deployment("model", "/models/model")
 
 MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "The model's directory, which holds versions by number.", required=True
@@ -32,14 +32,14 @@ MODEL_NAME = flags.DEFINE_string(
 )
 OUTPUT = flags.DEFINE_string("output", "serving", "The directory for the files.")
 STORAGE = flags.DEFINE_string(
-    "storage", _FIELDS["storage"], "Where KServe fetches models from: the directory above them."
+    "storage", _DEFAULT.storage, "Where KServe fetches models from: the directory above them."
 )
-TAG = flags.DEFINE_string("tag", _FIELDS["tag"], "The tag of the image tensorflow/serving.")
-CPUS = flags.DEFINE_integer("cpus", _FIELDS["cpus"][0], "Processors for predictions.")
+TAG = flags.DEFINE_string("tag", _DEFAULT.tag, "The tag of the image tensorflow/serving.")
+CPUS = flags.DEFINE_integer("cpus", _DEFAULT.cpus[0], "Processors for predictions.")
 EXPLAIN_CPUS = flags.DEFINE_integer(
-    "explain_cpus", _FIELDS["cpus"][1], "Processors for explanations."
+    "explain_cpus", _DEFAULT.cpus[1], "Processors for explanations."
 )
-SECONDS = flags.DEFINE_integer("seconds", _FIELDS["seconds"], "How long a request may take.")
+SECONDS = flags.DEFINE_integer("seconds", _DEFAULT.seconds, "How long a request may take.")
 ENABLE_BATCHING = flags.DEFINE_boolean(
     "enable_batching", True, "Merge requests that come at the same time."
 )
