@@ -94,7 +94,10 @@ def load(seconds, base, incoming):
         time.sleep(seconds / 2)
         incoming.rename(base / "2")
         until = time.monotonic() + 120  # a load takes its time beside eight clients
-        while server.core.versions.statuses()[0].state != "AVAILABLE" and time.monotonic() < until:
+        while time.monotonic() < until:
+            newest = server.core.versions.statuses()[0]
+            if (newest.number, newest.state) == (2, "AVAILABLE"):
+                break
             time.sleep(0.1)
         time.sleep(seconds / 2)
         stop.set()
