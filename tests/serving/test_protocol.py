@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import time
 import urllib.parse
 
 import grpc
@@ -323,3 +324,14 @@ def test_explain(server, direct):
 def test_explain_refuses(server, changes, message):
     body = {"instances": ROWS, "method": "ig", **changes}
     assert message in post(server, ":explain", body, 400)["error"]
+
+
+def test_answers_are_sent_at_once(server):
+    """Without Nagle's algorithm, which costs each answer 40 ms; the fastest of many is quicker."""
+    with requests.Session() as session:
+        taken = []
+        for _ in range(20):
+            started = time.perf_counter()
+            session.get(f"{server.rest_address}/healthz", timeout=10)
+            taken.append(time.perf_counter() - started)
+    assert min(taken[1:]) < 0.03
