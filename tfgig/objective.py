@@ -7,14 +7,14 @@ methods of an export share one copy of the model's graph.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
 from tfgig.targets import ModelOutputs, Target
 
-Forward = Callable[[tf.Tensor], ModelOutputs]
+Forward = Callable[..., ModelOutputs]
 
 
 class Objective(Protocol):
@@ -43,26 +43,34 @@ class ModelObjective:
     """A model and a target, not yet bound to inputs.
 
     Args:
-        forward: The model: points [N, ...] of `points.dtype` to its outputs; any function of
-            TensorFlow operations that keeps rows apart.
+        forward: The model: points [N, ...] of `points.dtype`, and its context if it has one, to
+            its outputs; any function of TensorFlow operations that keeps rows apart.
         target: Which output is explained.
         points: The points' `tf.TensorSpec`, [None, ...].
+        context: The specs, [None, ...] each, of what `forward` takes beside the points and nobody
+            explains.
     """
 
-    def __init__(self, forward: Forward, target: Target, points: tf.TensorSpec) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        target: Target,
+        points: tf.TensorSpec,
+        context: Sequence[tf.TensorSpec] = (),
+    ) -> None:
         self.target = target
         self.points = points
         targets = tf.TensorSpec([None], tf.int64)
         float_points = tf.TensorSpec(points.shape, tf.float32)
 
-        def score(at, selected):
-            outputs = forward(tf.cast(at, points.dtype))
+        def score(at, selected, *context):
+            outputs = forward(tf.cast(at, points.dtype), *context)
             return tf.cast(target.select(outputs, selected), tf.float32)
 
-        def score_and_gradient(at, selected):
+        def score_and_gradient(at, selected, *context):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(at)
-                value = score(at, selected)
+                value = score(at, selected, *context)
             gradient = tape.gradient(value, at)
             if gradient is None:
                 raise ValueError(
@@ -72,13 +80,13 @@ class ModelObjective:
                 )
             return value, gradient
 
-        def resolve(inputs, requested):
-            outputs = forward(tf.cast(inputs, points.dtype))
+        def resolve(inputs, requested, *context):
+            outputs = forward(tf.cast(inputs, points.dtype), *context)
             chosen, valid = target.resolve(outputs, requested)
             return chosen, valid, tf.cast(target.select(outputs, chosen), tf.float32)
 
         def compile_once(function):
-            signature = [float_points, targets]
+            signature = [float_points, targets, *context]
             # A partial, for TensorFlow counts retraces by code object: many objectives, each traced
             # once, would make it warn.
             function = functools.partial(function)
@@ -88,33 +96,36 @@ class ModelObjective:
         self.score_and_gradient = compile_once(score_and_gradient)
         self._resolve = compile_once(resolve)
 
-    def bind(self, inputs: tf.Tensor, requested: tf.Tensor) -> Binding:
+    def bind(
+        self, inputs: tf.Tensor, requested: tf.Tensor, context: Sequence[tf.Tensor] = ()
+    ) -> Binding:
         """Freezes the targets at the inputs.
 
         Args:
             inputs: float32 [B, ...], finite.
             requested: int64 [B]; -1 for the top class.
+            context: [B, ...] each.
         """
-        target, valid, score = self._resolve(inputs, requested)
-        return Binding(_Bound(self, target), target, valid, score)
+        target, valid, score = self._resolve(inputs, requested, *context)
+        return Binding(_Bound(self, (target, *context)), target, valid, score)
 
 
 class _Bound:
-    """A `ModelObjective` with the targets of B rows, repeated over point-major points."""
+    """A `ModelObjective` with what belongs to B rows, repeated over point-major points."""
 
-    def __init__(self, model: ModelObjective, target: tf.Tensor) -> None:
+    def __init__(self, model: ModelObjective, rows: Sequence[tf.Tensor]) -> None:
         self._model = model
-        self._target = target
+        self._rows = tuple(rows)  # the targets [B] and the context [B, ...]
 
     def score(self, points):
-        return self._model.score(points, self._targets_of(points))
+        return self._model.score(points, *self._repeated(points))
 
     def score_and_gradient(self, points):
-        return self._model.score_and_gradient(points, self._targets_of(points))
+        return self._model.score_and_gradient(points, *self._repeated(points))
 
     def rows(self, index):
-        return _Bound(self._model, tf.gather(self._target, index))
+        return _Bound(self._model, [tf.gather(values, index) for values in self._rows])
 
-    def _targets_of(self, points: tf.Tensor) -> tf.Tensor:
-        rows = tf.maximum(tf.shape(self._target)[0], 1)
-        return tf.tile(self._target, [tf.shape(points)[0] // rows])
+    def _repeated(self, points: tf.Tensor) -> list[tf.Tensor]:
+        times = tf.shape(points)[0] // tf.maximum(tf.shape(self._rows[0])[0], 1)
+        return [tf.tile(values, [times, *[1] * (values.shape.rank - 1)]) for values in self._rows]

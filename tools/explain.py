@@ -86,7 +86,7 @@ class _Program:
         overlay: Overlay,
         output: pathlib.Path,
     ) -> None:
-        if len(description["input"]["shape"]) != 4:
+        if len(description["inputs"][0]["shape"]) != 4:
             raise ValueError("This model does not take images; call its signatures yourself.")
         if description["value_range"] is None:
             raise ValueError(
@@ -94,7 +94,7 @@ class _Program:
                 "export it again with --value_range=0,255, or 0,1, or -1,1."
             )
         self._model, self._methods, self._overlay = model, methods, overlay
-        self._input = description["input"]
+        (self._input,) = description["inputs"]
         self._explained = description["endpoints"][next(iter(methods.values()))]["output"]
         self._value_range = description["value_range"]
         self._output = output

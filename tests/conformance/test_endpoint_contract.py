@@ -73,7 +73,7 @@ def test_the_shipped_description_rebuilds_every_method(subject):
     description = json.loads((subject.directory / "assets.extra" / "tfgig.json").read_text())
     assert description["model"] == subject.model.name
     assert description["value_range"] == [0, 255]
-    assert description["input"]["shape"] == [None, *cases.SHAPE]
+    assert description["inputs"][0]["shape"] == [None, *cases.SHAPE]
     assert set(description["endpoints"]) == set(SIGNATURES)
     for name, endpoint in description["endpoints"].items():
         kind, _, method = name.partition("_")

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -224,12 +225,7 @@ def test_the_serialized_layer_is_json():
 def test_what_is_not_a_keras_model_is_not_saved_as_one(explainer):
     source = tfgig.load_model(image_model())
     assert tfgig.Explainer(source, IG).get_config()["method"] == to_config(IG)
-    from_file = tfgig.models.SourceModel(
-        name="other",
-        forward=source.forward,
-        points=source.points,
-        signature_outputs=source.signature_outputs,
-    )
+    from_file = dataclasses.replace(source, name="other", origin=None)
     with pytest.raises(ValueError, match=r"export_saved_model.*Received: 'other'"):
         tfgig.Explainer(from_file, IG).get_config()
 

@@ -63,21 +63,6 @@ def test_images_of_any_size_are_explained_in_any_size():
 # What cannot be explained
 
 
-def test_several_inputs_are_refused():
-    first, second = keras.Input((2,), name="left"), keras.Input((2,), name="right")
-    model = keras.Model([first, second], keras.layers.Add()([first, second]))
-    with pytest.raises(ValueError, match=r"one input.*wrapping model.*\['left', 'right'\]"):
-        tfgig.load_model(model)
-
-
-@pytest.mark.parametrize("dtype", ["int32", "uint8"])
-def test_whole_numbers_have_no_gradient(dtype):
-    inputs = keras.Input((4,), dtype=dtype, name="tokens")
-    model = keras.Model(inputs, keras.layers.Embedding(10, 2)(inputs))
-    with pytest.raises(ValueError, match=rf"Cut the model.*'tokens' is {dtype}"):
-        tfgig.load_model(model)
-
-
 def test_a_model_that_is_not_built_is_refused():
     with pytest.raises(ValueError, match=r"does not say what it takes.*keras\.Input.*Sequential"):
         tfgig.load_model(keras.Sequential([keras.layers.Dense(3)], name="plain"))

@@ -33,25 +33,33 @@ def call_python(x):
 
 
 UNEXPLAINABLE = {
-    "no gradient": (hue, IMAGE, ["no gradient for the op AdjustHue 'adjust_hue/AdjustHue'", "Cut"]),
+    "no gradient": (
+        hue,
+        IMAGE,
+        ["no gradient for the op AdjustHue 'adjust_hue/AdjustHue'", "layer="],
+    ),
     "no gradient, in a function": (
         tf.function(hue),
         IMAGE,
-        ["no gradient for the op AdjustHue 'adjust_hue/AdjustHue'", "Cut"],
+        ["no gradient for the op AdjustHue 'adjust_hue/AdjustHue'", "layer="],
     ),
     "no gradient, in a branch": (
         lambda image: tf.cond(tf.size(image) > 3, lambda: hue(image), lambda: 2 * hue(image)),
         IMAGE,
-        ["no gradient for the op AdjustHue", "Cut"],
+        ["no gradient for the op AdjustHue", "layer="],
     ),
     "no scores": (
         lambda x: {"class": tf.argmax(x, 1)},
         VECTOR,
         ["the output 'class' is int64", "returns the scores"],
     ),
-    "cast": (lambda x: tf.cast(tf.argmax(x, 1), tf.float32), VECTOR, ["Cast", "from int64", "Cut"]),
-    "round": (tf.round, VECTOR, ["Round", "passes no gradient on", "Cut"]),
-    "stop": (lambda x: 2 * tf.stop_gradient(x), VECTOR, ["StopGradient", "passes no", "Cut"]),
+    "cast": (
+        lambda x: tf.cast(tf.argmax(x, 1), tf.float32),
+        VECTOR,
+        ["Cast", "from int64", "layer="],
+    ),
+    "round": (tf.round, VECTOR, ["Round", "passes no gradient on", "layer="]),
+    "stop": (lambda x: 2 * tf.stop_gradient(x), VECTOR, ["StopGradient", "passes no", "layer="]),
     "constant": (
         lambda x: tf.ones([tf.shape(x)[0], 3]),
         VECTOR,
@@ -61,17 +69,12 @@ UNEXPLAINABLE = {
     "integers": (
         lambda ids: tf.gather(tf.ones([9, 3]), ids),
         tf.TensorSpec([None, 4], tf.int32, "ids"),
-        ["floating-point input, and 'ids' is int32", "embedding"],
-    ),
-    "pixels": (
-        lambda image: tf.reduce_mean(tf.cast(image, tf.float32), [1, 2]),
-        tf.TensorSpec([None, 4, 4, 3], tf.uint8, "image"),
-        ["'image' is uint8", "behind the cast"],
+        ["floating-point numbers", "layer='GatherV2'", "'ids' (int32)"],
     ),
     "strings": (
         lambda text: tf.cast(tf.strings.length(text), tf.float32),
         tf.TensorSpec([None], tf.string, "text"),
-        ["'text' is string", "behind the parsing or decoding"],
+        ["floating-point numbers", "layer='Cast'", "'text' (string)"],
     ),
     "one row": (
         lambda x: x,
@@ -85,7 +88,7 @@ UNEXPLAINABLE = {
 def test_the_reason_and_the_remedy_are_named(tmp_path, name):
     function, spec, fragments = UNEXPLAINABLE[name]
     sources.save_function(tmp_path / "model", function, spec)
-    refused(tmp_path / "model", *fragments, "Received: the signature 'serving_default' of")
+    refused(tmp_path / "model", *fragments, "the signature 'serving_default' of")
 
 
 EXPLAINABLE = {
@@ -187,14 +190,6 @@ def test_damaged_and_missing_files(tmp_path):
     weights.weight = tf.Variable(1.0)
     tf.saved_model.save(weights, str(tmp_path / "weights"))
     refused(tmp_path / "weights", "no signatures", "signatures=...")
-
-
-def test_several_inputs_are_refused(tmp_path):
-    made = tf.Module()
-    specs = [tf.TensorSpec([None, 2], tf.float32, name) for name in ("left", "right")]
-    made.add = tf.function(lambda left, right: left + right, input_signature=specs)
-    tf.saved_model.save(made, str(tmp_path / "model"), signatures=made.add)
-    refused(tmp_path / "model", "one input", "['left', 'right']")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

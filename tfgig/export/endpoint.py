@@ -30,6 +30,8 @@ class Endpoint:
         kind: "attributions" returns numbers, for the requested target; "heatmap" returns a PNG
             drawn over the image, for the top class.
         overlay: How a heat-map is drawn.
+        layer: Where the model is explained: the name of a layer or an input; None for where the
+            model was loaded to be explained.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Endpoint:
     target: Target = ClassScore()
     kind: Literal["attributions", "heatmap"] = "attributions"
     overlay: Overlay = Overlay()
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str):
@@ -60,6 +63,7 @@ class Endpoint:
             "kind": self.kind,
             "method": to_config(self.method),
             "target": to_config(self.target),
+            "layer": self.layer,
             **({"overlay": to_config(self.overlay)} if self.kind == "heatmap" else {}),
         }
 
@@ -101,7 +105,7 @@ def _check_images(source: SourceModel) -> None:
         source.takes_images,
         "Heat-maps are drawn over images, [B, height, width, 1, 3 or 4]; export Endpoints of the "
         'kind "attributions" instead.',
-        tuple(source.points.shape),
+        f"{source.points.name!r} of shape {source.points.shape}",
     )
     if source.value_range is None:
         raise ValueError(

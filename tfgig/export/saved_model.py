@@ -73,7 +73,7 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     module = tf.Module()
     # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module._weights = _variables([source.forward, *source.signatures.values()])
+    module._weights = _variables([source.serve, *source.signatures.values()])
     module._resources = list(source.resources)
     module._origin_of_weights = _Untracked(source.origin)
     for name, function in functions.items():
@@ -105,14 +105,15 @@ class _Untracked:
         self.value = value
 
 
+def _description_of_tensor(spec: tf.TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "shape": spec.shape.as_list(), "dtype": spec.dtype.name}
+
+
 def _description(source: SourceModel, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return {
         "model": source.name,
-        "input": {
-            "name": source.points.name,
-            "shape": source.points.shape.as_list(),
-            "dtype": source.points.dtype.name,
-        },
+        "inputs": [_description_of_tensor(spec) for spec in source.inputs],
+        "explained": [_description_of_tensor(spec) for spec in source.cut.explained],
         "value_range": source.value_range,
         "endpoints": {
             endpoint.name: {**endpoint.config(), "output": _output_of(source, endpoint)}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import tensorflow as tf
 
 from tfgig.export.endpoint import Endpoint
 from tfgig.image.overlay import encode_png
-from tfgig.methods import Method, explain
+from tfgig.methods import Method
 from tfgig.models import SourceModel
-from tfgig.objective import ModelObjective
+from tfgig.models.explaining import Explaining
+from tfgig.models.source import IMAGE_CHANNELS
 from tfgig.spec import check
-from tfgig.targets import TOP_CLASS, Target
+from tfgig.targets import TOP_CLASS
 
 TARGET = "target"
 
@@ -28,13 +28,12 @@ class Signatures:
 
     def __init__(self, source: SourceModel) -> None:
         check(
-            source.points.name != TARGET,
+            all(spec.name != TARGET for spec in source.inputs),
             f"An explaining signature has an input {TARGET!r} of its own; rename the model's.",
-            source.points.name,
+            [spec.name for spec in source.inputs],
         )
         self._source = source
-        self._objectives: dict[Target, ModelObjective] = {}
-        self._explaining: dict[tuple[Target, Method], Callable] = {}
+        self._explaining = Explaining(source)
 
     def build(self, endpoints: Sequence[Endpoint]) -> dict[str, Callable]:
         """The functions by signature name, `serving_default` first."""
@@ -54,51 +53,74 @@ class Signatures:
         source = self._source
 
         def serve(inputs):
-            values = source.forward(inputs).values
+            values = source.serve(*_in_order(inputs, source.served)).values
             return {source.signature_outputs[name]: value for name, value in values.items()}
 
-        return tf.function(serve, input_signature=[source.points], autograph=False)
+        return tf.function(serve, input_signature=[_structure(source.served)], autograph=False)
 
     def _attributions(self, endpoint: Endpoint) -> Callable:
-        explaining = self._explain(endpoint)
-        signature = [self._source.points, tf.TensorSpec([None], tf.int64, TARGET)]
+        explain, specs = self._explain(endpoint), self._source.inputs
+        signature = [_structure(specs), tf.TensorSpec([None], tf.int64, TARGET)]
         # An eager tensor as the default becomes the signature's default over gRPC.
         top_class = tf.constant([TOP_CLASS], tf.int64)
 
         def explain_target(inputs, target=top_class):
-            target = tf.broadcast_to(target, tf.shape(inputs)[:1])
-            return explaining(tf.cast(inputs, tf.float32), target)
+            inputs = _in_order(inputs, specs)
+            target = tf.broadcast_to(target, tf.shape(inputs[0])[:1])
+            return explain(target, *inputs)
 
         return tf.function(explain_target, input_signature=signature, autograph=False)
 
     def _heatmap(self, endpoint: Endpoint) -> Callable:
-        explaining = self._explain(endpoint)
-        source, overlay = self._source, endpoint.overlay
-        value_range = cast(tuple[float, float], source.value_range)
+        explain, source, overlay = self._explain(endpoint), self._source, endpoint.overlay
+        signature = [_structure(source.inputs)]
+        black, white = cast(tuple[float, float], source.value_range)
+        file = tf.TensorSpec([], tf.string)
+
+        def draw(images, attributions):
+            attributions = _over_picture(attributions, images)
+            return encode_png(overlay.draw(images, attributions, (black, white)))
+
+        def draw_original(row):
+            encoded, attributions = row
+            image = cast(Callable, source.originals)(encoded)
+            return draw(image[tf.newaxis], attributions[tf.newaxis])[0]
 
         def draw_heatmap(inputs):
-            inputs = tf.cast(inputs, tf.float32)
-            target = tf.fill(tf.shape(inputs)[:1], tf.constant(TOP_CLASS, tf.int64))
-            explanation = dict(explaining(inputs, target))
-            attributions = explanation.pop("attributions")
-            explanation.pop("baseline_score")
-            images = tf.where(tf.math.is_finite(inputs), inputs, value_range[0])
-            pictures = overlay.draw(images, attributions, value_range)
-            return {"heatmap_bytes": encode_png(pictures), **explanation}
+            inputs = _in_order(inputs, source.inputs)
+            target = tf.fill(tf.shape(inputs[0])[:1], tf.constant(TOP_CLASS, tf.int64))
+            explanation = explain(target, *inputs)
+            attributions = explanation[source.drawn]
+            if source.originals is None:
+                images = tf.cast(source.picture(*inputs), tf.float32)
+                images = tf.where(tf.math.is_finite(images), images, black)
+                files = draw(images, attributions)
+            else:
+                files = tf.map_fn(draw_original, (*inputs, attributions), fn_output_signature=file)
+            kept = {name: explanation[name] for name in ("target", "score", "delta", "ok")}
+            return {"heatmap_bytes": files, **kept}
 
-        return tf.function(draw_heatmap, input_signature=[source.points], autograph=False)
+        return tf.function(draw_heatmap, input_signature=signature, autograph=False)
 
     def _explain(self, endpoint: Endpoint) -> Callable:
-        target, method = endpoint.target, cast(Method, endpoint.method)
-        if target not in self._objectives:
-            objective = ModelObjective(self._source.forward, target, self._source.points)
-            self._objectives[target] = objective
-        if (target, method) not in self._explaining:
-            objective = self._objectives[target]
-            points = tf.TensorSpec(self._source.points.shape, tf.float32)
-            self._explaining[target, method] = tf.function(
-                functools.partial(explain, objective, method),
-                input_signature=[points, tf.TensorSpec([None], tf.int64)],
-                autograph=False,
-            )
-        return self._explaining[target, method]
+        return self._explaining.function(
+            cast(Method, endpoint.method), endpoint.target, endpoint.layer
+        )
+
+
+def _over_picture(attributions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Attributions [B, h, w, c] of an inner layer, laid over images [B, height, width, ...]."""
+    if attributions.shape[-1] not in IMAGE_CHANNELS:  # a layer has many
+        attributions = tf.reduce_sum(attributions, -1, keepdims=True)
+    if attributions.shape[1:3] == images.shape[1:3]:
+        return attributions
+    return tf.image.resize(attributions, tf.shape(images)[1:3])
+
+
+def _structure(specs: Sequence[tf.TensorSpec]) -> tf.TensorSpec | dict[str, tf.TensorSpec]:
+    """One input as it is, several by their names: so Keras's `TFSMLayer` takes them."""
+    return specs[0] if len(specs) == 1 else {spec.name: spec for spec in specs}
+
+
+def _in_order(inputs: Any, specs: Sequence[tf.TensorSpec]) -> list[tf.Tensor]:
+    return [inputs] if len(specs) == 1 else [inputs[spec.name] for spec in specs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,32 +11,76 @@ import tensorflow as tf
 from tfgig.targets import TOP_CLASS
 
 
-def check_shape(shape: tf.TensorShape, points: tf.TensorSpec) -> None:
-    """Raises `ValueError` unless inputs of this shape fit the model's [None, ...]."""
-    if shape.rank is not None and shape.rank == points.shape.rank - 1:
-        hint = " Is the batch axis missing? Use inputs[np.newaxis]."
-    else:
+def as_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
+    """A value as a tensor of a spec's dtype; numbers may be of another, but floats no ids.
+
+    Raises:
+        TypeError: text for numbers, numbers for text, or floats for whole numbers.
+    """
+    tensor = tf.convert_to_tensor(value)
+    numbers, text = tensor.dtype != tf.string, spec.dtype == tf.string
+    if numbers == text or (tensor.dtype.is_floating and not spec.dtype.is_floating):
+        raise TypeError(
+            f"The input {spec.name!r} is of {spec.dtype.name}. Received: {tensor.dtype.name}."
+        )
+    return tensor if text else tf.cast(tensor, spec.dtype)
+
+
+def check_names(names: Iterable[str], known: Sequence[str]) -> None:
+    """Raises `ValueError` unless exactly these inputs are given."""
+    if set(names) != set(known):
+        raise ValueError(
+            f"The model takes the inputs {', '.join(known)}. Received: {', '.join(names)}."
+        )
+
+
+def check_count(inputs: Any, names: Sequence[str]) -> None:
+    """Raises `ValueError` unless there is a value for each input."""
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
+        count = len(inputs) if isinstance(inputs, (list, tuple)) else 1
+        raise ValueError(
+            f"The model takes {len(names)} inputs, as a list in the order {', '.join(names)} or as "
+            f"a dictionary. Received: {count}."
+        )
+
+
+def check_shapes(shapes: Sequence[tf.TensorShape], specs: Sequence[tf.TensorSpec]) -> None:
+    """Raises `ValueError` unless inputs of these shapes fit the model's, and have as many rows."""
+    for shape, spec in zip(shapes, specs, strict=True):
         hint = ""
-    if not points.shape.is_compatible_with(shape):
-        wanted = ["B", *points.shape[1:]]
+        if shape.rank is not None and shape.rank == spec.shape.rank - 1:
+            hint = " Is the batch axis missing? Use inputs[np.newaxis]."
+        if not spec.shape.is_compatible_with(shape):
+            wanted = ["B", *spec.shape[1:]]
+            which = "" if len(specs) == 1 else f" for {spec.name!r}"
+            raise ValueError(
+                f"The model takes inputs of shape [{', '.join(map(str, wanted))}]{which}.{hint} "
+                f"Received: shape {tuple(shape)}."
+            )
+    rows = {shape[0] for shape in shapes} - {None}
+    if len(rows) > 1:
         raise ValueError(
-            f"The model takes inputs of shape [{', '.join(map(str, wanted))}].{hint} "
-            f"Received: shape {tuple(shape)}."
+            "Every input has one row for each example. Received: "
+            f"{', '.join(f'{spec.name} of {s[0]}' for s, spec in zip(shapes, specs, strict=True))}."
         )
 
 
-def check_values(inputs: Any) -> None:
+def check_values(tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]) -> None:
     """Raises `ValueError` where a row of the inputs [B, ...] holds a NaN or an infinity."""
-    inputs = np.asarray(inputs, np.float32)
-    if not len(inputs):
-        raise ValueError("There is nothing to explain. Received: an empty batch.")
-    finite = np.isfinite(inputs).reshape(len(inputs), -1).all(1)
-    if not finite.all():
-        rows = np.flatnonzero(~finite).tolist()
-        raise ValueError(
-            "Inputs must be finite; replace NaN and infinity before explaining. "
-            f"Received: such values in row{'s' if len(rows) > 1 else ''} {_some(rows)}."
-        )
+    for tensor, spec in zip(tensors, specs, strict=True):
+        if not len(tensor):
+            raise ValueError("There is nothing to explain. Received: an empty batch.")
+        if not spec.dtype.is_floating:
+            continue
+        values = tf.cast(tensor, tf.float32).numpy()
+        finite = np.isfinite(values).reshape(len(values), -1).all(1)
+        if not finite.all():
+            rows = np.flatnonzero(~finite).tolist()
+            which = "" if len(specs) == 1 else f" of {spec.name!r}"
+            raise ValueError(
+                "Inputs must be finite; replace NaN and infinity before explaining. "
+                f"Received: such values in row{'s' if len(rows) > 1 else ''} {_some(rows)}{which}."
+            )
 
 
 def check_targets(target: Any, rows: int, classes: int | None) -> None:

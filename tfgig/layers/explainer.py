@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.layers.checks import check_ok, check_shape, check_targets, check_values
-from tfgig.methods import Method, explain
+from tfgig.layers.checks import (
+    as_tensor,
+    check_count,
+    check_names,
+    check_ok,
+    check_shapes,
+    check_targets,
+    check_values,
+)
+from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
-from tfgig.objective import ModelObjective
+from tfgig.models.explaining import Explaining
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
 
@@ -31,12 +38,16 @@ class Explainer(keras.layers.Layer):
         model: What is explained: a Keras model, or what `tfgig.load_model` returns.
         method: A `Method`, or the name of a preset.
         target: Which output is explained.
+        layer: Where the model is explained: the name of a layer or of an input; None for its
+            inputs.
         **options: Of `keras.layers.Layer`, such as `name`.
 
-    Returns (of a call with `inputs` [B, ...] and `target`, an int or int [B]):
-        `attributions` float32 [B, ...], signed, in the shape of the inputs; `target` int64 [B];
-        `score` and `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum
-        of attributions minus (score - baseline score); `ok` bool [B].
+    Returns (of a call with `inputs` [B, ...], or several of them as the model takes them or by
+    their names, and `target`, an int or int [B]):
+        `attributions` float32 [B, ...], signed, in the shape of what is explained (where several
+        inputs are, `attributions_<input>` for each of them); `target` int64 [B]; `score` and
+        `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum of
+        attributions minus (score - baseline score); `ok` bool [B].
 
     Raises (called eagerly):
         ValueError: inputs of another shape, a NaN or infinite input, a target out of range, or a
@@ -49,6 +60,7 @@ class Explainer(keras.layers.Layer):
         model: keras.Model | SourceModel,
         method: Method | str,
         target: Target = ClassScore(),
+        layer: str | None = None,
         **options: Any,
     ) -> None:
         options.setdefault("dtype", "float32")  # pixels are not rounded by a mixed policy
@@ -57,39 +69,43 @@ class Explainer(keras.layers.Layer):
         method = presets.get(method) if isinstance(method, str) else method
         check_is(method, Method, "method")
         check_is(target, Target, "target")
-        self.source = load_model(model)
+        self.source = load_model(model, layer=layer)
         self.model = self.source.origin  # a Keras model is tracked, and saved, as a sub-layer
         self.method = method
         self.target = target
-        self._objective = ModelObjective(self.source.forward, target, self.source.points)
-        points = tf.TensorSpec(self.source.points.shape, tf.float32, "inputs")
-        signature = [points, tf.TensorSpec([None], tf.int64, "target")]
-        self._explain = tf.function(
-            functools.partial(explain, self._objective, method),
-            input_signature=signature,
-            autograph=False,
-        )
+        self.layer = layer
+        explain = Explaining(self.source).function(method, target)
+        signature = [tf.TensorSpec([None], tf.int64, "target"), *self.source.inputs]
+        self._explain = tf.function(explain, input_signature=signature, autograph=False)
         self.built = True
 
     def call(self, inputs, target=None):
-        inputs = tf.convert_to_tensor(inputs)
-        check_shape(inputs.shape, self.source.points)
+        specs = self.source.inputs
+        given = self._in_order(inputs)
+        tensors = [as_tensor(value, spec) for value, spec in zip(given, specs, strict=True)]
+        check_shapes([tensor.shape for tensor in tensors], specs)
         target = TOP_CLASS if target is None else target
         if tf.executing_eagerly():
-            check_values(inputs)
-            check_targets(target, len(inputs), self._classes())
-        rows = tf.shape(inputs)[:1]
-        target = tf.broadcast_to(tf.cast(target, tf.int64), rows)
-        explanation = self._explain(tf.cast(inputs, tf.float32), target)
+            check_values(tensors, specs)
+            check_targets(target, len(tensors[0]), self._classes())
+        target = tf.broadcast_to(tf.cast(target, tf.int64), tf.shape(tensors[0])[:1])
+        explanation = self._explain(target, *tensors)
         if tf.executing_eagerly():
             check_ok(explanation["ok"])
         return explanation
 
     def compute_output_spec(self, inputs, target=None):
-        check_shape(tf.TensorShape(inputs.shape), self.source.points)
-        rows = inputs.shape[:1]
+        specs, cut = self.source.inputs, self.source.cut
+        shapes = [tf.TensorShape(tensor.shape) for tensor in self._in_order(inputs)]
+        check_shapes(shapes, specs)
+        rows = shapes[0][:1].as_list()
+        given = dict(zip(specs, shapes, strict=True))  # an open axis may be known here
+        explained = [given.get(spec, rows + spec.shape[1:].as_list()) for spec in cut.explained]
         return {
-            "attributions": keras.KerasTensor(inputs.shape, "float32"),
+            **{
+                name: keras.KerasTensor(tuple(shape), "float32")
+                for name, shape in zip(cut.attribution_names, explained, strict=True)
+            },
             "target": keras.KerasTensor(rows, "int64"),
             "score": keras.KerasTensor(rows, "float32"),
             "baseline_score": keras.KerasTensor(rows, "float32"),
@@ -108,6 +124,7 @@ class Explainer(keras.layers.Layer):
             "model": self.model,  # Keras itself serializes it: once, however many layers share it
             "method": to_config(self.method),
             "target": to_config(self.target),
+            "layer": self.layer,
         }
 
     @classmethod
@@ -118,6 +135,18 @@ class Explainer(keras.layers.Layer):
         config["method"] = from_config(config["method"])
         config["target"] = from_config(config["target"])
         return cls(**config)
+
+    def _in_order(self, inputs: Any) -> list[Any]:
+        """The inputs, given as the model takes them or by name, in the order of its own."""
+        names = [spec.name for spec in self.source.inputs]
+        if isinstance(inputs, dict):
+            keys = self.source.keys if set(inputs) == set(self.source.keys) else names
+            check_names(inputs, keys)
+            return [inputs[key] for key in keys]
+        if len(names) == 1 and not isinstance(inputs, tuple):
+            return [inputs]
+        check_count(inputs, names)
+        return list(inputs)
 
     def _classes(self) -> int | None:
         return self.target.classes(self.source.forward.structured_outputs)

@@ -5,6 +5,8 @@ The Keras layer and the exported signatures both end here, so they cannot differ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tfgig.methods.base import Method
@@ -14,7 +16,11 @@ Explanation = dict[str, tf.Tensor]
 
 
 def explain(
-    objective: ModelObjective, method: Method, inputs: tf.Tensor, target: tf.Tensor
+    objective: ModelObjective,
+    method: Method,
+    inputs: tf.Tensor,
+    target: tf.Tensor,
+    context: Sequence[tf.Tensor] = (),
 ) -> Explanation:
     """Explains a batch, row by row; a bad row harms no other.
 
@@ -23,6 +29,7 @@ def explain(
         method: The recipe.
         inputs: [B, ...], in the model's own input units.
         target: int64 [B]; -1 explains the top class.
+        context: What else the model takes, [B, ...] each.
 
     Returns:
         `attributions` float32 [B, ...], signed, in the shape of the inputs; `target` int64 [B],
@@ -34,7 +41,7 @@ def explain(
     inputs = tf.cast(inputs, tf.float32)
     readable = _all_finite(inputs)
     inputs = _keep(readable, inputs)
-    binding = objective.bind(inputs, target)
+    binding = objective.bind(inputs, target, context)
     attributions, baseline_score = method.attribute(binding.objective, inputs)
     total = tf.reduce_sum(tf.cast(attributions, tf.float64), _features(attributions))
     change = tf.cast(binding.score, tf.float64) - tf.cast(baseline_score, tf.float64)

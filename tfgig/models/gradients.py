@@ -10,6 +10,7 @@ import tensorflow as tf
 # The registry of gradients has no public name.
 from tensorflow.python.framework import ops as _ops
 
+from tfgig.models.cut import Cut, concrete
 from tfgig.models.inlining import CALLS, SCOPE, called_by
 
 PYTHON_CODE = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
@@ -17,10 +18,7 @@ _OLD_LOOPS = ("Enter", "RefEnter")
 # They stand in many graphs beside the path of the gradient, and are not what breaks it.
 _PASSING_NOTHING = ("Shape", "Size", "Rank", "ShapeN", "ZerosLike", "OnesLike", "Range", "NoOp")
 _FLAT = ("Round", "Rint", "Floor", "Ceil")
-_CUT = (
-    "Cut the model behind it, and explain what comes out there: "
-    "keras.Model(layer.output, model.output), or a signature that starts there."
-)
+_CUT = "Explain the model behind it, at a layer: load_model(handle, layer=...) (--layer=...)."
 
 
 def nodes(definition: tf.compat.v1.GraphDef) -> Iterator[tf.compat.v1.NodeDef]:
@@ -94,55 +92,50 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
             )
 
 
-def check_gradient(
-    forward: tf.types.experimental.ConcreteFunction, points: tf.TensorSpec, where: str
-) -> None:
-    """Raises `ValueError` unless a gradient reaches the input from at least one output.
+def check_gradient(cut: Cut, where: str) -> None:
+    """Raises `ValueError` unless a gradient reaches what is explained from some output.
 
     Args:
-        forward: The model: points to `ModelOutputs`.
-        points: Its input.
+        cut: What is explained, and the model behind it.
         where: What was loaded, for the error.
     """
-    refuse_unservable(forward.graph, where)
-    outputs = forward.structured_outputs.values
+    refuse_unservable(cut.forward.graph, where)
+    outputs = cut.forward.structured_outputs.values
     reasons = []
     for name, output in outputs.items():
         if not output.dtype.is_floating:
             reasons.append(f"the output {name!r} is {output.dtype.name}")
             continue
-        reason = _why_not(forward, points, name)
+        reason = _why_not(cut, name)
         if reason is None:
             return
         reasons.append(reason)
     floating = any(output.dtype.is_floating for output in outputs.values())
     remedy = _CUT if floating else "Save a signature that returns the scores, as floats."
     raise ValueError(
-        f"The model cannot be explained by its input {points.name!r}: {'; '.join(reasons)}. "
+        f"The model cannot be explained at {cut.points.name!r}: {'; '.join(reasons)}. "
         f"{remedy} Received: {where}."
     )
 
 
-def _why_not(
-    forward: tf.types.experimental.ConcreteFunction, points: tf.TensorSpec, output: str
-) -> str | None:
+def _why_not(cut: Cut, output: str) -> str | None:
     """Why the gradient of an output is not to be had; None if it is. Traces it once."""
 
-    def gradient(at):
+    def gradient(at, *context):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(at)
-            value = forward(at).values[output]
+            value = cut.forward(at, *context).values[output]
         return tape.gradient(value, at)
 
     unknown = f"the output {output!r} does not depend on it"
     try:
-        traced = tf.function(gradient, autograph=False).get_concrete_function(points)
+        traced = concrete(gradient, cut.points, *cut.context)
         if traced.structured_outputs is not None:
             return _not_to_be_saved(traced)
     except (LookupError, AttributeError, NotImplementedError, TypeError) as error:
         unknown = f"TensorFlow has no gradient for it ({error})"
-    value = forward.structured_outputs.values[output]
-    return "; ".join(_ends(forward.graph, value)) or unknown
+    value = cut.forward.structured_outputs.values[output]
+    return "; ".join(_ends(cut.forward.graph, value)) or unknown
 
 
 def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | None:

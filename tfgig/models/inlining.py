@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -24,6 +25,8 @@ def inline(
     function: tf.types.experimental.ConcreteFunction,
     inputs: Sequence[tf.Tensor],
     replaced: Mapping[str, tf.Variable],
+    instead: Mapping[str, tf.Tensor] = MappingProxyType({}),
+    wanted: Sequence[str] | None = None,
 ) -> Any:
     """What `function(*inputs)` returns, without the calls around its body.
 
@@ -34,15 +37,19 @@ def inline(
         inputs: Symbolic tensors.
         replaced: By the name of an operation that is a TensorFlow 1 reference variable: the
             variable to read in its place.
+        instead: By the name of a tensor of the body: the tensor to take in its place.
+        wanted: The names of tensors of the body to return; None for the function's outputs.
 
     Returns:
-        Tensors in the structure of the function's outputs.
+        Tensors in the structure of the function's outputs, or the list of those wanted.
     """
     graph = tf.compat.v1.get_default_graph()
     for variable in function.graph.variables:
         graph.watch_variable(variable)  # as a call would
     arguments = [*inputs, *(graph.capture(tensor) for tensor in function.captured_inputs)]
-    outputs = _inline(function.graph, arguments, replaced)
+    outputs = _inline(function.graph, arguments, replaced, instead, wanted)
+    if wanted is not None:
+        return outputs
     return tf.nest.pack_sequence_as(function.structured_outputs, outputs)
 
 
@@ -59,13 +66,22 @@ def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
 
 
 def _inline(
-    graph: tf.Graph, arguments: Sequence[tf.Tensor], replaced: Mapping[str, tf.Variable]
+    graph: tf.Graph,
+    arguments: Sequence[tf.Tensor],
+    replaced: Mapping[str, tf.Variable],
+    instead: Mapping[str, tf.Tensor],
+    wanted: Sequence[str] | None,
 ) -> list[tf.Tensor]:
     call = _only_call(graph)
     if call is None:
-        return _import(graph, arguments, list(graph.outputs), replaced)
+        fetches = list(graph.outputs)
+        if wanted is not None:
+            fetches = [graph.get_tensor_by_name(name) for name in wanted]
+        return _import(graph, arguments, fetches, replaced, instead)
     passed = _import(graph, arguments, list(call.inputs), replaced)
-    results = _inline(called(graph, call), passed, replaced)
+    results = _inline(called(graph, call), passed, replaced, instead, wanted)
+    if wanted is not None:
+        return results
     return [results[_origin(output).value_index] for output in graph.outputs]
 
 
@@ -89,21 +105,26 @@ def _import(
     arguments: Sequence[tf.Tensor],
     fetches: list[tf.Tensor],
     replaced: Mapping[str, tf.Variable],
+    instead: Mapping[str, tf.Tensor] = MappingProxyType({}),
 ) -> list[tf.Tensor]:
     """The tensors `fetches` of a function's graph, computed from its arguments."""
     given = {
         placeholder.name: argument
         for placeholder, argument in zip(graph.inputs, arguments, strict=True)
-    }
+    } | dict(instead)
     wanted = [tensor for tensor in fetches if tensor.name not in given]
     definition = graph.as_graph_def()
-    if len(wanted) < len(fetches):  # a wrapper: only what the call takes
-        needed = _needed_for(wanted)
+    # A wrapper: only what the call takes. A cut: nothing of what it leaves behind.
+    if instead or [item.name for item in wanted] != [item.name for item in graph.outputs]:
+        needed = needed_for(wanted, given)
         kept = [node for node in definition.node if node.name in needed]
         del definition.node[:]
         definition.node.extend(kept)
     present = {node.name for node in definition.node}
-    mapped = {name: value for name, value in given.items() if name.partition(":")[0] in present}
+    used = {_whole_name(name) for node in definition.node for name in node.input} | {
+        tensor.name for tensor in wanted
+    }
+    mapped = {name: value for name, value in given.items() if name in used}
     mapped.update(_replace_variables(definition, replaced))
     _drop_waiting(definition, {name.partition(":")[0] for name in mapped})
     special = [op for op in graph.get_operations() if op.name in present and _gradient(op)]
@@ -153,6 +174,11 @@ def _rename_custom_gradients(definition: tf.compat.v1.GraphDef) -> dict[str, str
     return renamed
 
 
+def _whole_name(name: str) -> str:
+    """A node's input with its index: "x" is short for "x:0"."""
+    return name if ":" in name else f"{name}:0"
+
+
 def _drop_waiting(definition: tf.compat.v1.GraphDef, names: Collection[str]) -> None:
     """Lets no node wait for what is replaced: the placeholder stays behind, and has no value."""
     for node in definition.node:
@@ -161,15 +187,16 @@ def _drop_waiting(definition: tf.compat.v1.GraphDef, names: Collection[str]) -> 
             node.input[:] = kept
 
 
-def _needed_for(tensors: Sequence[tf.Tensor]) -> set[str]:
-    """The names of the operations that tensors are computed from."""
+def needed_for(tensors: Sequence[tf.Tensor], given: Collection[str] = ()) -> set[str]:
+    """The names of the operations that tensors are computed from, where some are given."""
     needed: set[str] = set()
     waiting = [tensor.op for tensor in tensors]
     while waiting:
         op = waiting.pop()
         if op.name not in needed:
             needed.add(op.name)
-            waiting += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+            waiting += [tensor.op for tensor in op.inputs if tensor.name not in given]
+            waiting += op.control_inputs
     return needed
 
 
@@ -218,7 +245,7 @@ def _gradient_of_copy(
         graph = tf.compat.v1.get_default_graph()
         captured = [graph.capture(counterpart(tensor)) for tensor in traced.captured_inputs]
         arguments = [value for value in values if value is not None]
-        results = iter(_inline(traced.graph, [*arguments, *captured], {}))
+        results = iter(_inline(traced.graph, [*arguments, *captured], {}, {}, None))
         structure = tf.nest.flatten(traced.structured_outputs)
         return [None if value is None else next(results) for value in structure]
 

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tfgig.models.gradients import has_gradient, nodes
 from tfgig.models.load import load_model, located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
-from tfgig.models.saved_model import forward_of
+from tfgig.models.saved_model import explainable
 from tfgig.models.versions import description_of
 
 
@@ -67,9 +67,9 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
         if place is not None:
             return _inspect(open_saved_model(place.directory, handle))
     source = load_model(handle, allow_unsafe_deserialization=allow_unsafe_deserialization)
-    values = source.forward.structured_outputs.values
+    values = source.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
-    report = SignatureReport({source.points.name: _words(source.points)}, outputs, None)
+    report = SignatureReport({spec.name: _words(spec) for spec in source.inputs}, outputs, None)
     return Inspection(
         handle=handle,
         form="a Keras file",
@@ -103,7 +103,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
     inputs = {name: _words(spec) for name, spec in signature.inputs.items()}
     missing = _without_gradient(opened, signature.name)
     try:
-        _, forward, _ = forward_of(opened, signature, None)
+        found = explainable(opened, signature, None)
     except ValueError as error:  # the report is what it says
         infos = opened.meta_graph.signature_def[signature.name].outputs.items()
         outputs = {
@@ -113,7 +113,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
         }
         obstacle = str(error).partition(" Received: ")[0]
         return SignatureReport(inputs, outputs, obstacle, missing)
-    values = forward.structured_outputs.values
+    values = found.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
     return SignatureReport(inputs, outputs, None, missing)
 

@@ -3,52 +3,68 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfgig.models.cut import Cut, concrete, cut_behind
+from tfgig.models.entry import cuts_of
 from tfgig.models.source import SourceModel, model_outputs, resources_of
+from tfgig.spec import nearest
 
-_DIFFERENTIABLE = ("float16", "bfloat16", "float32", "float64")
 _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+_CALLS = ("call", "quantized_call")
 
 
-def from_keras(model: keras.Model, value_range: tuple[float, float] | None = None) -> SourceModel:
-    """A built Keras model with one floating-point input as a source.
+def from_keras(
+    model: keras.Model,
+    value_range: tuple[float, float] | None = None,
+    layer: str | None = None,
+) -> SourceModel:
+    """A built Keras model as a source.
 
     Args:
-        model: A functional, Sequential or subclassed model that knows its input.
+        model: A functional, Sequential or subclassed model that knows its inputs.
         value_range: What is black and what is white in the input's units; None reads it off a
             leading `Rescaling` layer, where there is one.
+        layer: Where it is explained: the name of a layer, of one in a nested model, or of an
+            input; None for all float inputs, or what is decoded from them.
 
     Raises:
-        ValueError: the model is not built, has several inputs, or none that has a gradient.
+        ValueError: the model is not built, no gradient reaches what is to be explained, or there
+            is no such layer.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "tfgig explains models that run on TensorFlow: set KERAS_BACKEND=tensorflow before "
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
-    tensor = _single_input(model)
-    points = tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, tensor.name)
+    inputs = _inputs_of(model)
     names = _output_names(model)
 
-    def forward(inputs):
+    def call(*values):
         with _without_cudnn(model):
-            outputs = tf.nest.flatten(model(inputs, training=False))
+            outputs = tf.nest.flatten(model(_structured(model, values), training=False))
         return model_outputs(dict(zip(names, outputs, strict=True)))
 
+    serve = concrete(call, *inputs)
+    cut_at_layer = functools.partial(_cut_at_layer, model, call, inputs)
+    where, layers = f"the Keras model {model.name!r}", list(_layers_of(model))
+    cuts = cuts_of(serve, inputs, layer, cut_at_layer, where, layers)
     return SourceModel(
         name=model.name,
-        forward=tf.function(forward, autograph=False).get_concrete_function(points),
-        points=points,
+        inputs=inputs,
+        serve=serve,
+        **cuts._asdict(),
         signature_outputs=names,
         value_range=value_range or _range_of_rescaling(model),
         origin=model,
         resources=tuple(resources_of(model)),
+        keys=_keys_of(model),
     )
 
 
@@ -66,7 +82,8 @@ def _without_cudnn(model: keras.Model) -> Iterator[None]:
             layer.use_cudnn = value
 
 
-def _single_input(model: keras.Model) -> Any:
+def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
+    """The model's inputs in its own order, by the names that its own export gives them."""
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise ValueError(
@@ -74,19 +91,21 @@ def _single_input(model: keras.Model) -> Any:
             "keras.Model(inputs, model(inputs))`. "
             f"Received: {type(model).__name__} {model.name!r}, which has no known input."
         )
-    if len(inputs) > 1:
-        raise ValueError(
-            "Models with one input can be explained; fix the others in a wrapping model. "
-            f"Received: {model.name!r} with the inputs {[tensor.name for tensor in inputs]}."
-        )
-    tensor = inputs[0]
-    if tensor.dtype not in _DIFFERENTIABLE:
-        raise ValueError(
-            "A gradient needs a floating-point input. Cut the model behind its decoding, cast or "
-            "embedding, and explain what comes out there. "
-            f"Received: {model.name!r}, whose input {tensor.name!r} is {tensor.dtype}."
-        )
-    return tensor
+    return tuple(
+        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, tensor.name) for tensor in inputs
+    )
+
+
+def _structured(model: keras.Model, values: Sequence[tf.Tensor]) -> Any:
+    """Values as the model takes them: one tensor, a list, a dictionary."""
+    structure = getattr(model, "_inputs_struct", model.inputs[0])
+    return keras.tree.pack_sequence_as(structure, list(values))
+
+
+def _keys_of(model: keras.Model) -> tuple[str, ...]:
+    """The keys of a dictionary of inputs, in the order of `model.inputs`."""
+    structure = getattr(model, "_inputs_struct", None)
+    return tuple(sorted(structure)) if isinstance(structure, dict) else ()
 
 
 def _output_names(model: keras.Model) -> dict[str, str]:
@@ -98,10 +117,99 @@ def _output_names(model: keras.Model) -> dict[str, str]:
     return {name: f"output_{index}" for index, name in enumerate(names)}
 
 
+def _cut_at_layer(
+    model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec], name: str | None
+) -> Cut:
+    """The cut at the output of a layer, which is put in its place while the model is traced.
+
+    So masks go on: they are computed beside the output, from the inputs.
+    """
+    layer = _last_spatial(model) if name is None else _layer_of(model, name)
+    found: list[tf.Tensor] = []
+
+    def front(*values):
+        found.clear()
+
+        def watched(method, *arguments, **options):
+            found.append(method(*arguments, **options))
+            return found[-1]
+
+        with _calling(layer, watched):
+            call(*values)
+        return [_only_output(layer, found)]
+
+    tensor = concrete(front, *inputs).structured_outputs[0]
+    explained = tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, layer.name)
+
+    def forward(tensors, *values):
+        # A new tensor, for Keras hangs the mask on it.
+        with _calling(layer, lambda *_, **__: tf.identity(tensors[0])):
+            return call(*values)
+
+    return cut_behind((explained,), front, forward, inputs)
+
+
+@contextlib.contextmanager
+def _calling(layer: keras.layers.Layer, function: Callable) -> Iterator[None]:
+    """Has a layer call `function(its own method, *arguments)` in the place of its own method."""
+    own = {name: getattr(layer, name) for name in _CALLS if hasattr(layer, name)}
+    try:
+        for name, method in own.items():
+            layer.__dict__[name] = functools.partial(function, method)
+        yield
+    finally:
+        for name in own:
+            layer.__dict__.pop(name, None)
+
+
+def _only_output(layer: keras.layers.Layer, found: Sequence[Any]) -> tf.Tensor:
+    graph = tf.compat.v1.get_default_graph()
+    if len(found) == 1 and tf.is_tensor(found[0]) and found[0].graph is graph:
+        return found[0]
+    if len(found) != 1:
+        why = f"it is called {len(found)} times in the model"
+    elif tf.is_tensor(found[0]):
+        why = "it is called in a loop or a branch"
+    else:
+        why = f"it has {len(tf.nest.flatten(found[0]))} outputs"
+    raise ValueError(
+        f"`layer` is one that is called once, outside of loops, and has one output; {why}. "
+        f"Received: layer={layer.name!r}."
+    )
+
+
+def _layers_of(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """All layers by name, also those of nested models."""
+    return {layer.name: layer for layer in model._flatten_layers(include_self=False)}
+
+
+def _layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
+    layers = _layers_of(model)
+    if name not in layers:
+        raise ValueError(
+            f"The model has no such layer. {nearest(name, layers)} Received: {name!r}."
+        )
+    return layers[name]
+
+
+def _last_spatial(model: keras.Model) -> keras.layers.Layer:
+    """The last layer of a functional model that has a height and a width."""
+    for layer in reversed(model.layers):
+        shape = getattr(getattr(layer, "output", None), "shape", ())
+        if len(shape) == 4 and 1 not in shape[1:3] and layer.name not in model.input_names:
+            return layer
+    raise ValueError(
+        "The model has no layer with a height and a width; name one with layer=... "
+        f"Received: {model.name!r}."
+    )
+
+
 def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:
     """The input range that a leading Rescaling maps to [0, 1], [-1, 1] or around 0."""
     for layer in model.layers:
-        leading = isinstance(layer, keras.layers.Rescaling) and layer.input is model.inputs[0]
+        leading = isinstance(layer, keras.layers.Rescaling) and any(
+            layer.input is tensor for tensor in model.inputs
+        )
         scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
         if not leading or not isinstance(scale, Real) or not isinstance(offset, Real):
             continue

@@ -28,6 +28,7 @@ def load_model(
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
     shape: Sequence[int] | None = None,
+    layer: str | None = None,
     allow_unsafe_deserialization: bool = False,
 ) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
@@ -40,6 +41,10 @@ def load_model(
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
         shape: Of one example, (height, width, channels) say, where a SavedModel leaves it open.
+        layer: Where the model is explained: a layer's name, that of an inner layer too, or an
+            input's; of a SavedModel, also a name scope or an operation of its graph. None takes
+            all inputs of floats or, if there are none, what is parsed, cast or decoded from the
+            others.
         allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
             (Lambda layers) is run. Such code can do whatever you can; allow it only for files
             whose origin you trust.
@@ -49,11 +54,12 @@ def load_model(
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
+        source = handle if layer is None else handle.at(layer)
         return (
-            handle if value_range is None else dataclasses.replace(handle, value_range=value_range)
+            source if value_range is None else dataclasses.replace(source, value_range=value_range)
         )
     if isinstance(handle, keras.Model):
-        return from_keras(handle, value_range)
+        return from_keras(handle, value_range, layer)
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
             "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
@@ -62,14 +68,17 @@ def load_model(
     with located(handle) as place:
         if place is not None:
             opened = open_saved_model(place.directory, str(handle))
-            source = from_saved_model(opened, value_range, signature, shape)
+            source = from_saved_model(opened, value_range, signature, shape, layer)
             return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
     if signature is not None or shape is not None:
         raise ValueError(
             "`signature` and `shape` are for SavedModels; a Keras file has neither to choose. "
             f"Received: {str(handle)!r} with signature={signature!r}, shape={shape!r}."
         )
-    return _from_file(pathlib.Path(handle), value_range, allow_unsafe_deserialization)
+    model = _read(pathlib.Path(handle), allow_unsafe_deserialization)
+    source = from_keras(model, value_range, layer)
+    check_gradient(source.cut, repr(str(handle)))
+    return source
 
 
 class Place:
@@ -114,9 +123,7 @@ def located(handle: str | os.PathLike) -> Iterator[Place | None]:
             temporary.cleanup()
 
 
-def _from_file(
-    path: pathlib.Path, value_range: tuple[float, float] | None, unsafe: bool
-) -> SourceModel:
+def _read(path: pathlib.Path, unsafe: bool) -> keras.Model:
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
     if path.suffix not in _KERAS_FILES:
@@ -125,7 +132,7 @@ def _from_file(
             f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
         )
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
+        return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
     except (ValueError, TypeError) as error:
         if "nsafe" not in str(error):
             raise
@@ -135,6 +142,3 @@ def _from_file(
             "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
             f"code can do whatever you can. Received: {str(path)!r}."
         ) from error
-    source = from_keras(model, value_range)
-    check_gradient(source.forward, source.points, repr(str(path)))
-    return source

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfgig.models.archive import SUFFIXES
+from tfgig.models.cut import Concrete, concrete
+from tfgig.models.entry import Cuts, cuts_of
 from tfgig.models.gradients import check_gradient, refuse_unservable, unsaved_gradients
+from tfgig.models.graph_cut import cut_at_layer
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
 from tfgig.models.source import SourceModel, model_outputs, resources_of
@@ -24,66 +28,79 @@ def from_saved_model(
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
     shape: Sequence[int] | None = None,
+    layer: str | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         opened: The SavedModel.
-        value_range, signature, shape: As for `load_model`.
+        value_range, signature, shape, layer: As for `load_model`.
 
     Raises:
-        ValueError: there is no such signature, or no gradient reaches its input; the error says
-            where it ends.
+        ValueError: there is no such signature, or no gradient reaches what is to be explained;
+            the error says where it ends.
     """
     chosen = choose(opened, signature)
-    points, forward, replaced = forward_of(opened, chosen, shape)
-    names = forward.structured_outputs.values
+    found = explainable(opened, chosen, shape, layer)
+    names = found.serve.structured_outputs.values
     ours = description_of(opened.directory)
     left_out = {chosen.name} & set(_OWN) | set(ours["endpoints"])
-    others = _others(opened.loaded, left_out, replaced)
+    others = _others(opened.loaded, left_out, found.replaced)
     return SourceModel(
         name=_name(opened.handle),
-        forward=forward,
-        points=points,
+        inputs=found.inputs,
+        serve=found.serve,
+        **found.cuts._asdict(),
         signature_outputs={name: name for name in names},
         value_range=value_range or ours["value_range"],
-        origin=Kept((opened.loaded, replaced)),
+        origin=Kept((opened.loaded, found.replaced)),
         signatures=others,
         resources=tuple(resources_of(opened.loaded)),
     )
 
 
-def forward_of(
-    opened: Opened, signature: Signature, shape: Sequence[int] | None
-) -> tuple[tf.TensorSpec, Any, dict[str, tf.Variable]]:
-    """A signature's input, its function of points, and the variables exchanged in it.
+class Explainable(NamedTuple):
+    """A signature that can be explained: its inputs, its function, and where it is cut."""
+
+    inputs: tuple[tf.TensorSpec, ...]
+    serve: Concrete
+    cuts: Cuts
+    replaced: dict[str, tf.Variable]  # TensorFlow 1's variables, by ones that can be saved
+
+
+def explainable(
+    opened: Opened, signature: Signature, shape: Sequence[int] | None, layer: str | None = None
+) -> Explainable:
+    """A signature, laid out and cut.
 
     Raises:
         ValueError: it cannot be explained.
     """
     where = f"the signature {signature.name!r} of {opened.handle!r}"
-    points = _points(signature, shape, where)
-    function = _traced(signature, points)
+    inputs = _inputs(signature, shape, where)
+    function = _traced(signature, inputs)
     # Before the layout, which gives custom gradients other names.
     refuse_unservable(function.graph, where, unsaved_gradients(opened.meta_graph.graph_def))
     replaced = _references(function, opened.loaded)
 
-    def laid_out(inputs):
-        return model_outputs(_by_name(inline(function, [inputs], replaced)))
+    def laid_out(*values):
+        return model_outputs(_by_name(inline(function, values, replaced)))
 
-    def called(inputs):
-        return model_outputs(_by_name(function(inputs)))
+    def called(*values):
+        return model_outputs(_by_name(function(*values)))
 
     # Where the layout loses a gradient, the call may have it, if without the logits.
     refusals = []
     for forward in (laid_out,) if replaced else (laid_out, called):
-        compiled = tf.function(forward, autograph=False).get_concrete_function(points)
+        serve = concrete(forward, *inputs)
+        at_layer = functools.partial(cut_at_layer, serve, inputs, where)
         try:
-            check_gradient(compiled, points, where)
+            cuts = cuts_of(serve, inputs, layer, at_layer, where)
+            check_gradient(cuts.cut, where)
         except ValueError as error:
             refusals.append(error)
             continue
-        return points, compiled, replaced
+        return Explainable(inputs, serve, cuts, replaced)
     raise refusals[0]
 
 
@@ -97,20 +114,24 @@ class Kept:
     objects: Any
 
 
-def _points(signature: Signature, shape: Sequence[int] | None, where: str) -> tf.TensorSpec:
-    """The input that is explained: the only one, of floats, [None, ...]."""
-    if len(signature.inputs) != 1:
+def _inputs(
+    signature: Signature, shape: Sequence[int] | None, where: str
+) -> tuple[tf.TensorSpec, ...]:
+    """What the signature takes, each [None, ...], in the order of their names."""
+    if shape is not None and len(signature.inputs) > 1:
         raise ValueError(
-            "Signatures with one input can be explained; save one that fixes the others. "
-            f"Received: {where} with the inputs {sorted(signature.inputs)}."
+            "`shape` is that of the only input; this signature has several. "
+            f"Received: shape={tuple(shape)} for {where} with {sorted(signature.inputs)}."
         )
-    ((name, spec),) = signature.inputs.items()
-    if not spec.dtype.is_floating:
-        raise ValueError(
-            f"A gradient needs a floating-point input, and {name!r} is {spec.dtype.name}. "
-            f"{_behind(spec.dtype)} Received: {where}."
-        )
-    if spec.shape.rank is not None and spec.shape.rank > 0 and spec.shape[0] is not None:
+    return tuple(
+        _checked(name, spec, shape, where) for name, spec in sorted(signature.inputs.items())
+    )
+
+
+def _checked(
+    name: str, spec: tf.TensorSpec, shape: Sequence[int] | None, where: str
+) -> tf.TensorSpec:
+    if spec.shape.rank is not None and (spec.shape.rank == 0 or spec.shape[0] is not None):
         raise ValueError(
             "The first axis of the input is the batch and must be open, [None, ...]: a path "
             "needs many points at once. Save the signature with such a tf.TensorSpec. "
@@ -122,7 +143,10 @@ def _points(signature: Signature, shape: Sequence[int] | None, where: str) -> tf
             f"The input does not take this shape. Received: {tuple(wanted[1:])} for {where}, "
             f"{name!r} of shape {spec.shape}."
         )
-    if wanted.rank is None or wanted.rank < 2 or None in wanted[1:]:
+    open_axes = wanted.rank is None or (
+        spec.dtype.is_floating and (wanted.rank < 2 or None in wanted[1:])
+    )
+    if open_axes:
         raise ValueError(
             "The shape of the input must be known but for the batch. Give that of one example: "
             f"shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, {name!r} of shape "
@@ -131,19 +155,11 @@ def _points(signature: Signature, shape: Sequence[int] | None, where: str) -> tf
     return tf.TensorSpec(wanted, spec.dtype, name)
 
 
-def _behind(dtype: tf.DType) -> str:
-    if dtype == tf.string:
-        return "Save a signature that starts behind the parsing or decoding, at its floats."
-    if dtype == tf.uint8:
-        return "Save a signature that starts behind the cast: the same pixels as float32."
-    return "Save a signature that starts behind the embedding or the cast."
+def _traced(signature: Signature, inputs: Sequence[tf.TensorSpec]) -> Concrete:
+    def call(*values):
+        return signature.call(**{spec.name: v for spec, v in zip(inputs, values, strict=True)})
 
-
-def _traced(signature: Signature, points: tf.TensorSpec) -> Any:
-    def call(inputs):
-        return signature.call(**{points.name: inputs})
-
-    return tf.function(call, autograph=False).get_concrete_function(points)
+    return concrete(call, *inputs)
 
 
 def _by_name(outputs: Any) -> dict[str, tf.Tensor]:

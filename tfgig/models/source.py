@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +11,7 @@ import tensorflow as tf
 # The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
 from tensorflow.python.trackable.resource import CapturableResource
 
+from tfgig.models.cut import Cut
 from tfgig.spec import check
 from tfgig.targets import ModelOutputs
 
@@ -21,24 +22,35 @@ _LAST_ACTIVATIONS = ("Softmax", "Sigmoid")
 
 @dataclasses.dataclass(frozen=True)
 class SourceModel:
-    """A model with one differentiable input.
+    """A model, and where in it an explanation looks.
 
     Args:
         name: What to call it in messages.
-        forward: The traced model: inputs [N, ...] to `ModelOutputs`. A concrete function, because
-            a `tf.function` would be traced anew while an export is written.
-        points: The input's name, dtype and shape [None, ...].
+        inputs: What the explained model takes, each [None, ...], by their names.
+        serve: The model as its owner serves it: its own inputs to `ModelOutputs`. A concrete
+            function, because a `tf.function` would be traced anew while an export is written.
+        cut: What is explained: the inputs, what is decoded from them, or an inner layer.
         signature_outputs: The model's output names and what its own export calls them.
         value_range: What is black and what is white in an image's units; None if not known.
         origin: The object that owns the weights, kept alive with this one.
         signatures: Other signatures of the model, by name: concrete functions, exported as they
             are.
         resources: What the functions need beside variables: lookup tables, asset files.
+        entry: The cut at the inputs, whose pictures heat-maps are drawn over; None if the model
+            takes nothing that could be explained.
+        cut_at: The cut at the output of a layer, by its name; for None, at the last one that has
+            a height and a width.
+        originals: For models of encoded images: decodes one [] to float32 [height, width, 3] at
+            its own size, in the model's units.
+        labels: The names of the classes, if they are known.
+        keys: What the inputs are called in Python, where that is not their names.
+        served_inputs: What `serve` takes, where that is not `inputs`.
     """
 
     name: str
-    forward: tf.types.experimental.ConcreteFunction
-    points: tf.TensorSpec
+    inputs: tuple[tf.TensorSpec, ...]
+    serve: tf.types.experimental.ConcreteFunction
+    cut: Cut
     signature_outputs: dict[str, str]
     value_range: tuple[float, float] | None = None
     origin: Any = None
@@ -46,6 +58,12 @@ class SourceModel:
         default_factory=dict
     )
     resources: tuple[Any, ...] = ()
+    entry: Cut | None = None
+    cut_at: Callable[[str | None], Cut] | None = None
+    originals: Callable[[tf.Tensor], tf.Tensor] | None = None
+    labels: tuple[str, ...] | None = None
+    keys: tuple[str, ...] = ()
+    served_inputs: tuple[tf.TensorSpec, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
@@ -56,10 +74,62 @@ class SourceModel:
             )
 
     @property
+    def served(self) -> tuple[tf.TensorSpec, ...]:
+        """What `serve` takes, each [None, ...]."""
+        return self.inputs if self.served_inputs is None else self.served_inputs
+
+    @property
+    def points(self) -> tf.TensorSpec:
+        """What is explained, [None, ...]."""
+        return self.cut.points
+
+    @property
+    def forward(self) -> tf.types.experimental.ConcreteFunction:
+        """`(points [N, ...], *context)` to `ModelOutputs`."""
+        return self.cut.forward
+
+    @property
     def takes_images(self) -> bool:
-        """Whether the input is [None, height, width, 1, 3 or 4 channels]."""
-        shape = self.points.shape
-        return shape.rank == 4 and shape[-1] in IMAGE_CHANNELS
+        """Whether there is a picture, [None, height, width, 1, 3 or 4 channels], to draw over."""
+        return self._image is not None
+
+    def picture(self, *inputs: tf.Tensor) -> tf.Tensor:
+        """The picture [B, height, width, channels] in the inputs, for models of images."""
+        index, entry = self._image  # type: ignore[misc]
+        points, *_ = entry.front(*inputs)
+        return entry.unpack(points)[index]
+
+    @property
+    def drawn(self) -> str:
+        """The name of the attributions that are drawn over the picture."""
+        index, entry = self._image  # type: ignore[misc]
+        return self.cut.attribution_names[index if self.cut is entry else 0]
+
+    @property
+    def _image(self) -> tuple[int, Cut] | None:
+        """The place of the only image among what the entry explains."""
+        if self.entry is None or (self.cut is not self.entry and self.points.shape.rank != 4):
+            return None
+        specs = self.entry.explained
+        images = [
+            index
+            for index, spec in enumerate(specs)
+            if spec.shape.rank == 4 and spec.shape[-1] in IMAGE_CHANNELS
+        ]
+        return (images[0], self.entry) if len(images) == 1 else None
+
+    def with_labels(self, labels: Sequence[str]) -> SourceModel:
+        """The same model with the names of its classes, which an export takes along."""
+        return dataclasses.replace(self, labels=tuple(labels))
+
+    def at(self, layer: str | None) -> SourceModel:
+        """The same model, explained at the output of a layer; None: the last spatial one.
+
+        Raises:
+            ValueError: there is no such layer, or it is not on the way to the output.
+        """
+        check(self.cut_at is not None, "This model has no layers to explain.", self.name)
+        return dataclasses.replace(self, cut=self.cut_at(layer))  # type: ignore[misc]
 
 
 def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:

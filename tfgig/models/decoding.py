@@ -1,0 +1,135 @@
+"""Models of images that take encoded files: decoding, resizing and scaling in the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.models.cut import Cut
+from tfgig.models.source import SourceModel
+from tfgig.spec import check
+
+ENCODED = "image_bytes"
+SERVING = "serving_image_bytes"  # predictions for encoded images, beside the model's own
+LONGEST_SIDE = 1024  # of a heat-map; a larger image is drawn smaller
+
+_NAN = float("nan")
+_JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG", b"GIF8"
+_PNG_END = b"IEND\xaeB`\x82"
+_EMPTY = tf.io.encode_png(tf.zeros([1, 1, 3], tf.uint8)).numpy()
+
+
+def taking_encoded_images(source: SourceModel) -> SourceModel:
+    """The same model, explained for encoded images: JPEG, PNG or GIF (its first frame).
+
+    Each image is decoded, resized to the model's size (bilinear, with antialiasing; stretched, as
+    the model sees no other) and scaled to its value range, inside the graph. Attributions are of
+    the pixels that the model sees; heat-maps are drawn over the image at its own size.
+
+    `serving_default` stays as it is; `serving_image_bytes` predicts for encoded images. A row
+    that is no image comes back with `ok` false, and one that was cut short is recovered as far as
+    it goes if it is a JPEG. One that is damaged inside fails its request.
+
+    Raises:
+        ValueError: the model has not one image of known size as its only input, or does not say
+            its value range.
+    """
+    entry = source.entry
+    images = entry is not None and source.takes_images and len(source.inputs) == 1
+    shape = source.inputs[0].shape
+    check(
+        images and shape.rank == 4 and shape[1:].is_fully_defined() and shape[-1] in (1, 3),
+        "Encoded images are decoded for models of one image of a fixed size, [None, height, "
+        "width, 1 or 3]; give the size with load_model(handle, shape=(224, 224, 3)).",
+        [f"{spec.name}: {spec.dtype.name} {spec.shape}" for spec in source.inputs],
+    )
+    check(
+        source.value_range is not None,
+        "To scale decoded images, the model's units must be known: "
+        "load_model(handle, value_range=(0, 255)), or (0, 1), or (-1, 1).",
+        source.name,
+    )
+    decoder = _Decoder(source)
+    encoded = tf.TensorSpec([None], tf.string, ENCODED)
+
+    def predict(files):
+        values = source.serve(decoder.batch(files)).values
+        return {source.signature_outputs[name]: value for name, value in values.items()}
+
+    cut_at = source.cut_at
+    return dataclasses.replace(
+        source,
+        inputs=(encoded,),
+        served_inputs=source.served,
+        cut=decoder.before(source.cut),
+        entry=None if entry is None else decoder.before(entry),
+        cut_at=None if cut_at is None else lambda layer: decoder.before(cut_at(layer)),
+        originals=decoder.original,
+        signatures={
+            **source.signatures,
+            SERVING: tf.function(predict, autograph=False).get_concrete_function(encoded),
+        },
+    )
+
+
+class _Decoder:
+    """Decodes images for one model."""
+
+    def __init__(self, source: SourceModel) -> None:
+        (spec,) = source.inputs
+        self._height, self._width, self._channels = spec.shape[1:].as_list()
+        self._dtype = spec.dtype
+        self._range = source.value_range or (0.0, 255.0)
+
+    def before(self, cut: Cut) -> Cut:
+        """The cut of the model that takes encoded images."""
+
+        def front(files):
+            good = _looks_like_an_image(files)
+            points, *context = cut.front(self.batch(tf.where(good, files, _EMPTY)))
+            rows = tf.reshape(good, [-1] + [1] * (points.shape.rank - 1))
+            # Not a number: so the row is not ok, whatever the model would say of it.
+            return (tf.where(rows, points, tf.cast(_NAN, points.dtype)), *context)
+
+        return dataclasses.replace(cut, front=front)
+
+    def batch(self, files: tf.Tensor) -> tf.Tensor:
+        """What the model takes, [B, height, width, channels], of encoded images [B]."""
+        spec = tf.TensorSpec([self._height, self._width, self._channels], self._dtype)
+        return tf.map_fn(self._one, files, fn_output_signature=spec)
+
+    def original(self, file: tf.Tensor) -> tf.Tensor:
+        """One image at its own size, float32 [height, width, channels] in the model's units."""
+        image = self._decode(tf.where(_looks_like_an_image(file), file, _EMPTY))
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        scale = tf.minimum(1.0, LONGEST_SIDE / tf.reduce_max(size))
+        smaller = tf.maximum(tf.cast(tf.math.round(scale * size), tf.int32), 1)
+        return self._in_units(tf.image.resize(image, smaller, antialias=True))
+
+    def _one(self, file: tf.Tensor) -> tf.Tensor:
+        image = self._decode(file)
+        image = tf.image.resize(image, [self._height, self._width], antialias=True)
+        image = self._in_units(image)
+        return tf.cast(image if self._dtype.is_floating else tf.math.round(image), self._dtype)
+
+    def _decode(self, file: tf.Tensor) -> tf.Tensor:
+        # TensorFlow's operation for JPEG reads PNG and GIF, too.
+        return tf.io.decode_jpeg(file, self._channels, try_recover_truncated=True)
+
+    def _in_units(self, pixels: tf.Tensor) -> tf.Tensor:
+        black, white = self._range
+        return black + tf.clip_by_value(pixels / 255.0, 0.0, 1.0) * (white - black)
+
+
+def _looks_like_an_image(files: tf.Tensor) -> tf.Tensor:
+    """Whether files start as images do and, where that can be seen, were not cut short."""
+    length = tf.strings.length(files)
+    long_enough = length > 16
+
+    def part(position, count):
+        padded = tf.where(long_enough, files, " " * 17)
+        return tf.strings.substr(padded, position, count)
+
+    whole_png = (part(0, 4) == _PNG) & (part(-8, 8) == _PNG_END)
+    return long_enough & ((part(0, 3) == _JPEG) | whole_png | (part(0, 4) == _GIF))
