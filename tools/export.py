@@ -57,6 +57,12 @@ SIGNATURE = flags.DEFINE_string(
 SHAPE = flags.DEFINE_list(
     "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
 )
+WARMUP = flags.DEFINE_list(
+    "warmup",
+    ["1"],
+    "Batch sizes for which each signature gets a warm-up request, which servers run when they load "
+    "the version. None at all (--warmup=) writes none.",
+)
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
@@ -88,6 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         target,
         version=VERSION.value,
         overwrite=OVERWRITE.value,
+        warmup=_numbers(WARMUP, int, "whole numbers, such as 1,8") if WARMUP.value else (),
     )
     with SessionModel(directory) as model:
         width = max(map(len, model.signatures))
@@ -97,6 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Wrote {directory} in {time.perf_counter() - started:.0f} s.")
     if source.takes_images:
         print(f"Try it: tfgig-explain --model={OUTPUT.value} --images='*.jpg'")
+    print(f"Serve it: tfgig-serve --model_base_path={OUTPUT.value}")
     return 0
 
 

@@ -102,7 +102,10 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with LocalServer(MODEL_BASE_PATH.value, options) as server:
-        for status in server.core.versions.statuses():
+        statuses = server.core.versions.statuses()
+        if not statuses:
+            print("There is no version yet; one that comes is served.")
+        for status in statuses:
             print(f"Version {status.number}: {status.state} {status.message}".rstrip())
         print(f"  gRPC  {server.grpc_address}")
         print(f"  REST  {server.rest_address}/v1/models/{server.name}")

@@ -10,13 +10,21 @@ import sys
 import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
 from tests.cases import ROOT, images
-from tests.serving.conftest import connect
-from tfgig.serving import Client, DeadlineExceeded, Unavailable
+from tests.serving.conftest import connect, options
+from tfgig.serving import (
+    Batching,
+    Client,
+    DeadlineExceeded,
+    LocalServer,
+    Overloaded,
+    Unavailable,
+)
 
 IMAGES = images(1)
 
@@ -69,6 +77,26 @@ def test_clients_that_go_away(slow_server):
     gone = re.findall(r'requests_total\{code="CANCELLED",protocol="rest".*\} (\d+)', text)
     assert sum(map(int, gone)) == 6
     assert idle()
+
+
+def test_a_full_queue(slow):
+    """One explanation runs, one waits; the next is refused, and predictions go on."""
+    batching = Batching(max_enqueued_batches=1, num_batch_threads=1)
+    options_ = options(batching=batching, rest_seconds=2.0)
+    with LocalServer(slow, options_) as server, ThreadPoolExecutor(2) as pool:
+        clients = [connect(server, p, seconds=2.0) for p in ("grpc", "rest")]
+        for client in clients:
+            client.signatures()
+        busy = [pool.submit(clients[0].explain, IMAGES, "endless") for _ in range(2)]
+        time.sleep(0.5)
+        for client, status in zip(clients, (8, 429), strict=True):
+            with pytest.raises(Overloaded, match="1 requests wait") as caught:
+                client.explain(IMAGES, "gradient")
+            assert status in caught.value.code.value
+            assert client.predict(IMAGES)["output_0"].shape == (1, 5)
+        for request in busy:
+            with pytest.raises(DeadlineExceeded):
+                request.result()
 
 
 class Program:

@@ -177,6 +177,17 @@ def test_rows_and_columns(server, direct):
     assert np.float32(rows["predictions"]).shape == (2, CLASSES)
 
 
+def test_numbers_that_are_none(server):
+    """NaN and infinity are written bare, both ways, as TensorFlow Serving does."""
+    bad = IMAGES[:1].copy()
+    bad[0, 0, 0, 0] = np.inf
+    body = json.dumps({"instances": bad.tolist()}).encode()
+    assert b"Infinity" in body
+    assert np.isnan(post(server, ":predict", body)["predictions"]).all()
+    body = {"instances": bad.tolist(), "method": "ig"}
+    assert post(server, ":explain", body)["explanations"][0]["ok"] is False
+
+
 def test_several_outputs_have_names(server):
     body = {"signature_name": "explain_ig", "inputs": {"image": ROWS, "target": [1, -1]}}
     columns = post(server, ":predict", body)["outputs"]

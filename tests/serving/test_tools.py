@@ -98,6 +98,11 @@ def test_the_servers_options_are_checked(changes, message):
         ServerOptions(**changes)
 
 
+def test_a_version_is_not_a_model(exported):
+    with pytest.raises(ValueError, match=f"name the model's directory.*{exported}"):
+        LocalServer(exported / "1", ServerOptions(port=0, rest_port=0))
+
+
 def test_a_port_that_is_taken(exported, server):
     for name, address in (("port", server.grpc_address), ("rest_port", server.rest_address)):
         taken = ServerOptions(**{"port": 0, "rest_port": 0, name: int(address.rpartition(":")[2])})

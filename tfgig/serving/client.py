@@ -61,7 +61,8 @@ class Client:
     nothing else is. It may be used from many threads.
 
     Args:
-        address: "host:port" for gRPC, "http://host:port" or "https://..." for REST.
+        address: "host:port" for gRPC, "grpcs://host:port" for gRPC over TLS; "http://host:port" or
+            "https://..." for REST.
         model: What the server calls the model; TensorFlow Serving's image says "model" unless
             it is told otherwise.
         version: The version's number; None for the one that is served.
@@ -233,10 +234,15 @@ def _transport(address: str, model: Model) -> Transport:
         from tfgig.serving.rest_transport import RestTransport
 
         return RestTransport(address, model)
-    check("://" not in address, 'An address is "host:port" or "http://host:port".', address)
+    secure = address.startswith("grpcs://")
+    check(
+        secure or "://" not in address,
+        'An address is "host:port", "grpcs://host:port" or "http://host:port".',
+        address,
+    )
     from tfgig.serving.grpc_transport import GrpcTransport
 
-    return GrpcTransport(address, model)
+    return GrpcTransport(address.removeprefix("grpcs://"), model, secure)
 
 
 def _arrays(

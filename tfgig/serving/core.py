@@ -17,7 +17,14 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.serving.batching import Batching, Task
-from tfgig.serving.errors import LATE, Code, DeadlineExceeded, InvalidRequest, NotFound
+from tfgig.serving.errors import (
+    LATE,
+    Code,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    ServingError,
+)
 from tfgig.serving.lanes import Lane
 from tfgig.serving.metrics import Metrics
 from tfgig.serving.session import SessionModel, defaults_of
@@ -67,7 +74,7 @@ class Pending:
             self.cancel()
             raise DeadlineExceeded(LATE) from error
         except CancelledError as error:
-            raise DeadlineExceeded("The client has gone.", Code.CANCELLED) from error
+            raise ServingError("The client has gone.", Code.CANCELLED) from error
 
 
 class Core:

@@ -21,9 +21,10 @@ class GrpcTransport:
     Args:
         address: "host:port".
         model: Which model.
+        secure: Whether the connection is encrypted.
     """
 
-    def __init__(self, address: str, model: Model) -> None:
+    def __init__(self, address: str, model: Model, secure: bool = False) -> None:
         self._grpc = needed("grpc")
         self._predict_pb2 = needed(f"{APIS}predict_pb2")
         self._metadata_pb2 = needed(f"{APIS}get_model_metadata_pb2")
@@ -33,7 +34,11 @@ class GrpcTransport:
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
         ]
-        self._channel = self._grpc.insecure_channel(address, unlimited)
+        if secure:
+            credentials = self._grpc.ssl_channel_credentials()
+            self._channel = self._grpc.secure_channel(address, credentials, unlimited)
+        else:
+            self._channel = self._grpc.insecure_channel(address, unlimited)
         predictions = needed(f"{APIS}prediction_service_pb2_grpc")
         models = needed(f"{APIS}model_service_pb2_grpc")
         self._predictions = predictions.PredictionServiceStub(self._channel)

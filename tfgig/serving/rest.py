@@ -40,6 +40,7 @@ from tfgig.serving.json_codec import (
 )
 from tfgig.serving.messages import json_of_metadata, json_of_status
 
+CALLS = 128  # connections: each may hold a body of the largest size
 HEALTH = "/healthz"
 _TOO_LARGE = 413
 _PATH = re.compile(
@@ -78,6 +79,7 @@ class RestServer:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=5,
+            limit_concurrency=CALLS,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)

@@ -62,6 +62,7 @@ class LocalServer:
 
     Raises:
         FileNotFoundError: there is no such directory.
+        ValueError: it is a version's.
         ImportError: the extra `serving` is not installed.
         OSError: a port is taken.
     """
@@ -70,6 +71,12 @@ class LocalServer:
         base = pathlib.Path(base)
         if not base.is_dir():
             raise FileNotFoundError(f"There is no directory {str(base)!r}.")
+        check(
+            not (base / "saved_model.pb").is_file(),
+            "This is a version; name the model's directory, which holds versions by number: "
+            f"{str(base.parent)!r}.",
+            str(base),
+        )
         self.name = options.name or base.resolve().name
         self._options = options
         max_bytes = options.max_request_mebibytes * MIB
