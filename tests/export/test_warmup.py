@@ -105,16 +105,35 @@ def test_open_sizes_are_found_by_trial(tmp_path):
     assert found["image"].shape == (1, 32, 32, 3)  # one pixel is too little for the kernel
 
 
-def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
+def test_examples_hold_what_the_graph_parses(tmp_path):
     def parse(examples):
-        features = {"x": tf.io.FixedLenFeature([], tf.float32)}  # without a default
-        return {"x": tf.io.parse_example(examples, features)["x"]}
+        features = {
+            "numbers": tf.io.FixedLenFeature([3], tf.float32),  # without a default
+            "word": tf.io.FixedLenFeature([], tf.string),
+            "count": tf.io.FixedLenFeature([], tf.int64),
+            "more": tf.io.VarLenFeature(tf.float32),
+        }
+        found = tf.io.parse_example(examples, features)
+        return {"sum": tf.reduce_sum(found["numbers"], 1), "count": found["count"]}
 
     path = save(tmp_path / "model", parse, tf.TensorSpec([None], tf.string, "examples"))
-    with pytest.warns(UserWarning, match=r"No warm-up record for 'serving_default': examples"):
+    assert write_warmup(path, (2,)) == 1
+    ((_, found),) = read_warmup(path)
+    example = tf.train.Example.FromString(found["examples"][0])
+    assert list(example.features.feature["numbers"].float_list.value) == [0, 0, 0]
+    assert set(example.features.feature) == {"numbers", "word", "count"}
+    with SessionModel(path) as model:
+        assert replay(model, path) == 1
+
+
+def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
+    def read(numbers):  # text, but not any
+        return {"x": tf.strings.to_number(numbers) + 1}
+
+    path = save(tmp_path / "model", read, tf.TensorSpec([None], tf.string, "numbers"))
+    said = r"No warm-up record for 'serving_default': numbers take none.*StringToNumber"
+    with pytest.warns(UserWarning, match=said):
         assert write_warmup(path) == 0
-    example = tf.train.Example()
-    example.features.feature["x"].float_list.value.append(3.0)
-    assert write_warmup(path, (2,), {"examples": example.SerializeToString()}) == 1
+    assert write_warmup(path, (2,), {"numbers": b"3.5"}) == 1
     with SessionModel(path) as model:
         assert replay(model, path) == 1

@@ -170,9 +170,13 @@ def test_strings_and_several_inputs_and_a_single_output(tmp_path, protocol):
     module = Joined()
     tf.saved_model.save(module, str(tmp_path / "joined" / "1"), signatures=module.join)
     with LocalServer(tmp_path / "joined", options()) as server, connect(server, protocol) as client:
-        inputs = {"text_bytes": [b"\x00a", "é"], "numbers": [[1, 2], [3, 4]], "loud": [True, False]}
+        inputs = {
+            "text_bytes": [b"\x00a\x00", "é"],
+            "numbers": [[1, 2], [3, 4]],
+            "loud": [True, False],
+        }
         found = client.predict(inputs)
-        assert found["joined_bytes"].tolist() == [b"\x00a3!\xff", "é7.".encode()]
+        assert found["joined_bytes"].tolist() == [b"\x00a\x003!\xff", "é7.".encode()]
         with pytest.raises(InvalidRequest, match="by name: loud, numbers, text_bytes"):
             client.predict(["a"])
         with pytest.raises(InvalidRequest, match="has no signature with attributions"):

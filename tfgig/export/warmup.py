@@ -20,6 +20,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.export import protos
+from tfgig.export.parsing import parsed_examples
 from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of
 from tfgig.models.versions import description_of
 from tfgig.spec import check, is_whole
@@ -27,6 +28,7 @@ from tfgig.spec import check, is_whole
 WARMUP_FILE = pathlib.PurePath("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000  # TensorFlow Serving fails the load past that
 _TARGET = "target"
+_PREAMBLE = ("Graph execution error", "Detected at node", "<stack traces")
 _OPEN_SIZES = (1, 32, 224)  # tried in turn for what a signature leaves open beyond the batch
 
 
@@ -156,7 +158,8 @@ class _Examples:
         if self._loaded is None:
             self._loaded = tf.saved_model.load(str(self._directory))
         reasons = []
-        for size, text in itertools.product(_OPEN_SIZES, (_png(), b"")):
+        texts = (_png(), *parsed_examples(meta_graph_of(self._directory).graph_def), b"")
+        for size, text in itertools.product(_OPEN_SIZES, texts):
             values = {key: _candidate(inputs[key], size, text) for key in unsure}
             complete = {
                 key: values[key] if key in values else self._sure(key, info)
@@ -167,11 +170,17 @@ class _Examples:
                     **{key: tf.constant(value[np.newaxis]) for key, value in complete.items()}
                 )
             except (tf.errors.OpError, ValueError, TypeError) as error:
-                reasons.append(str(error).strip().partition("\n")[0])
+                reasons.append(_reason(error))
                 continue
             self._found.update(values)
             return
         raise _Doubt(f"{', '.join(unsure)} take none of what was tried ({reasons[-1]}).")
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(_PREAMBLE)]
+    return (told or lines or [type(error).__name__])[0].strip()
 
 
 def _is_unsure(info: meta_graph_pb2.TensorInfo) -> bool:
@@ -183,7 +192,9 @@ def _candidate(info: meta_graph_pb2.TensorInfo, size: int, text: bytes) -> np.nd
     shape = [size if axis.size < 0 else axis.size for axis in info.tensor_shape.dim[1:]]
     dtype = tf.dtypes.as_dtype(info.dtype)
     if dtype == tf.string:
-        return np.full(shape, text, object)
+        texts = np.empty(shape, object)
+        texts.fill(text)  # np.full would strip zeros from its end
+        return texts
     return np.zeros(shape, dtype.as_numpy_dtype)
 
 
