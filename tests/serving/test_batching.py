@@ -175,6 +175,7 @@ def lane(request):
     yield make
     for found in made:
         found.stop()
+        found.join(10)
 
 
 def test_one_failing_request_of_a_batch_fails_alone(lane):

@@ -99,6 +99,20 @@ def test_a_full_queue(slow):
                 request.result()
 
 
+def test_a_server_that_stops_ends_what_runs(slow, protocol):
+    server = LocalServer(slow, options(rest_seconds=100)).start()
+    client = connect(server, protocol, retries=0)
+    client.signatures()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.explain, IMAGES, "endless")
+        time.sleep(1.0)
+        started = time.monotonic()
+        server.stop(grace=0.2)
+        assert time.monotonic() - started < 10
+        with pytest.raises(Unavailable):
+            running.result()
+
+
 class Program:
     """The server as a program."""
 

@@ -18,16 +18,20 @@ import tensorflow as tf
 
 from tfgig.serving.errors import (
     LATE,
+    STOPPING,
     Code,
     DeadlineExceeded,
     InvalidRequest,
     ServingError,
+    Unavailable,
     error_of,
 )
 from tfgig.serving.versions import Servable, error_code
 from tfgig.spec import check
 
 _SMALLEST_WAIT = 1e-3
+# What no single request of a batch is to blame for.
+_OF_ALL = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.CANCELLED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +153,7 @@ def run(
         ran(sum(task.rows for task in tasks) if batching.enabled else 1)
     except Exception as error:  # whatever a graph raises is the answer
         code = error_code(error)
-        if len(tasks) > 1 and code not in (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED):
+        if len(tasks) > 1 and code not in _OF_ALL:
             for task in tasks:  # one of them is at fault, and the others must not suffer
                 run([task], batching, ran, background)
             return
@@ -166,6 +170,8 @@ def _failure(error: Exception, code: Code) -> ServingError:
         return error
     if code is Code.DEADLINE_EXCEEDED:
         return DeadlineExceeded(LATE)
+    if code is Code.CANCELLED:  # its session was closed
+        return Unavailable(STOPPING)
     message = error.message if isinstance(error, tf.errors.OpError) else str(error)
     return error_of(code, message)
 

@@ -177,11 +177,15 @@ class Core:
         known = signature if self.versions.has(signature) else ""
         self.metrics.count(protocol, known, code, time.monotonic() - started)
 
-    def stop(self) -> None:
-        """Ends what runs, refuses what waits, and closes the versions."""
+    def stop(self, grace: float = 1.0) -> None:
+        """Refuses what waits, ends what still runs after so many seconds, closes the versions."""
         for lane in self._lanes.values():
             lane.stop()
+        for lane in self._lanes.values():
+            lane.join(grace)
         self.versions.stop()
+        for lane in self._lanes.values():
+            lane.join(grace)
 
 
 def load_warm(directory: pathlib.Path) -> SessionModel:

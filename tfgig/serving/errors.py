@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 LATE = "There was no answer before the deadline; the work was stopped."
+STOPPING = "The server is stopping."
 
 
 class Code(enum.Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
@@ -54,9 +55,9 @@ class GrpcServer:
         """Answers from now on."""
         self._server.start()
 
-    def stop(self, grace: float) -> None:
-        """Takes no more calls, and waits for those under way."""
-        self._server.stop(grace).wait()
+    def stop(self, grace: float) -> threading.Event:
+        """Takes no more calls; the event comes when those under way have ended, or been ended."""
+        return self._server.stop(grace + 1.0)
 
 
 def _services(core: Core, max_bytes: int, predictions: Any, models: Any) -> tuple[Any, Any]:

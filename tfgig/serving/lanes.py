@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfgig.serving.batching import Batching, Task, check_mergeable, run
-from tfgig.serving.errors import DeadlineExceeded, Overloaded, Unavailable
+from tfgig.serving.errors import STOPPING, DeadlineExceeded, Overloaded, Unavailable
 
 
 class Lane:
@@ -66,7 +66,7 @@ class Lane:
             cost, room = task.rows, room * batching.max_batch_size
         with self._changed:
             if self._stopped:
-                raise Unavailable("The server is stopping.")
+                raise Unavailable(STOPPING)
             queued = sum(t.rows if batching.enabled else 1 for t in self._queue)
             if queued + cost > room:
                 raise Overloaded(f"The queue is full: {len(self._queue)} requests wait.")
@@ -74,16 +74,20 @@ class Lane:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ends the threads after what runs; what waits is refused."""
+        """Refuses what waits and what comes; what runs goes on, and then the threads end."""
         with self._changed:
             self._stopped = True
             left = list(self._queue)
             self._queue.clear()
             self._changed.notify_all()
         for task in left:
-            task.finish(Unavailable("The server is stopping."))
+            task.finish(Unavailable(STOPPING))
+
+    def join(self, seconds: float) -> None:
+        """Waits so long for the threads to end."""
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
         while tasks := self._next():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import threading
 from collections.abc import Mapping
 
 from tfgig.serving.batching import Batching
@@ -96,10 +97,13 @@ class LocalServer:
         return self
 
     def stop(self, grace: float = 1.0) -> None:
-        """Takes no more requests, lets those under way end, and closes the model."""
-        self._rest.stop()
-        self._grpc.stop(grace)
-        self.core.stop()
+        """Takes no more requests, gives those under way so many seconds, and closes the model."""
+        closing = threading.Thread(target=self._rest.stop)
+        closing.start()
+        stopped = self._grpc.stop(grace)
+        self.core.stop(grace)
+        stopped.wait()
+        closing.join()
 
     def __enter__(self) -> LocalServer:
         return self.start()

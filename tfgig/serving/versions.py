@@ -68,6 +68,7 @@ class Versions:
         self._labels = dict(labels or {})
         self._lock = threading.Lock()
         self._served: dict[int, Servable] = {}
+        self._open: set[Servable] = set()  # with those that still end their last requests
         self._statuses: dict[int, VersionStatus] = {}
         self._failed: dict[int, object] = {}  # what its files were when it failed
         self._stop = threading.Event()
@@ -123,6 +124,7 @@ class Versions:
             return
         with self._lock:
             self._served[number] = Servable(number, model, explaining)
+            self._open.add(self._served[number])
             self._statuses[number] = VersionStatus(number, "AVAILABLE")
 
     def _set(self, status: VersionStatus) -> None:
@@ -135,6 +137,7 @@ class Versions:
             self._close(servable)
 
     def _close(self, servable: Servable) -> None:
+        self._open.discard(servable)
         servable.model.close()
         self._statuses[servable.number] = VersionStatus(servable.number, "END")
 
@@ -169,7 +172,7 @@ class Versions:
         with self._lock:
             servable.users -= 1
             retired = self._served.get(servable.number) is not servable
-            if retired and servable.users == 0:
+            if retired and servable.users == 0 and servable in self._open:
                 self._close(servable)
 
     def has(self, signature: str) -> bool:
@@ -183,13 +186,14 @@ class Versions:
             return sorted(self._statuses.values(), key=lambda status: -status.number)
 
     def stop(self) -> None:
-        """Looks no more, and lets go of everything."""
+        """Looks no more, and closes everything; what still runs is ended."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
         with self._lock:
-            while self._served:
-                self._retire(self._served.popitem()[1])
+            self._served.clear()
+            for servable in list(self._open):
+                self._close(servable)
 
 
 def error_code(error: BaseException) -> Code:
