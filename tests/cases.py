@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -18,7 +17,7 @@ from tfgig.methods import Method, PathIntegral, explain
 from tfgig.objective import ModelObjective
 from tfgig.paths import Path
 from tfgig.rules import Rule
-from tfgig.spec import leaves, members
+from tfgig.spec import leaves, members, replace_all
 from tfgig.targets import ClassScore, ModelOutputs
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -87,23 +86,34 @@ def quadratic(shape, seed=0):
 
 def quick(method, steps=12, internal_batch_size=4):
     """A method with fewer steps, and so few points a call that there is a ragged last chunk."""
-    if isinstance(method, PathIntegral):
-        fewest = 2 * getattr(method.path, "segments", 1)
-        return dataclasses.replace(
-            method, steps=max(steps, fewest), internal_batch_size=internal_batch_size
-        )
-    inner = {
-        field.name: quick(getattr(method, field.name), steps, internal_batch_size)
-        for field in dataclasses.fields(method)
-        if isinstance(getattr(method, field.name), Method)
-    }
-    return dataclasses.replace(method, **inner)
+    changes = {}
+    for name, value, _ in leaves(method):
+        last = name.split(".")[-1]
+        if last == "steps":
+            changes[name] = min(value, max(steps, _fewest_steps(method, name)))
+        elif last in ("samples", "refinements"):
+            changes[name] = min(value, 3)
+        elif last == "internal_batch_size":
+            changes[name] = internal_batch_size
+    return replace_all(method, changes)
+
+
+def _fewest_steps(method, name):
+    """Two for each segment of the path to which these steps belong."""
+    for part in name.split(".")[:-1]:
+        method = getattr(method, part)
+    return 2 * getattr(getattr(method, "path", None), "segments", 1)
 
 
 def all_methods(steps=12):
-    """By name: every preset, and every registered path and rule that no preset has."""
+    """By name: every preset, and every registered path, rule and method that no preset has."""
     methods = {name: quick(tfgig.presets.get(name), steps) for name in tfgig.presets.names()}
-    for family, compose in ((Path, PathIntegral), (Rule, lambda rule: PathIntegral(rule=rule))):
+    families = (
+        (Path, PathIntegral),
+        (Rule, lambda rule: PathIntegral(rule=rule)),
+        (Method, lambda method: method),
+    )
+    for family, compose in families:
         for kind in members(family):
             if not any(specs_in(method, kind) for method in methods.values()):
                 methods[f"{family.family}_{kind.kind}"] = quick(compose(kind()), steps)
@@ -111,8 +121,9 @@ def all_methods(steps=12):
 
 
 def specs_in(spec, family):
-    """The specs of a family that a spec holds, at any depth."""
-    return [value for _, value, _ in leaves(spec) if isinstance(value, family)]
+    """The specs of a family that a spec is or holds, at any depth."""
+    held = [spec, *(value for _, value, _ in leaves(spec))]
+    return [value for value in held if isinstance(value, family)]
 
 
 def golden(name):

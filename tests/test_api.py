@@ -11,6 +11,7 @@ NAMES = (
     "Endpoint",
     "Explainer",
     "PathIntegral",
+    "Smooth",
     "baselines",
     "export_saved_model",
     "load_model",
@@ -18,20 +19,26 @@ NAMES = (
     "paths",
     "presets",
     "quadratures",
+    "regions",
     "rules",
     "targets",
 )
 # In the order in which they may be given without a name; "=" where there is a default.
 FUNCTIONS = {
-    "Explainer": "model method target= **options",
-    "export_saved_model": "model path methods= target= version= overwrite=",
-    "load_model": "handle value_range= signature= shape= allow_unsafe_deserialization=",
+    "Explainer": "model method target= layer= **options",
+    "export_saved_model": "model path methods= target= version= overwrite= warmup=",
+    "load_model": "handle value_range= signature= shape= layer= allow_unsafe_deserialization=",
+    "baselines.DatasetStatistic.of": "data statistic=",
+    "baselines.DatasetSample.of": "data samples= seed=",
+    "baselines.black": "value_range=",
+    "baselines.black_and_white": "value_range=",
+    "baselines.white": "value_range=",
     "presets.get": "name",
     "presets.names": "",
 }
 SPECS = {
     "PathIntegral": "path= rule= quadrature= steps= internal_batch_size=",
-    "Endpoint": "name method target= kind= overlay=",
+    "Endpoint": "name method target= kind= overlay= layer=",
     "paths.Straight": "baseline=",
     "paths.Guided": "baseline= fraction= max_distance=",
     "paths.Anchored": "path= anchors=",
@@ -46,9 +53,26 @@ SPECS = {
     "quadratures.Endpoints": "",
     "baselines.Constant": "value=",
     "baselines.Several": "baselines=",
+    "baselines.Gaussian": "spread= relative= samples= seed= value_range=",
+    "baselines.Uniform": "value_range= samples= seed=",
+    "baselines.Blurred": "sigma= padding=",
+    "baselines.MaximumDistance": "value_range=",
+    "baselines.MaximumEntropy": "start= steps= value_range= output_name=",
+    "baselines.NearestBoundary": "crossing= steps= refinements= overshoot= value_range=",
+    "baselines.DatasetStatistic": "value statistic= examples=",
+    "baselines.DatasetSample": "examples seed=",
+    "methods.AdaptiveTaylor": "spreads= relative= measure= samples= seed= internal_batch_size=",
+    "methods.Edge": "",
     "methods.Gradient": "",
+    "Smooth": "inner= samples= spread= relative= statistic= seed= internal_batch_size=",
     "targets.ClassScore": "output= output_name=",
+    "targets.Contrast": "a b output= output_name=",
     "targets.CustomScore": "function output_name=",
+    "targets.Evenness": "output_name=",
+    "targets.Margin": "output= output_name=",
+    "targets.OutputValue": "unit= output= output_name=",
+    "targets.RegionScore": "region= output= output_name=",
+    "targets.Threshold": "level= unit= output= output_name=",
 }
 PRESETS = (
     "gradient",
@@ -60,6 +84,13 @@ PRESETS = (
     "ig_idgi",
     "guided_ig_idgi",
     "blur_ig_idgi",
+    "boundary_ig",
+    "gradient_x_input",
+    "smooth_grad",
+    "smooth_ig",
+    "smooth_taylor",
+    "smooth_taylor_adaptive",
+    "edge",
 )
 
 
@@ -106,7 +137,19 @@ def test_presets_keep_their_names():
 
 
 @pytest.mark.parametrize(
-    "package", ["paths", "methods", "layers", "models", "export", "serving", "image"]
+    "package",
+    [
+        "baselines",
+        "targets",
+        "regions",
+        "paths",
+        "methods",
+        "layers",
+        "models",
+        "export",
+        "serving",
+        "image",
+    ],
 )
 def test_packages_say_what_they_offer(package):
     module = __import__(f"tfgig.{package}", fromlist=["__all__"])

@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 
 from tfgig import command_line, presets
-from tfgig.baselines import Constant, Several
+from tfgig.baselines import Constant, Several, Uniform
 from tfgig.paths import Blur, Straight
 from tfgig.quadratures import GaussLegendre
 from tfgig.targets import ClassScore
@@ -62,6 +62,31 @@ def test_a_kind_and_its_options_are_set_in_any_order(parse):
     method = command_line.methods_from_flags(["ig"])["ig"]
     assert method.path == Straight(Constant((1, 2, 3)))
     assert method.quadrature == GaussLegendre()
+
+
+def test_a_spec_is_given_whole_as_json(parse):
+    config = '{"kind": "baseline.uniform", "value_range": [-1, 1], "samples": 4}'
+    parse(f"--ig.path.baseline={config}")
+    method = command_line.methods_from_flags(["ig"])["ig"]
+    assert method.path.baseline == Uniform((-1, 1), samples=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"kind": "baseline.unform"}', "Did you mean 'baseline.uniform'"),
+        ('{"kind": ', "expected a number"),
+    ],
+)
+def test_a_spec_that_json_does_not_make(parse, text, message):
+    with pytest.raises(flags.IllegalFlagValueError, match=message):
+        parse(f"--ig.path.baseline={text}")
+
+
+def test_a_spec_of_another_family_is_refused(parse):
+    parse('--ig.path.baseline={"kind": "path.blur"}')
+    with pytest.raises(TypeError, match="`baseline` must be one of"):
+        command_line.methods_from_flags(["ig"])
 
 
 @pytest.mark.parametrize(

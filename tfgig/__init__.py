@@ -7,10 +7,10 @@ same methods as a Keras layer.
     explanation = tfgig.Explainer(model, "guided_ig")(images)
 """
 
-from tfgig import baselines, methods, paths, presets, quadratures, rules, targets
+from tfgig import baselines, methods, paths, presets, quadratures, regions, rules, targets
 from tfgig.export import Endpoint, export_saved_model
 from tfgig.layers import Explainer
-from tfgig.methods import PathIntegral
+from tfgig.methods import PathIntegral, Smooth
 from tfgig.models import load_model
 
 __version__ = "0.1.0"
@@ -19,6 +19,7 @@ __all__ = (
     "Endpoint",
     "Explainer",
     "PathIntegral",
+    "Smooth",
     "baselines",
     "export_saved_model",
     "load_model",
@@ -26,6 +27,7 @@ __all__ = (
     "paths",
     "presets",
     "quadratures",
+    "regions",
     "rules",
     "targets",
 )

@@ -18,7 +18,7 @@ from absl import app, flags
 
 from tfgig import presets
 from tfgig.methods import Method
-from tfgig.spec import Spec, is_whole, leaves, members, nearest, replace_all
+from tfgig.spec import Spec, from_config, is_whole, leaves, members, nearest, replace_all
 
 FLAGS = flags.FLAGS
 Main = Callable[[Sequence[str]], int]
@@ -55,7 +55,8 @@ def define_spec_flags(name: str, spec: Spec, module: str | None = None) -> None:
     """Defines one flag for each option of a spec: `--<name>.<option>`, such as `--ig.steps`.
 
     An option that is itself a spec takes the `kind` of another of its family, with that one's
-    defaults: `--ig.quadrature=gauss_legendre`.
+    defaults, `--ig.quadrature=gauss_legendre`, or a whole config as JSON,
+    `--ig.path.baseline='{"kind": "baseline.uniform", "samples": 4}'`.
 
     Args:
         name: What the flags' names start with.
@@ -76,6 +77,39 @@ def define_spec_flags(name: str, spec: Spec, module: str | None = None) -> None:
             FLAGS.register_key_flag_for_module(module, FLAGS[f"{name}.{option}"])
 
 
+def define_family_flag(name: str, family: type[Spec], help_text: str) -> None:
+    """Defines `--<name>`, which takes the `kind` of a member of a family, or a config as JSON."""
+    flags.DEFINE(_OptionParser(family), name, None, help_text)
+
+
+def define_choice_flags(name: str, family: type[Spec], help_text: str, module: str) -> None:
+    """Defines `--<name>=<kind>`, by default the first of a family, and every member's options.
+
+    The options of a member are `--<kind>.<option>`.
+    """
+    kinds = {kind.kind: kind for kind in members(family)}
+    first = next(iter(kinds))
+    flags.DEFINE_enum(name, first, list(kinds), f"{help_text} Options: --<{name}>.<option>.")
+    for kind, member in kinds.items():
+        define_spec_flags(kind, member(), module)
+
+
+def choice_from_flags(name: str, family: type[Spec]) -> Any:
+    """The member of the family that was chosen, with its options from the command line.
+
+    Raises:
+        ValueError: options are given for a member that was not chosen.
+    """
+    for member in members(family):
+        if member.kind != FLAGS[name].value and _given(member.kind):
+            raise ValueError(
+                f"{', '.join(f'--{flag}' for flag in _given(member.kind))} is an option of "
+                f"--{name}={member.kind}. Received: --{name}={FLAGS[name].value}."
+            )
+    (chosen,) = [member for member in members(family) if member.kind == FLAGS[name].value]
+    return spec_from_flags(chosen.kind, chosen())
+
+
 def define_preset_flags() -> None:
     """Defines the flags of every preset's options."""
     for name in presets.names():
@@ -84,7 +118,7 @@ def define_preset_flags() -> None:
 
 def spec_from_flags(name: str, spec: Any) -> Any:
     """The spec with the options that were given on the command line."""
-    given = [flag for flag in FLAGS if flag.startswith(f"{name}.") and FLAGS[flag].present]
+    given = _given(name)
     try:
         return replace_all(spec, {f.removeprefix(f"{name}."): FLAGS[f].value for f in given})
     except ValueError as error:
@@ -102,6 +136,11 @@ def methods_from_flags(names: Sequence[str]) -> dict[str, Method]:
         if name not in methods and spec_from_flags(name, presets.get(name)) != presets.get(name):
             raise ValueError(f"Options are given for {name!r}, which is not among the methods.")
     return methods
+
+
+def _given(name: str) -> list[str]:
+    """The flags of the options of `name` that were given."""
+    return [flag for flag in FLAGS if flag.startswith(f"{name}.") and FLAGS[flag].present]
 
 
 class _OptionParser(flags.ArgumentParser):
@@ -126,20 +165,26 @@ def _parse(text: str, declared: Any) -> Any:
         return None if text.lower() in ("none", "null", "") else _parse(text, some)
     if isinstance(declared, type) and issubclass(declared, Spec):
         kinds = {kind.kind: kind for kind in members(declared)}
+        if text.startswith("{"):
+            return from_config(_json(text))
         if text not in kinds:
             raise ValueError(f"no such kind. {nearest(text, kinds)}")
         return kinds[text]()
     if declared is str or typing.get_origin(declared) is Literal:
         return text
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError("expected a number, true or false, or a list such as [0,0,0]") from error
+    value = _json(text)
     if declared is int and not is_whole(value):
         raise ValueError("expected a whole number")
     if declared is float and not (is_whole(value) or isinstance(value, float)):
         raise ValueError("expected a number")
     return float(value) if declared is float else value
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError("expected a number, true or false, or a list such as [0,0,0]") from error
 
 
 def _help_of(spec: Spec, option: str) -> str:

@@ -29,6 +29,12 @@ class Objective(Protocol):
     def rows(self, index: tf.Tensor) -> Objective:
         """The objective of the examples `index` (int [B'], repeats allowed) of this one."""
 
+    def under(self, target: Target, inputs: tf.Tensor) -> Objective:
+        """The same model under another target, frozen at the same examples' inputs [B, ...].
+
+        A baseline may need it: where the decision changes is not a matter of what is explained.
+        """
+
 
 class Binding(NamedTuple):
     """A model objective bound to inputs: the frozen targets and the score, row by row."""
@@ -60,6 +66,9 @@ class ModelObjective:
     ) -> None:
         self.target = target
         self.points = points
+        self._forward = forward
+        self._context = tuple(context)
+        self._others: dict[Target, ModelObjective] = {}
         targets = tf.TensorSpec([None], tf.int64)
         float_points = tf.TensorSpec(points.shape, tf.float32)
 
@@ -109,6 +118,12 @@ class ModelObjective:
         target, valid, score = self._resolve(inputs, requested, *context)
         return Binding(_Bound(self, (target, *context)), target, valid, score)
 
+    def under(self, target: Target) -> ModelObjective:
+        """The same model under another target; made and traced once."""
+        if target not in self._others:
+            self._others[target] = ModelObjective(self._forward, target, self.points, self._context)
+        return self._others[target]
+
 
 class _Bound:
     """A `ModelObjective` with what belongs to B rows, repeated over point-major points."""
@@ -125,6 +140,10 @@ class _Bound:
 
     def rows(self, index):
         return _Bound(self._model, [tf.gather(values, index) for values in self._rows])
+
+    def under(self, target, inputs):
+        requested, *context = self._rows
+        return self._model.under(target).bind(inputs, requested, context).objective
 
     def _repeated(self, points: tf.Tensor) -> list[tf.Tensor]:
         times = tf.shape(points)[0] // tf.maximum(tf.shape(self._rows[0])[0], 1)

@@ -6,22 +6,58 @@ quick = dataclasses.replace(method, steps=50)
 
 from __future__ import annotations
 
-from tfgig.methods import Gradient, Method, PathIntegral
+from tfgig.baselines import Constant, Gaussian, NearestBoundary
+from tfgig.methods import AdaptiveTaylor, Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
 from tfgig.paths import Anchored, Blur, Guided, Straight
-from tfgig.quadratures import Left, Midpoint, Trapezoid
+from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
 from tfgig.spec import nearest
 
-_PRESETS: dict[str, Method] = {
-    "gradient": Gradient(),
-    "ig": PathIntegral(Straight(), Riemann(), Midpoint(), steps=50),
-    "guided_ig": PathIntegral(Guided(), Riemann(), Trapezoid(), steps=200),
-    "guided_ig_reference": PathIntegral(Guided(), Riemann(), Left(), steps=200),
-    "guided_ig_anchored": PathIntegral(Anchored(), Riemann(), Trapezoid(), steps=200),
-    "blur_ig": PathIntegral(Blur(), Riemann(), Midpoint(), steps=100),
-    "ig_idgi": PathIntegral(Straight(), ImportantDirection(), Left(), steps=128),
-    "guided_ig_idgi": PathIntegral(Guided(), ImportantDirection(), Left(), steps=200),
-    "blur_ig_idgi": PathIntegral(Blur(), ImportantDirection(), Left(), steps=128),
+_PRESETS: dict[str, tuple[str, Method]] = {
+    "gradient": ("gradient", Gradient()),
+    "ig": ("Integrated Gradients", PathIntegral(Straight(), Riemann(), Midpoint(), steps=50)),
+    "guided_ig": ("Guided IG", PathIntegral(Guided(), Riemann(), Trapezoid(), steps=200)),
+    "guided_ig_reference": (
+        "Guided IG as its authors' code sums it",
+        PathIntegral(Guided(), Riemann(), Left(), steps=200),
+    ),
+    "guided_ig_anchored": (
+        "Guided IG with 20 anchors, as in its paper's experiments",
+        PathIntegral(Anchored(), Riemann(), Trapezoid(), steps=200),
+    ),
+    "blur_ig": ("Blur IG", PathIntegral(Blur(), Riemann(), Midpoint(), steps=100)),
+    "ig_idgi": (
+        "IDGI on Integrated Gradients",
+        PathIntegral(Straight(), ImportantDirection(), Left(), steps=128),
+    ),
+    "guided_ig_idgi": (
+        "IDGI on Guided IG",
+        PathIntegral(Guided(), ImportantDirection(), Left(), steps=200),
+    ),
+    "blur_ig_idgi": (
+        "IDGI on Blur IG",
+        PathIntegral(Blur(), ImportantDirection(), Left(), steps=128),
+    ),
+    "boundary_ig": (
+        "boundary attributions: Integrated Gradients from the nearest decision boundary",
+        PathIntegral(Straight(NearestBoundary()), Riemann(), Midpoint(), steps=50),
+    ),
+    "gradient_x_input": (
+        "gradient x input",
+        PathIntegral(Straight(Constant(0.0)), Riemann(), Right(), steps=1),
+    ),
+    "smooth_grad": ("SmoothGrad", Smooth(Gradient(), samples=25, spread=0.15)),
+    "smooth_ig": (
+        "SmoothGrad on Integrated Gradients",
+        Smooth(PathIntegral(steps=20), samples=10, spread=0.15),
+    ),
+    "smooth_taylor": (
+        "SmoothTaylor",
+        PathIntegral(Straight(Gaussian(0.1, samples=100)), Riemann(), Left(), steps=1),
+    ),
+    "smooth_taylor_adaptive": ("SmoothTaylor with adaptive noise", AdaptiveTaylor()),
+    "grad_cam": ("Grad-CAM", GradCAM()),
+    "edge": ("edge detector", Edge()),
 }
 
 
@@ -38,4 +74,10 @@ def get(name: str) -> Method:
     """
     if name not in _PRESETS:
         raise ValueError(f"No preset of the name {name!r}. {nearest(name, _PRESETS)}")
-    return _PRESETS[name]
+    return _PRESETS[name][1]
+
+
+def title(name: str) -> str:
+    """What the literature calls the preset of that name."""
+    get(name)  # with its error
+    return _PRESETS[name][0]

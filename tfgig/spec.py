@@ -19,6 +19,8 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from tfgig.arrays import Array
+
 _KINDS: dict[str, type[Spec]] = {}
 
 
@@ -77,7 +79,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def to_config(value: Any) -> Any:
     """Plain JSON data for a spec (and, recursively, for what it holds).
 
-    A spec becomes `{"kind": "<family>.<kind>", **fields}`, a tuple a list. A function becomes
+    A spec becomes `{"kind": "<family>.<kind>", **fields}`, a tuple a list, an `Array` its shape
+    and its bytes in base64. A function becomes
     `{"function": "<its registered name>"}`: only functions registered with
     `keras.saving.register_keras_serializable` can be read back.
     """
@@ -86,6 +89,8 @@ def to_config(value: Any) -> Any:
         return {"kind": f"{value.family}.{value.kind}", **fields}
     if isinstance(value, (tuple, list)):
         return [to_config(item) for item in value]
+    if isinstance(value, Array):
+        return {"array": value.to_config()}
     if callable(value):
         from keras import saving
 
@@ -103,6 +108,8 @@ def from_config(config: Any) -> Any:
         return tuple(from_config(item) for item in config)
     if not isinstance(config, dict):
         return config
+    if set(config) == {"array"}:
+        return Array.from_config(config["array"])
     if set(config) == {"function"}:
         return _registered_function(config["function"])
     fields = {name: from_config(value) for name, value in config.items() if name != "kind"}

@@ -7,6 +7,7 @@ the ROC-AUC of the heat-map against the evidence (1 is perfect, 0.5 chance). Dra
 sheet.
 
   tfgig-demo
+  tfgig-demo --methods=ig,smooth_grad,boundary_ig,edge
   tfgig-demo --images=32 --output=sheet.png --keep=/tmp/models/shapes
 """
 
@@ -25,12 +26,19 @@ from absl import flags
 import tfgig
 from tfgig import command_line, presets, scenes
 from tfgig.image import Overlay
+from tfgig.methods import Method
 from tfgig.metrics import pixel_saliency, roc_auc
 from tfgig.serving import SessionModel
 
 OUTPUT = flags.DEFINE_string("output", "tfgig-demo.png", "The sheet's file: .png, .jpg or .pdf.")
 IMAGES = flags.DEFINE_integer("images", 8, "How many images to explain.", lower_bound=1)
 SHOWN = flags.DEFINE_integer("shown", 5, "How many of them to draw.", lower_bound=1)
+METHODS = flags.DEFINE_list(
+    "methods",
+    "gradient,ig,guided_ig,guided_ig_reference,guided_ig_anchored,blur_ig,ig_idgi,guided_ig_idgi,"
+    "blur_ig_idgi",
+    f"Which methods to show, of: {', '.join(presets.names())}.",
+)
 SEED = flags.DEFINE_integer("seed", 3, "Other seeds compose other images.")
 KEEP = flags.DEFINE_string("keep", None, "Keep the exported model in this directory.")
 
@@ -51,11 +59,12 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     examples = scenes.compose(IMAGES.value, seed=SEED.value, split="test")
     with tempfile.TemporaryDirectory() as temporary:
-        directory = _export(KEEP.value or pathlib.Path(temporary) / "shapes")
+        methods = {name: presets.get(name) for name in METHODS.value}
+        directory = _export(KEEP.value or pathlib.Path(temporary) / "shapes", methods)
         with SessionModel(directory) as model:
             images = examples.images.astype(np.float32)
             predicted = model.run("serving_default", image=images)["output_0"].argmax(1)
-            rows = _explain(model, images, examples.masks)
+            rows = _explain(model, methods, images, examples.masks)
     _print_table(rows)
     right = int((predicted == examples.labels).sum())
     print(f"The model names {right} of {len(images)} shapes rightly.")
@@ -64,21 +73,23 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _export(path: Any) -> pathlib.Path:
+def _export(path: Any, methods: dict[str, Method]) -> pathlib.Path:
     model = resources.files("tfgig_saved_models") / "shapes" / "model.keras"
     started = time.perf_counter()
     with resources.as_file(model) as file:
-        directory = tfgig.export_saved_model(str(file), path, presets.names())
+        directory = tfgig.export_saved_model(str(file), path, methods)
     seconds = time.perf_counter() - started
-    print(f"Exported the model of shapes with {len(presets.names())} methods in {seconds:.0f} s.")
+    print(f"Exported the model of shapes with {len(methods)} methods in {seconds:.0f} s.")
     return directory
 
 
-def _explain(model: SessionModel, images: np.ndarray, masks: np.ndarray) -> dict[str, Row]:
+def _explain(
+    model: SessionModel, methods: dict[str, Method], images: np.ndarray, masks: np.ndarray
+) -> dict[str, Row]:
     from tqdm import tqdm
 
     rows = {}
-    for name in tqdm(presets.names(), unit="method", leave=False, disable=None):
+    for name in tqdm(methods, unit="method", leave=False, disable=None):
         call = f"explain_{name}"
         model.run(call, image=images[:1])  # the first call of a signature prepares its graph
         started = time.perf_counter()

@@ -1,10 +1,13 @@
 """Explains image files through the signatures of an exported SavedModel.
 
-For each image and method: a heat-map over the image (<image>_<method>.png), the attributions
-(<image>.npz) and, in results.json, the explained class, its score, and delta, the completeness gap.
+For each image and method: a picture (<image>_<method>.png), the attributions (<image>.npz) and, in
+results.json, the explained class, its score, and delta, the completeness gap.
 
   tfgig-explain --model=/models/name --images='photos/*.jpg' --output=explanations
   tfgig-explain --model=/models/name --labels=labels.txt --methods=guided_ig photos/*.jpg
+  tfgig-explain --model=/models/name --style=mask --mask.percentile=80 photos/*.jpg
+  tfgig-explain --model=/models/name --regions --xrai.ranking=fast photos/*.jpg
+  tfgig-explain --list
 
 An image that cannot be read is reported and the others go on; the exit status is then 1.
 """
@@ -23,18 +26,16 @@ from typing import Any, cast
 import numpy as np
 from absl import flags
 
-from tfgig import command_line
-from tfgig.image import Overlay
+from tfgig import catalogue, command_line, presets
+from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, read_image, write_picture
 from tfgig.models.versions import description_of, latest
+from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
 
 MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "An exported model's directory (its newest version), or a version.",
-    required=True,
+    "model", None, "An exported model's directory (its newest version), or a version."
 )
 IMAGES = flags.DEFINE_multi_string(
     "images", [], "Image files, as a pattern such as 'photos/*.jpg'; can be given several times."
@@ -47,11 +48,23 @@ TOP = flags.DEFINE_integer("top", 3, "How many top classes to report.", lower_bo
 FIT = flags.DEFINE_enum(
     "fit", "crop", list(FITS), "How an image is brought to the model's size and aspect."
 )
-command_line.define_spec_flags("overlay", Overlay(), __name__)
+LIST = flags.DEFINE_boolean(
+    "list", False, "Print what every named method is, with its options and its cost, and end."
+)
+REGIONS = flags.DEFINE_boolean(
+    "regions", False, "Gather each map over the segments of its image as well (XRAI)."
+)
+command_line.define_choice_flags("style", Style, "How pictures are drawn.", __name__)
+command_line.define_spec_flags("xrai", XRAI(), __name__)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Explains every image by every method; 1 if any failed."""
+    if LIST.value:
+        print("\n\n".join(catalogue.text(catalogue.describe(name)) for name in presets.names()))
+        return 0
+    if not MODEL.value:
+        raise ValueError("Name an exported model: --model=/models/name; --list needs none.")
     paths = _image_paths([*IMAGES.value, *arguments[1:]])
     directory = latest(MODEL.value)
     description = description_of(directory)
@@ -61,11 +74,11 @@ def main(arguments: Sequence[str]) -> int:
             f"Received: {str(directory)!r}."
         )
     methods = _methods(description["endpoints"])
-    overlay = command_line.spec_from_flags("overlay", Overlay())
+    style = command_line.choice_from_flags("style", Style)
     output = pathlib.Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with SessionModel(directory) as model:
-        program = _Program(model, description, methods, overlay, output)
+        program = _Program(model, description, methods, style, output)
         failures = program.explain_all(paths)
     explained = len(paths) - len(failures)
     print(f"Explained {explained} of {len(paths)} images; pictures and numbers are in {output}/.")
@@ -83,7 +96,7 @@ class _Program:
         model: SessionModel,
         description: dict[str, Any],
         methods: dict[str, str],
-        overlay: Overlay,
+        style: Style,
         output: pathlib.Path,
     ) -> None:
         if len(description["inputs"][0]["shape"]) != 4:
@@ -93,11 +106,15 @@ class _Program:
                 "This export does not say what is black and what is white in the model's input; "
                 "export it again with --value_range=0,255, or 0,1, or -1,1."
             )
-        self._model, self._methods, self._overlay = model, methods, overlay
+        self._model, self._methods, self._style = model, methods, style
         (self._input,) = description["inputs"]
-        self._explained = description["endpoints"][next(iter(methods.values()))]["output"]
+        endpoints = description["endpoints"]
+        self._complete = {m for m, s in methods.items() if endpoints[s].get("complete", True)}
+        self._explained = endpoints[next(iter(methods.values()))]["output"]
         self._value_range = description["value_range"]
         self._output = output
+        xrai = command_line.spec_from_flags("xrai", XRAI())
+        self._xrai = xrai if REGIONS.value else None
         self._labels: list[str] | None = None
         if LABELS.value:
             text = pathlib.Path(LABELS.value).read_text(encoding="utf-8")
@@ -117,7 +134,7 @@ class _Program:
                 except (OSError, ValueError) as error:
                     failures[path] = str(error)
                     continue
-                _print_result(results[-1], progress.write)
+                self._print(results[-1], progress.write)
                 # Written anew after each image: a run that is cut short keeps what it has.
                 text = json.dumps({"model": MODEL.value, "images": results}, indent=2)
                 (self._output / "results.json").write_text(text + "\n")
@@ -132,31 +149,56 @@ class _Program:
         # signature than serving_default, and then there are no classes to name.
         scores = prediction.get(self._explained, np.empty(0)).reshape(-1)
         result: dict[str, Any] = {"image": str(path), "top": self._top(scores), "methods": {}}
-        maps = {}
+        segments = self._xrai.segmentation(pixels) if self._xrai else None
+        maps: dict[str, Any] = {}
         for method, signature in self._methods.items():
             started = time.perf_counter()
-            explanation = self._model.run(
-                signature, **{self._input["name"]: image, "target": np.array([TARGET.value])}
-            )
-            if not explanation["ok"][0]:
-                raise ValueError(
-                    f"{signature} gave no explanation of class {TARGET.value}: it does not exist "
-                    f"among the model's {scores.size}, or a score or gradient is not finite."
-                )
-            maps[method] = explanation.pop("attributions")[0]
-            picture = self._output / f"{name}_{method}.png"
-            drawn = self._overlay.draw(image, maps[method][np.newaxis], self._value_range)
-            write_picture(picture, drawn.numpy()[0])
-            del explanation["ok"]
+            explanation = self._run(signature, image, scores.size)
+            maps[method] = explanation.pop("attributions")
+            picture = self._draw(f"{name}_{method}.png", image, maps[method])
+            if self._xrai is not None:
+                regions = self._xrai.rank(maps[method], segments)
+                maps[f"{method}_regions"], maps[f"{method}_ranks"] = regions
+                # From the least important region up: the picture shows which stand out.
+                above = regions.strength - regions.strength.min()
+                self._draw(f"{name}_{method}_regions.png", image, above[..., np.newaxis])
             result["methods"][method] = {
-                **{key: value[0].item() for key, value in explanation.items()},
-                "label": self._name(int(explanation["target"][0])),
+                **{key: value.item() for key, value in explanation.items()},
+                "label": self._name(int(explanation["target"])),
                 "seconds": round(time.perf_counter() - started, 3),
-                "picture": picture.name,
+                "picture": picture,
             }
             count(1)
         np.savez_compressed(self._output / f"{name}.npz", image=image[0], **maps)
         return result
+
+    def _run(self, signature: str, image: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+        """One explanation, without the batch axis."""
+        given = {self._input["name"]: image, "target": np.array([TARGET.value])}
+        explanation = self._model.run(signature, **given)
+        if not explanation.pop("ok")[0]:
+            raise ValueError(
+                f"{signature} gave no explanation of class {TARGET.value}: it does not exist "
+                f"among the model's {classes}, or a score or gradient is not finite."
+            )
+        return {key: value[0] for key, value in explanation.items()}
+
+    def _draw(self, name: str, image: np.ndarray, attributions: np.ndarray) -> str:
+        attributions = attributions[np.newaxis].astype(np.float32)
+        drawn = self._style.draw(image, attributions, self._value_range)
+        write_picture(self._output / name, drawn.numpy()[0])
+        return name
+
+    def _print(self, result: dict[str, Any], write: Any) -> None:
+        top = ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in result["top"])
+        write(f"{result['image']}: {top}")
+        for method, found in result["methods"].items():
+            # Attributions that are not meant to add up to the score have no error to show.
+            delta = f"{found['delta']:+.2e}" if method in self._complete else "-"
+            write(
+                f"  {method:22} {found['label']:24.24} score {found['score']:9.4f}  "
+                f"delta {delta:>9}  {found['seconds']:6.2f} s"
+            )
 
     def _top(self, scores: np.ndarray) -> list[dict[str, Any]]:
         if self._labels is not None and len(self._labels) != scores.size > 0:
@@ -200,16 +242,6 @@ def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
         if name not in known:
             raise ValueError(f"The model has no method {name!r}. {nearest(name, known)}")
     return {name: known[name] for name in METHODS.value or known}
-
-
-def _print_result(result: dict[str, Any], write: Any) -> None:
-    top = ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in result["top"])
-    write(f"{result['image']}: {top}")
-    for method, found in result["methods"].items():
-        write(
-            f"  {method:20} {found['label']:24.24} score {found['score']:9.4f}  "
-            f"delta {found['delta']:+.2e}  {found['seconds']:6.2f} s"
-        )
 
 
 def run() -> None:

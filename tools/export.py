@@ -6,6 +6,7 @@ explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving
   tfgig-export --handle=model.keras --output=/models/name
   tfgig-export --handle=model.keras --output=/models/name --methods=ig,blur_ig --ig.steps=100
   tfgig-export --handle=model.keras --output=/models/name --target.output=logits
+  tfgig-export ... --target='{"kind": "target.contrast", "a": 3, "b": 7}'
   tfgig-export --handle=saved_model/ --output=/models/name --signature=classify
 
 Every option of every method is a flag: --<method>.<option>. --helpfull lists them.
@@ -69,6 +70,11 @@ ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
     "only for files whose origin you trust.",
 )
+command_line.define_family_flag(
+    "target",
+    tfgig.targets.Target,
+    "What is explained: a kind of target (class_score if not given), or its config as JSON.",
+)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 command_line.define_preset_flags()
 
@@ -85,7 +91,8 @@ def main(arguments: Sequence[str]) -> int:
         shape=_numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
     )
-    target = command_line.spec_from_flags("target", tfgig.targets.ClassScore())
+    chosen = flags.FLAGS["target"].value or tfgig.targets.ClassScore()
+    target = command_line.spec_from_flags("target", chosen)
     print(f"Exporting {source.name} with {', '.join(METHODS.value)} ...", file=sys.stderr)
     directory = tfgig.export_saved_model(
         source,

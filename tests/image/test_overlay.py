@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfgig.image import Overlay
-from tfgig.image.overlay import encode_png
+from tfgig.image.style import encode_png
 
 RANDOM = np.random.default_rng(0)
 ATTRIBUTIONS = RANDOM.normal(size=(3, 16, 20, 3)).astype(np.float32)

@@ -19,7 +19,7 @@ def test_segments_follow_each_other_along_the_straight_line():
 
 def test_the_start_is_that_of_the_path_within():
     inputs = tf.zeros([2, 5])
-    starts = Anchored(Guided(Constant(3.0))).starts(inputs)
+    starts = Anchored(Guided(Constant(3.0))).starts(inputs, None)
     np.testing.assert_array_equal(starts, np.full((1, 2, 5), 3.0))
 
 

@@ -28,7 +28,7 @@ def test_points_are_the_blurred_input(padding, spacing):
         expected = scipy.ndimage.gaussian_filter(image, [sigma, sigma, 0], mode=MODES[padding])
         np.testing.assert_allclose(point, expected, atol=1e-3)  # float32, sums of 255s
     np.testing.assert_array_equal(points[2], IMAGES[2])
-    start = path.starts(tf.constant(IMAGES))
+    start = path.starts(tf.constant(IMAGES), None)
     assert start.shape == (1, 3, *SHAPE)
     np.testing.assert_allclose(start[0, 0], points[0], atol=1e-4)
 
@@ -40,7 +40,7 @@ def test_displacements_add_up_to_the_whole_way():
         path.displacement(tf.fill([3], low), tf.fill([3], high), ENDS)
         for low, high in itertools.pairwise(edges)
     )
-    np.testing.assert_allclose(total, IMAGES - path.starts(ENDS.inputs)[0], atol=1e-3)
+    np.testing.assert_allclose(total, IMAGES - path.starts(ENDS.inputs, None)[0], atol=1e-3)
 
 
 def test_a_finite_difference_is_the_tangent():

@@ -18,7 +18,7 @@ def test_points_and_displacements():
 
 
 def test_the_start_is_the_baseline():
-    starts = Straight(Constant((1.0, 2.0))).starts(tf.zeros([3, 4, 2]))
+    starts = Straight(Constant((1.0, 2.0))).starts(tf.zeros([3, 4, 2]), None)
     np.testing.assert_array_equal(starts, np.broadcast_to([1.0, 2.0], (1, 3, 4, 2)))
 
 

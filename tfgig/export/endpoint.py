@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.image import Overlay
+from tfgig.image import Overlay, Style
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.spec import check, check_is, to_config
@@ -29,7 +29,7 @@ class Endpoint:
         target: Which output is explained.
         kind: "attributions" returns numbers, for the requested target; "heatmap" returns a PNG
             drawn over the image, for the top class.
-        overlay: How a heat-map is drawn.
+        overlay: How a heat-map is drawn, as a style of `tfgig.image`.
         layer: Where the model is explained: the name of a layer or an input; None for where the
             model was loaded to be explained.
     """
@@ -38,7 +38,7 @@ class Endpoint:
     method: Method | str
     target: Target = ClassScore()
     kind: Literal["attributions", "heatmap"] = "attributions"
-    overlay: Overlay = Overlay()
+    overlay: Style = Overlay()
     layer: str | None = None
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Endpoint:
             object.__setattr__(self, "method", presets.get(self.method))
         check_is(self.method, Method, "method")
         check_is(self.target, Target, "target")
-        check_is(self.overlay, Overlay, "overlay")
+        check_is(self.overlay, Style, "overlay")
         check(self.kind in KINDS, f"Endpoint(kind=...) is one of {KINDS}.", self.kind)
         check(
             self.name.isidentifier() and not self.name.startswith("_"),
@@ -62,6 +62,8 @@ class Endpoint:
         return {
             "kind": self.kind,
             "method": to_config(self.method),
+            # Whether `delta` measures an error; see `Method.complete`.
+            "complete": cast(Method, self.method).complete,
             "target": to_config(self.target),
             "layer": self.layer,
             **({"overlay": to_config(self.overlay)} if self.kind == "heatmap" else {}),

@@ -8,7 +8,7 @@ from typing import Any, cast
 import tensorflow as tf
 
 from tfgig.export.endpoint import Endpoint
-from tfgig.image.overlay import encode_png
+from tfgig.image.style import encode_png
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.models.explaining import Explaining
@@ -74,6 +74,9 @@ class Signatures:
     def _heatmap(self, endpoint: Endpoint) -> Callable:
         explain, source, overlay = self._explain(endpoint), self._source, endpoint.overlay
         signature = [_structure(source.inputs)]
+        drawn = source.drawn(
+            self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)
+        )
         black, white = cast(tuple[float, float], source.value_range)
         file = tf.TensorSpec([], tf.string)
 
@@ -90,7 +93,7 @@ class Signatures:
             inputs = _in_order(inputs, source.inputs)
             target = tf.fill(tf.shape(inputs[0])[:1], tf.constant(TOP_CLASS, tf.int64))
             explanation = explain(target, *inputs)
-            attributions = explanation[source.drawn]
+            attributions = explanation[drawn]
             if source.originals is None:
                 images = tf.cast(source.picture(*inputs), tf.float32)
                 images = tf.where(tf.math.is_finite(images), images, black)
@@ -110,6 +113,12 @@ class Signatures:
 
 def _over_picture(attributions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """Attributions [B, h, w, c] of an inner layer, laid over images [B, height, width, ...]."""
+    check(
+        attributions.shape.rank == 4,
+        "Heat-maps show what has a height and a width; export this endpoint with "
+        'kind="attributions" only.',
+        f"attributions of shape {attributions.shape}",
+    )
     if attributions.shape[-1] not in IMAGE_CHANNELS:  # a layer has many
         attributions = tf.reduce_sum(attributions, -1, keepdims=True)
     if attributions.shape[1:3] == images.shape[1:3]:

@@ -1,6 +1,8 @@
-"""Images as tensors: Gaussian blur, heat-maps and overlays. Tensor in, tensor out."""
+"""Images as tensors: Gaussian blur, and pictures of explanations. Tensor in, tensor out."""
 
 from tfgig.image.blur import gaussian_blur
 from tfgig.image.overlay import Overlay
+from tfgig.image.style import Style
+from tfgig.image.styles import Diverging, Grayscale, Mask
 
-__all__ = ("Overlay", "gaussian_blur")
+__all__ = ("Diverging", "Grayscale", "Mask", "Overlay", "Style", "gaussian_blur")

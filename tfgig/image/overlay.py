@@ -1,4 +1,4 @@
-"""Heat-maps over images: which pixels an explanation points at, drawn inside a graph."""
+"""Heat-maps over images: which pixels an explanation points at."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfgig.image.blur import gaussian_blur
-from tfgig.spec import Spec, check
+from tfgig.image.style import Style, between, brightness, grey, pictures, share, smoothed
 
 # From black over red to bright yellow, perceptually even (matplotlib's "inferno", CC0), 0 to 1.
 _COLOURS = (
@@ -26,7 +25,7 @@ _COLOURS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Overlay(Spec):
+class Overlay(Style):
     """An explanation drawn as a heat-map over its image, dimmed to grey.
 
     Args:
@@ -37,24 +36,10 @@ class Overlay(Spec):
         opacity: How much of the image the strongest colour covers, in [0, 1].
     """
 
-    family = "overlay"
-    kind = "heat"
+    kind = "overlay"
     percentile: float = 99.0
     smoothing: float = 0.01
     opacity: float = 0.9
-
-    def __post_init__(self) -> None:
-        check(
-            0 < self.percentile <= 100,
-            "Overlay(percentile=...) must be in (0, 100].",
-            self.percentile,
-        )
-        check(
-            0 <= self.smoothing <= 0.5,
-            "Overlay(smoothing=...) must be in [0, 0.5].",
-            self.smoothing,
-        )
-        check(0 <= self.opacity <= 1, "Overlay(opacity=...) must be in [0, 1].", self.opacity)
 
     def saliency(self, attributions: tf.Tensor) -> tf.Tensor:
         """The strength of every pixel, float32 [B, height, width] in [0, 1], each image by itself.
@@ -63,55 +48,12 @@ class Overlay(Spec):
             attributions: [B, height, width, channels], signed; absolute values are added up over
                 the channels.
         """
-        strength = tf.reduce_sum(tf.abs(attributions), -1, keepdims=True)
-        if self.smoothing > 0:
-            height, width = tf.shape(strength)[1], tf.shape(strength)[2]
-            sigma = self.smoothing * tf.cast(tf.minimum(height, width), tf.float32)
-            strength = gaussian_blur(strength, sigma[tf.newaxis])
-        strength = strength[..., 0]
-        pixels = tf.reshape(
-            strength, [tf.shape(strength)[0], tf.reduce_prod(tf.shape(strength)[1:])]
-        )
-        last = tf.cast(tf.shape(pixels)[1] - 1, tf.float32)
-        rank = tf.cast(tf.math.round(self.percentile / 100 * last), tf.int32)
-        full = tf.raw_ops.NthElement(input=pixels, n=rank)[:, tf.newaxis, tf.newaxis]
-        # Where most pixels are 0 the percentile can be 0 too: then the largest counts.
-        full = tf.where(full > 0, full, tf.reduce_max(strength, [1, 2], keepdims=True))
-        return tf.clip_by_value(tf.math.divide_no_nan(strength, full), 0.0, 1.0)
+        strength = tf.reduce_sum(tf.abs(attributions), -1)
+        return share(smoothed(strength, self.smoothing), self.percentile)
 
-    def draw(
-        self, images: tf.Tensor, attributions: tf.Tensor, value_range: tuple[float, float]
-    ) -> tf.Tensor:
-        """The pictures, uint8 [B, height, width, 3].
-
-        Args:
-            images: [B, height, width, 1 or 3 (or 4)], in the model's input units.
-            attributions: [B, height, width, channels].
-            value_range: What is black and what is white in the images' units.
-        """
-        low, high = value_range
-        images = tf.clip_by_value((tf.cast(images, tf.float32) - low) / (high - low), 0.0, 1.0)
-        grey = images[..., :1] if images.shape[-1] < 3 else _luminance(images)
-        saliency = self.saliency(attributions)[..., tf.newaxis]
-        cover = self.opacity * saliency**0.7  # low strengths show, but do not veil the image
-        picture = (1.0 - cover) * 0.75 * grey + cover * _colour(saliency[..., 0])
-        return tf.cast(tf.math.round(255.0 * picture), tf.uint8)
-
-
-def encode_png(pictures: tf.Tensor) -> tf.Tensor:
-    """The PNG files, string [B], of pictures uint8 [B, height, width, 3]."""
-    spec = tf.TensorSpec([], tf.string)
-    return tf.map_fn(tf.io.encode_png, pictures, fn_output_signature=spec)
-
-
-def _luminance(images: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(images[..., :3] * (0.299, 0.587, 0.114), -1, keepdims=True)
-
-
-def _colour(strength: tf.Tensor) -> tf.Tensor:
-    """The colours [..., 3] of strengths [...] in [0, 1], between the table's neighbours."""
-    table = tf.constant(_COLOURS)
-    position = strength * (len(_COLOURS) - 1)
-    below = tf.minimum(tf.cast(position, tf.int32), len(_COLOURS) - 2)
-    part = (position - tf.cast(below, tf.float32))[..., tf.newaxis]
-    return (1.0 - part) * tf.gather(table, below) + part * tf.gather(table, below + 1)
+    def draw(self, images, attributions, value_range):
+        saliency = self.saliency(attributions)
+        # Low strengths show, but do not veil the image.
+        cover = self.opacity * saliency[..., tf.newaxis] ** 0.7
+        ground = 0.75 * grey(brightness(images, value_range))
+        return pictures((1.0 - cover) * ground + cover * between(tf.constant(_COLOURS), saliency))

@@ -74,7 +74,9 @@ class Explainer(keras.layers.Layer):
         self.method = method
         self.target = target
         self.layer = layer
-        explain = Explaining(self.source).function(method, target)
+        explaining = Explaining(self.source)
+        self._explained = explaining.explained(method)
+        explain = explaining.function(method, target)
         signature = [tf.TensorSpec([None], tf.int64, "target"), *self.source.inputs]
         self._explain = tf.function(explain, input_signature=signature, autograph=False)
         self.built = True
@@ -95,7 +97,7 @@ class Explainer(keras.layers.Layer):
         return explanation
 
     def compute_output_spec(self, inputs, target=None):
-        specs, cut = self.source.inputs, self.source.cut
+        specs, cut = self.source.inputs, self._explained
         shapes = [tf.TensorShape(tensor.shape) for tensor in self._in_order(inputs)]
         check_shapes(shapes, specs)
         rows = shapes[0][:1].as_list()

@@ -1,8 +1,23 @@
 """Methods: full recipes from a score to attributions."""
 
-from tfgig.methods.base import Attribution, Method
+from tfgig.methods.adaptive_taylor import AdaptiveTaylor
+from tfgig.methods.base import Attribution, LayerMethod, Method
+from tfgig.methods.edge import Edge
 from tfgig.methods.explain import explain
+from tfgig.methods.grad_cam import GradCAM
 from tfgig.methods.gradient import Gradient
 from tfgig.methods.path_integral import PathIntegral
+from tfgig.methods.smooth import Smooth
 
-__all__ = ("Attribution", "Gradient", "Method", "PathIntegral", "explain")
+__all__ = (
+    "AdaptiveTaylor",
+    "Attribution",
+    "Edge",
+    "GradCAM",
+    "Gradient",
+    "LayerMethod",
+    "Method",
+    "PathIntegral",
+    "Smooth",
+    "explain",
+)

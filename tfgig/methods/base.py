@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfgig.objective import Objective
-from tfgig.spec import Spec
+from tfgig.spec import Spec, check
 
 
 class Attribution(NamedTuple):
@@ -25,15 +25,44 @@ class Attribution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method(Spec, abc.ABC):
-    """A family of full recipes.
-
-    `complete` says whether the attributions are meant to add up to the score minus the baseline
-    score, so that `delta` measures an error.
-    """
+    """A family of full recipes."""
 
     family = "method"
-    complete: ClassVar[bool] = True
+
+    @property
+    def complete(self) -> bool:
+        """Whether the attributions are meant to add up to the score minus the baseline score.
+
+        Then `delta` measures an error.
+        """
+        return False
+
+    @property
+    @abc.abstractmethod
+    def gradients(self) -> int:
+        """What it costs: how many gradients of the model one example takes."""
 
     @abc.abstractmethod
     def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
         """Explains the objective's score at `inputs`, finite float32 [B, ...], in a graph."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerMethod(Method, abc.ABC):
+    """A family of methods that look at an inner layer of a model of images.
+
+    `attribute` is given the output of the layer, [B, h, w, channels], in the place of the inputs,
+    and returns maps [B, h, w, 1], which are laid over the image.
+
+    Args:
+        layer: The name of the layer; None takes the last one with a height and a width.
+    """
+
+    layer: str | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check(
+            self.layer is None or bool(self.layer),
+            "`layer` is the name of a layer, or None.",
+            self.layer,
+        )

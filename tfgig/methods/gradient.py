@@ -20,7 +20,10 @@ class Gradient(Method):
     """
 
     kind = "gradient"
-    complete = False
+
+    @property
+    def gradients(self):
+        return 1
 
     def attribute(self, objective, inputs):
         score, gradient = objective.score_and_gradient(inputs)

@@ -13,20 +13,22 @@ a sweep calls the model on N = C G points, point-major.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import cast
 
 import tensorflow as tf
 
 from tfgig.methods.base import Attribution, Method
+from tfgig.methods.calls import (
+    check_internal_batch_size,
+    points_per_call,
+    repeat_rows,
+    sums_by_row,
+)
 from tfgig.objective import Objective
 from tfgig.paths import AdaptivePath, Ends, FixedPath, Path, Straight
 from tfgig.quadratures import Quadrature
 from tfgig.rules import Riemann, Rule
 from tfgig.spec import check, check_is, is_whole
-
-_POINTS_ON_CPU = 8  # MobileNetV2 at 224 was fastest so: larger calls fall out of the cache
-_POINTS_ON_GPU = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,40 +81,46 @@ class PathIntegral(Method):
             f"`steps` must be a whole number of at least {fewest} for this path and quadrature.",
             self.steps,
         )
-        size = self.internal_batch_size
-        check(
-            size is None or (is_whole(size) and size >= 1),
-            "`internal_batch_size` must be a whole number of at least 1, or None.",
-            size,
-        )
+        check_internal_batch_size(self.internal_batch_size)
+
+    @property
+    def complete(self):
+        return self.steps > 1  # one step is a tangent, not an integral
+
+    @property
+    def gradients(self):
+        per_walk = self.steps
+        if isinstance(self.path, AdaptivePath):
+            segments = self.path.segments
+            per_walk = segments * (self.steps // segments + 1)
+        return self.path.gradients + self.path.count * per_walk
 
     def attribute(self, objective, inputs):
-        starts = self.path.starts(inputs)  # [K, B, ...]
+        starts = self.path.starts(inputs, objective)  # [K, B, ...]
         baselines, examples = tf.shape(starts)[0], tf.shape(inputs)[0]
-        features = tf.shape(inputs)[1:]
-        whole = Ends(
-            tf.reshape(starts, tf.concat([[baselines * examples], features], 0)),
-            _repeat_rows(inputs, baselines),
-        )
+        starts = tf.reshape(starts, tf.concat([[-1], tf.shape(inputs)[1:]], 0))
+        starts = tf.ensure_shape(starts, [None, *inputs.shape[1:]])
         if isinstance(self.path, AdaptivePath):
-            ends, integrate = self.path.cut(whole), self._walk
+            ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines)))
+            integrate = self._walk
         else:
-            ends, integrate = whole, self._sweep
+            ends, integrate = Ends(starts, inputs), self._sweep  # inputs are repeated as needed
 
         def attributions_of(walks):
-            group = Ends(tf.gather(ends.start, walks), tf.gather(ends.inputs, walks))
+            to = tf.gather(ends.inputs, walks % tf.shape(ends.inputs)[0])
+            group = Ends(tf.gather(ends.start, walks), to)
             return integrate(objective.rows(walks % examples), group)
 
         def start_scores_of(walks):
-            return objective.rows(walks % examples).score(tf.gather(whole.start, walks))
+            return objective.rows(walks % examples).score(tf.gather(starts, walks))
 
-        parts = self._in_groups(attributions_of, tf.shape(ends.start)[0], inputs.shape[1:])
-        segments = tf.shape(ends.start)[0] // tf.maximum(baselines * examples, 1)
-        parts = tf.reshape(parts, tf.concat([[segments, baselines, examples], features], 0))
-        scores = self._in_groups(start_scores_of, baselines * examples, tf.TensorShape([]))
+        size = points_per_call(self.internal_batch_size)
+        zeros = tf.zeros([examples])
+        attributions = sums_by_row(attributions_of, tf.shape(ends.start)[0], size, inputs)
+        scores = sums_by_row(start_scores_of, baselines * examples, size, zeros)
+        count = tf.cast(baselines, tf.float64)
         return Attribution(
-            tf.ensure_shape(tf.reduce_mean(tf.reduce_sum(parts, 0), 0), inputs.shape),
-            tf.reduce_mean(tf.reshape(scores, [baselines, examples]), 0),
+            tf.cast(attributions / count, tf.float32), tf.cast(scores / count, tf.float32)
         )
 
     def _sweep(self, objective: Objective, ends: Ends) -> tf.Tensor:
@@ -130,13 +138,13 @@ class PathIntegral(Method):
         edges = tf.constant([cut.edges[0], *cut.edges])
         nodes_are_edges = bool((cut.nodes == cut.edges[:-1]).all())
         walks = tf.shape(ends.start)[0]
-        chunk = tf.maximum(self._points_per_call() // tf.maximum(walks, 1), 1)
+        chunk = tf.maximum(points_per_call(self.internal_batch_size) // tf.maximum(walks, 1), 1)
 
         def turn(k, total, gradient, score):
             stop = tf.minimum(k + chunk, self.steps)
             lower, upper = edges[k:stop], edges[k + 1 : stop + 1]
             lower, upper = tf.repeat(lower, walks), tf.repeat(upper, walks)
-            tiled = Ends(*(_repeat_rows(end, stop - k) for end in ends))
+            tiled = Ends(*(repeat_rows(end, stop - k) for end in ends))
             points = path.point(tf.repeat(nodes[k:stop], walks), tiled)
             scores, gradients = objective.score_and_gradient(points)
             if rule.uses_change and not nodes_are_edges:
@@ -203,34 +211,6 @@ class PathIntegral(Method):
         if start_weight == end_weight:
             return start_weight * (at_start + at_end)
         return start_weight * at_start + end_weight * at_end
-
-    def _in_groups(self, function: Callable, count: tf.Tensor, shape: tf.TensorShape):
-        """`function(walks [G])` for walks 0 .. count - 1, as many at once as a call may hold."""
-        size = tf.minimum(self._points_per_call(), tf.maximum(count, 1))
-        groups = -(-count // size)
-        results = tf.TensorArray(
-            tf.float32, groups, infer_shape=False, element_shape=[None, *shape]
-        )
-
-        def turn(group, results):
-            walks = tf.range(group * size, tf.minimum((group + 1) * size, count))
-            return group + 1, results.write(group, function(walks))
-
-        _, results = tf.while_loop(
-            lambda group, _: group < groups, turn, (0, results), parallel_iterations=1
-        )
-        return results.concat()
-
-    def _points_per_call(self) -> int:
-        if self.internal_batch_size is not None:
-            return self.internal_batch_size
-        return _POINTS_ON_GPU if tf.config.list_physical_devices("GPU") else _POINTS_ON_CPU
-
-
-def _repeat_rows(values: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
-    """`values` [G, ...] repeated as a whole: [times G, ...], point-major."""
-    ones = tf.ones([tf.rank(values) - 1], tf.int32)
-    return tf.tile(values, tf.concat([[times], ones], 0))
 
 
 def _finite_or_zero(gradient: tf.Tensor) -> tf.Tensor:

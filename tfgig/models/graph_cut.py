@@ -37,8 +37,7 @@ def cut_behind_decoding(
     Raises:
         ValueError: there are no such floats.
     """
-    body = body_of(serve.graph)
-    found = _first_floats(body, _outputs(body))
+    found = _first_floats(*body_of(serve))
     decoded = [tensor for tensor in found if _is_decoded(tensor)]
     looked_up = [tensor for tensor in found if tensor.op.type in _LOOK_UPS]
     if looked_up and not any(tensor.op.type in _PARSERS for tensor in decoded):
@@ -92,8 +91,7 @@ def cut_at_layer(
     Raises:
         ValueError: there is no such layer, or it has not one output of floats.
     """
-    body = body_of(serve.graph)
-    passed = list(_on_the_way(body))
+    passed = list(_on_the_way(*body_of(serve)))
     if layer is None:
         found = [t for t in passed if t.shape.rank == 4 and 1 not in t.shape[1:3]][-1:]
     else:
@@ -110,10 +108,6 @@ def cut_at_layer(
     return cut_at_tensors(serve, inputs, found, where)
 
 
-def _outputs(body: tf.Graph) -> list[tf.Tensor]:
-    return [tensor for tensor in body.outputs if tensor.dtype.is_floating]
-
-
 def _arguments(body: tf.Graph) -> list[tf.Tensor]:
     """The body's inputs without the variables and tables that it captures."""
     return [tensor for tensor in body.inputs if tensor.dtype not in (tf.resource, tf.variant)]
@@ -124,9 +118,9 @@ def _carries(tensor: tf.Tensor) -> bool:
     return tensor.dtype.is_floating or tensor.dtype in (tf.variant, tf.resource)
 
 
-def _in_order(body: tf.Graph) -> Iterator[tf.Operation]:
+def _in_order(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> Iterator[tf.Operation]:
     """The operations that the inputs reach and the outputs need, in an order of computation."""
-    needed = needed_for(_outputs(body))
+    needed = needed_for([tensor for tensor in outputs if tensor.dtype.is_floating])
     reached = {tensor.op.name for tensor in _arguments(body)}
     for op in body.get_operations():  # they are listed as they were made, inputs first
         if op.name in reached or any(tensor.op.name in reached for tensor in op.inputs):
@@ -138,7 +132,7 @@ def _in_order(body: tf.Graph) -> Iterator[tf.Operation]:
 def _first_floats(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """The floats behind which the outputs are differentiable, and before which they are not."""
     first: dict[str, tuple[tf.Tensor, ...]] = {}  # by tensor: those that it is computed from
-    for op in _in_order(body):
+    for op in _in_order(body, outputs):
         carried = [source for t in op.inputs if _carries(t) for source in first.get(t.name, ())]
         open_to_gradients = carried and missing_gradient(op.node_def) is None
         for output in op.outputs:
@@ -175,9 +169,9 @@ def _layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str:
     return name
 
 
-def _on_the_way(body: tf.Graph) -> Iterator[tf.Tensor]:
+def _on_the_way(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> Iterator[tf.Tensor]:
     """The floats between the inputs and the outputs, in order."""
-    for op in _in_order(body):
+    for op in _in_order(body, outputs):
         yield from (t for t in op.outputs if t.dtype.is_floating and op.type != "Placeholder")
 
 

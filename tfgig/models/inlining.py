@@ -47,16 +47,28 @@ def inline(
     for variable in function.graph.variables:
         graph.watch_variable(variable)  # as a call would
     arguments = [*inputs, *(graph.capture(tensor) for tensor in function.captured_inputs)]
-    outputs = _inline(function.graph, arguments, replaced, instead, wanted)
+    own = outputs_of(function)
+    outputs = _inline(function.graph, own, arguments, replaced, instead, wanted)
     if wanted is not None:
         return outputs
     return tf.nest.pack_sequence_as(function.structured_outputs, outputs)
 
 
-def body_of(graph: tf.Graph) -> tf.Graph:
-    """The graph of the innermost of the functions that only wrap one another."""
-    call = _only_call(graph)
-    return graph if call is None else body_of(called(graph, call))
+def outputs_of(function: tf.types.experimental.ConcreteFunction) -> list[tf.Tensor]:
+    """The tensors of a function's graph that it returns.
+
+    Others follow them in `graph.outputs` once a gradient was taken: what the gradient needs.
+    """
+    return list(function.graph.outputs[: len(tf.nest.flatten(function.structured_outputs))])
+
+
+def body_of(function: tf.types.experimental.ConcreteFunction) -> tuple[tf.Graph, list[tf.Tensor]]:
+    """The innermost of the functions that only wrap one another: its graph, and its outputs."""
+    graph, outputs = function.graph, outputs_of(function)
+    while (call := _only_call(graph, outputs)) is not None:
+        graph = called(graph, call)
+        outputs = list(graph.outputs)
+    return graph, outputs
 
 
 def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
@@ -67,30 +79,32 @@ def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
 
 def _inline(
     graph: tf.Graph,
+    own: Sequence[tf.Tensor],
     arguments: Sequence[tf.Tensor],
     replaced: Mapping[str, tf.Variable],
     instead: Mapping[str, tf.Tensor],
     wanted: Sequence[str] | None,
 ) -> list[tf.Tensor]:
-    call = _only_call(graph)
+    call = _only_call(graph, own)
     if call is None:
-        fetches = list(graph.outputs)
+        fetches = list(own)
         if wanted is not None:
             fetches = [graph.get_tensor_by_name(name) for name in wanted]
         return _import(graph, arguments, fetches, replaced, instead)
     passed = _import(graph, arguments, list(call.inputs), replaced)
-    results = _inline(called(graph, call), passed, replaced, instead, wanted)
+    body = called(graph, call)
+    results = _inline(body, list(body.outputs), passed, replaced, instead, wanted)
     if wanted is not None:
         return results
-    return [results[_origin(output).value_index] for output in graph.outputs]
+    return [results[_origin(output).value_index] for output in own]
 
 
-def _only_call(graph: tf.Graph) -> tf.Operation | None:
+def _only_call(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> tf.Operation | None:
     """The call that a graph's outputs come from, if the graph does nothing else."""
     working = [op for op in graph.get_operations() if op.type not in _WRAPPING]
     if len(working) != 1 or working[0].type not in CALLS:
         return None
-    sources = [_origin(output).op for output in graph.outputs]
+    sources = [_origin(output).op for output in outputs]
     return working[0] if all(op is working[0] for op in sources) else None
 
 
@@ -245,7 +259,8 @@ def _gradient_of_copy(
         graph = tf.compat.v1.get_default_graph()
         captured = [graph.capture(counterpart(tensor)) for tensor in traced.captured_inputs]
         arguments = [value for value in values if value is not None]
-        results = iter(_inline(traced.graph, [*arguments, *captured], {}, {}, None))
+        own = outputs_of(traced)
+        results = iter(_inline(traced.graph, own, [*arguments, *captured], {}, {}, None))
         structure = tf.nest.flatten(traced.structured_outputs)
         return [None if value is None else next(results) for value in structure]
 

@@ -194,9 +194,10 @@ def _layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
 
 def _last_spatial(model: keras.Model) -> keras.layers.Layer:
     """The last layer of a functional model that has a height and a width."""
+    inputs = [tensor.name for tensor in model.inputs]
     for layer in reversed(model.layers):
         shape = getattr(getattr(layer, "output", None), "shape", ())
-        if len(shape) == 4 and 1 not in shape[1:3] and layer.name not in model.input_names:
+        if len(shape) == 4 and 1 not in shape[1:3] and layer.name not in inputs:
             return layer
     raise ValueError(
         "The model has no layer with a height and a width; name one with layer=... "

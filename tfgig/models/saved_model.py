@@ -174,7 +174,7 @@ def _references(function: Any, loaded: Any) -> dict[str, tf.Variable]:
 
     Those live in the session's memory, not in Python: saved again, they would be empty.
     """
-    names = [op.name for op in body_of(function.graph).get_operations() if op.type in _REFERENCES]
+    names = [op.name for op in body_of(function)[0].get_operations() if op.type in _REFERENCES]
     if not names:
         return {}
     with loaded.graph.as_default():  # a function cannot return a reference, but a copy of it

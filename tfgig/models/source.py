@@ -17,7 +17,8 @@ from tfgig.targets import ModelOutputs
 
 IMAGE_CHANNELS = (1, 3, 4)
 _PASSING_ON = ("Identity", "Cast")
-_LAST_ACTIVATIONS = ("Softmax", "Sigmoid")
+# By the operation's type, the logarithm of what it computes.
+_LAST_ACTIVATIONS = {"Softmax": tf.nn.log_softmax, "Sigmoid": tf.math.log_sigmoid}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +100,10 @@ class SourceModel:
         points, *_ = entry.front(*inputs)
         return entry.unpack(points)[index]
 
-    @property
-    def drawn(self) -> str:
-        """The name of the attributions that are drawn over the picture."""
+    def drawn(self, cut: Cut) -> str:
+        """The name of the attributions at a cut that are drawn over the picture."""
         index, entry = self._image  # type: ignore[misc]
-        return self.cut.attribution_names[index if self.cut is entry else 0]
+        return cut.attribution_names[index if cut is entry else 0]
 
     @property
     def _image(self) -> tuple[int, Cut] | None:
@@ -134,8 +134,16 @@ class SourceModel:
 
 def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:
     """A model's outputs with the logits behind them; inside the graph that computes them."""
-    logits = {name: _before_last_activation(value) for name, value in values.items()}
-    return ModelOutputs(values, {k: v for k, v in logits.items() if v is not None})
+    logits: dict[str, tf.Tensor] = {}
+    log_probabilities: dict[str, tf.Tensor] = {}
+    for name, value in values.items():
+        activation = _last_activation(value)
+        if activation is not None:
+            logits[name] = activation.inputs[0]
+            log_probabilities[name] = _LAST_ACTIVATIONS[activation.type](
+                tf.cast(logits[name], tf.float32)
+            )
+    return ModelOutputs(values, logits, log_probabilities)
 
 
 def resources_of(origin: Any) -> Iterator[Any]:
@@ -145,9 +153,9 @@ def resources_of(origin: Any) -> Iterator[Any]:
             yield item
 
 
-def _before_last_activation(value: tf.Tensor) -> tf.Tensor | None:
-    """What goes into the softmax or sigmoid that computes a symbolic tensor, if one does."""
+def _last_activation(value: tf.Tensor) -> tf.Operation | None:
+    """The softmax or sigmoid that computes a symbolic tensor, if one does."""
     operation = value.op
     while operation.type in _PASSING_ON:
         operation = operation.inputs[0].op
-    return operation.inputs[0] if operation.type in _LAST_ACTIVATIONS else None
+    return operation if operation.type in _LAST_ACTIVATIONS else None

@@ -46,8 +46,8 @@ class Anchored(AdaptivePath):
     def segments(self) -> int:
         return self.anchors + 1
 
-    def starts(self, inputs):
-        return self.path.starts(inputs)
+    def starts(self, inputs, objective):
+        return self.path.starts(inputs, objective)
 
     def cut(self, ends):
         alpha = tf.range(1, self.segments, dtype=ends.start.dtype) / self.segments

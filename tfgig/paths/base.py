@@ -8,8 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
+from tfgig.baselines import Baseline
+from tfgig.objective import Objective
 from tfgig.quadratures import Midpoint, Quadrature, Trapezoid
-from tfgig.spec import Spec
+from tfgig.spec import Spec, leaves
 
 
 class Ends(NamedTuple):
@@ -27,8 +29,29 @@ class Path(Spec, abc.ABC):
     default_quadrature: ClassVar[Quadrature]
 
     @abc.abstractmethod
-    def starts(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Where the paths to `inputs` [B, ...] start: [K, B, ...]; K walks are averaged."""
+    def starts(self, inputs: tf.Tensor, objective: Objective) -> tf.Tensor:
+        """Where the paths to `inputs` [B, ...] start: [K, B, ...]; K walks are averaged.
+
+        Args:
+            inputs: [B, ...].
+            objective: The score that is explained; a baseline may search with it.
+        """
+
+    @property
+    def count(self) -> int:
+        """How many starts there are, K: those of the path's baseline, or one."""
+        return self._baseline.count if self._baseline else 1
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients of the model finding the starts takes, for one example."""
+        return self._baseline.gradients if self._baseline else 0
+
+    @property
+    def _baseline(self) -> Baseline | None:
+        """The first baseline among the path's options, and theirs."""
+        options = (value for _, value, _ in leaves(self))
+        return next((value for value in options if isinstance(value, Baseline)), None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Blur(FixedPath):
             self.grad_step,
         )
 
-    def starts(self, inputs):
+    def starts(self, inputs, objective):
         check(
             inputs.shape.rank == 4,
             "Blur explains images of shape [B, height, width, channels]; use Straight or Guided "

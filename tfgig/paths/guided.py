@@ -62,8 +62,8 @@ class Guided(AdaptivePath):
             self.max_distance,
         )
 
-    def starts(self, inputs):
-        return self.baseline(inputs)
+    def starts(self, inputs, objective):
+        return self.baseline(inputs, objective)
 
     def begin(self, ends):
         way = _flat(ends.inputs - ends.start)

@@ -24,8 +24,8 @@ class Straight(FixedPath):
     def __post_init__(self) -> None:
         check_is(self.baseline, Baseline, "baseline")
 
-    def starts(self, inputs):
-        return self.baseline(inputs)
+    def starts(self, inputs, objective):
+        return self.baseline(inputs, objective)
 
     def point(self, alpha, ends):
         return ends.start + spread(alpha, ends.start) * (ends.inputs - ends.start)

@@ -60,9 +60,9 @@ def test_several_outputs_need_a_name():
         ClassScore(output_name="scoers").resolve(TWO, requested)
 
 
-def test_output_is_one_of_two():
-    with pytest.raises(ValueError, match=r'"as_is" or "logits".*Received: .probabilities.'):
-        ClassScore("probabilities")
+def test_output_is_one_of_four():
+    with pytest.raises(ValueError, match=r'"as_is", "logits", "probabilities", .*Received: .odds.'):
+        ClassScore("odds")
 
 
 # On models

@@ -13,7 +13,7 @@ INPUTS = tf.zeros([2, 4, 5, 3])
     ids=["default", "number", "colour", "array", "row"],
 )
 def test_constant_fills_every_input(value):
-    found = Constant(value)(INPUTS)
+    found = Constant(value)(INPUTS, None)
     assert found.dtype == tf.float32
     np.testing.assert_array_equal(found, np.broadcast_to(value, (1, 2, 4, 5, 3)))
 
@@ -26,7 +26,7 @@ def test_lists_and_arrays_are_the_same_spec():
 @pytest.mark.parametrize("value", [(1.0, 2.0), np.zeros((2, 4, 5, 3)), np.zeros((3, 5, 4))])
 def test_other_shapes_are_refused(value):
     with pytest.raises(ValueError, match=r"a number, a colour.*\(4, 5, 3\).*Received"):
-        Constant(value)(INPUTS)
+        Constant(value)(INPUTS, None)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, (0.0, np.nan)])
@@ -36,7 +36,9 @@ def test_a_baseline_is_finite(value):
 
 
 def test_several_lie_one_after_another():
-    found = Several([Constant(1.0), Constant((2.0, 3.0, 4.0)), Several((Constant(5.0),))])(INPUTS)
+    found = Several([Constant(1.0), Constant((2.0, 3.0, 4.0)), Several((Constant(5.0),))])(
+        INPUTS, None
+    )
     assert found.shape == (3, 2, 4, 5, 3)
     np.testing.assert_array_equal(found[:, 1, 2, 3], [[1, 1, 1], [2, 3, 4], [5, 5, 5]])
 

@@ -1,30 +1,18 @@
-"""Baselines: where a path starts, the input without evidence."""
+"""Baselines that do not depend on the input."""
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tfgig.spec import Spec, check, check_is
+from tfgig.baselines.base import Baseline, Range, finite, fitted
+from tfgig.spec import check, check_is
 
 
 def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-@dataclasses.dataclass(frozen=True)
-class Baseline(Spec, abc.ABC):
-    """A family of starting points."""
-
-    family = "baseline"
-
-    @abc.abstractmethod
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The baselines [K, B, ...] of `inputs` [B, ...], in the same units."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,29 +31,12 @@ class Constant(Baseline):
     value: Any = 0.0
 
     def __post_init__(self) -> None:
-        try:
-            array = np.asarray(self.value, np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                "Constant(value) takes a number, a colour or an array of numbers. "
-                f"Received: {self.value!r}."
-            ) from error
-        largest = np.finfo(np.float32).max
-        check(bool(np.all(np.abs(array) <= largest)), "A baseline must be finite.", self.value)
+        array = finite(self.value, "Constant(value)")
         object.__setattr__(self, "value", _as_tuples(array.tolist()))
 
-    def __call__(self, inputs):
+    def __call__(self, inputs, objective):
         value = tf.constant(self.value, inputs.dtype)
-        try:
-            shape = tf.broadcast_static_shape(value.shape, inputs.shape[1:])
-        except ValueError:
-            shape = None
-        if shape is None or not shape.is_compatible_with(inputs.shape[1:]):
-            raise ValueError(
-                "A constant baseline is a number, a colour, or an array of the input's shape "
-                f"{tuple(inputs.shape[1:])}. Received: a value of shape {tuple(value.shape)}."
-            )
-        return tf.broadcast_to(value, tf.shape(inputs))[tf.newaxis]
+        return fitted(value[tf.newaxis], inputs, "A constant baseline")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,5 +60,32 @@ class Several(Baseline):
             check_is(baseline, Baseline, "baselines")
         object.__setattr__(self, "baselines", tuple(self.baselines))
 
-    def __call__(self, inputs):
-        return tf.concat([baseline(inputs) for baseline in self.baselines], 0)
+    def __call__(self, inputs, objective):
+        return tf.concat([baseline(inputs, objective) for baseline in self.baselines], 0)
+
+    @property
+    def count(self):
+        return sum(baseline.count for baseline in self.baselines)
+
+    @property
+    def gradients(self):
+        return sum(baseline.gradients for baseline in self.baselines)
+
+
+def black(value_range: Range = (0.0, 255.0)) -> Constant:
+    """The lower end of the inputs' range."""
+    return Constant(value_range[0])
+
+
+def white(value_range: Range = (0.0, 255.0)) -> Constant:
+    """The upper end of the inputs' range."""
+    return Constant(value_range[1])
+
+
+def black_and_white(value_range: Range = (0.0, 255.0)) -> Several:
+    """Both ends of the inputs' range: no colour is without evidence in both.
+
+    References:
+        Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, table 3.
+    """
+    return Several((black(value_range), white(value_range)))

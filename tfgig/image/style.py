@@ -1,0 +1,108 @@
+"""What a style is: how an explanation becomes a picture, inside a graph."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.image.blur import gaussian_blur
+from tfgig.spec import Spec, check
+
+Range = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Style(Spec, abc.ABC):
+    """A family of pictures; every image's strengths are scaled by themselves."""
+
+    family = "style"
+
+    @abc.abstractmethod
+    def draw(self, images: tf.Tensor, attributions: tf.Tensor, value_range: Range) -> tf.Tensor:
+        """The pictures, uint8 [B, height, width, 3].
+
+        Args:
+            images: [B, height, width, 1 or 3 (or 4)], in the model's input units.
+            attributions: [B, height, width, channels].
+            value_range: What is black and what is white in the images' units.
+        """
+
+    def __post_init__(self) -> None:
+        limits = {"percentile": "(0, 100]", "smoothing": "[0, 0.5]", "opacity": "[0, 1]"}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            good = {
+                "percentile": 0 < value <= 100,
+                "smoothing": 0 <= value <= 0.5,
+                "opacity": 0 <= value <= 1,
+            }[field.name]
+            message = f"{type(self).__name__}({field.name}=...) must be in {limits[field.name]}."
+            check(good, message, value)
+
+
+def brightness(images: tf.Tensor, value_range: Range) -> tf.Tensor:
+    """Images in the model's input units as float32 in [0, 1]; beyond the range is clipped."""
+    low, high = value_range
+    return tf.clip_by_value((tf.cast(images, tf.float32) - low) / (high - low), 0.0, 1.0)
+
+
+def grey(images: tf.Tensor) -> tf.Tensor:
+    """The luminance [B, height, width, 1] of images [B, height, width, 1, 3 or 4]."""
+    if images.shape[-1] < 3:
+        return images[..., :1]
+    return tf.reduce_sum(images[..., :3] * (0.299, 0.587, 0.114), -1, keepdims=True)
+
+
+def smoothed(values: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """`values` [B, height, width], blurred by a share of the shorter side."""
+    if smoothing == 0:
+        return values
+    shorter = tf.minimum(tf.shape(values)[1], tf.shape(values)[2])
+    sigma = smoothing * tf.cast(shorter, tf.float32)
+    return gaussian_blur(values[..., tf.newaxis], sigma[tf.newaxis])[..., 0]
+
+
+def percentile(values: tf.Tensor, percent: float | tf.Tensor) -> tf.Tensor:
+    """Percentiles [B, 1, 1] of `values` [B, height, width], linear between neighbours.
+
+    Equal to `numpy.percentile` of each image.
+    """
+    pixels = tf.reshape(values, [tf.shape(values)[0], tf.reduce_prod(tf.shape(values)[1:])])
+    position = percent / 100 * tf.cast(tf.shape(pixels)[1] - 1, tf.float64)
+    below = tf.cast(tf.floor(position), tf.int32)
+    above = tf.minimum(below + 1, tf.shape(pixels)[1] - 1)
+    part = tf.cast(position - tf.floor(position), values.dtype)
+    lower, upper = (tf.raw_ops.NthElement(input=pixels, n=n) for n in (below, above))
+    return (lower + part * (upper - lower))[:, tf.newaxis, tf.newaxis]
+
+
+def share(strength: tf.Tensor, percent: float) -> tf.Tensor:
+    """Strengths [B, height, width], 0 or more, as shares of their percentile, at most 1."""
+    full = percentile(strength, percent)
+    # Where most pixels are 0 the percentile can be 0 too: then the largest counts.
+    full = tf.where(full > 0, full, tf.reduce_max(strength, [1, 2], keepdims=True))
+    return tf.clip_by_value(tf.math.divide_no_nan(strength, full), 0.0, 1.0)
+
+
+def between(table: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+    """The colours [..., 3] of strengths [...] in [0, 1], between the table's neighbours."""
+    last = table.shape[0] - 1
+    position = strength * last
+    below = tf.minimum(tf.cast(position, tf.int32), last - 1)
+    part = (position - tf.cast(below, tf.float32))[..., tf.newaxis]
+    return (1.0 - part) * tf.gather(table, below) + part * tf.gather(table, below + 1)
+
+
+def pictures(values: tf.Tensor) -> tf.Tensor:
+    """Values in [0, 1], [B, height, width, 1 or 3], as uint8 [B, height, width, 3]."""
+    shape = tf.concat([tf.shape(values)[:3], [3]], 0)
+    values = tf.broadcast_to(tf.cast(tf.math.round(255.0 * values), tf.uint8), shape)
+    return tf.ensure_shape(values, [None, None, None, 3])
+
+
+def encode_png(drawn: tf.Tensor) -> tf.Tensor:
+    """The PNG files, string [B], of pictures uint8 [B, height, width, 3]."""
+    spec = tf.TensorSpec([], tf.string)
+    return tf.map_fn(tf.io.encode_png, drawn, fn_output_signature=spec)

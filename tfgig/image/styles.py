@@ -1,0 +1,104 @@
+"""Other pictures of explanations: the image through a mask, signed colours, plain grey."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.image.style import (
+    Style,
+    between,
+    brightness,
+    grey,
+    percentile,
+    pictures,
+    share,
+    smoothed,
+)
+
+# From blue over white to red (ColorBrewer's "RdBu", Apache 2.0, its ends), 0 to 1.
+_BLUE_TO_RED = (
+    (0.020, 0.188, 0.380),
+    (0.263, 0.576, 0.765),
+    (0.969, 0.969, 0.969),
+    (0.839, 0.376, 0.302),
+    (0.404, 0.000, 0.122),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask(Style):
+    """The image as it is where the explanation points, and darkened elsewhere.
+
+    Args:
+        percentile: Pixels from this percentile of the image's saliency on are seen.
+        smoothing: The width of a Gaussian that joins neighbouring pixels before they are chosen,
+            and softens the mask's edge, as a share of the image's shorter side.
+        opacity: How much of the rest is hidden, in [0, 1].
+
+    References:
+        Leino et al. (2018), Influence-Directed Explanations for Deep Convolutional Networks,
+        arXiv:1802.03788, whose authors' TruLens draws masks of this sort.
+    """
+
+    kind = "mask"
+    percentile: float = 90.0
+    smoothing: float = 0.02
+    opacity: float = 0.85
+
+    def draw(self, images, attributions, value_range):
+        strength = smoothed(tf.reduce_sum(tf.abs(attributions), -1), self.smoothing)
+        # A pixel without any attribution is not important, however many there are of them.
+        chosen = (strength >= percentile(strength, self.percentile)) & (strength > 0)
+        seen = smoothed(tf.cast(chosen, tf.float32), self.smoothing)[..., tf.newaxis]
+        images = brightness(images, value_range)[..., :3]
+        return pictures(images * (1.0 - self.opacity * (1.0 - tf.minimum(seen, 1.0))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Diverging(Style):
+    """The signs: red for what speaks for the target, blue for what speaks against it.
+
+    Args:
+        percentile: Pixels from this percentile of the absolute sums over the channels on are drawn
+            at full strength.
+        smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
+            share of the image's shorter side; where signs alternate, it shows which prevails.
+        opacity: How much of the grey image the colours cover, in [0, 1]; at 1 nothing of it is
+            seen and white is 0.
+    """
+
+    kind = "diverging"
+    percentile: float = 99.0
+    smoothing: float = 0.02
+    opacity: float = 1.0
+
+    def draw(self, images, attributions, value_range):
+        signed = smoothed(tf.reduce_sum(attributions, -1), self.smoothing)
+        signed = tf.sign(signed) * share(tf.abs(signed), self.percentile)
+        colours = between(tf.constant(_BLUE_TO_RED), (signed + 1.0) / 2)
+        ground = grey(brightness(images, value_range))
+        return pictures((1.0 - self.opacity) * ground + self.opacity * colours)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grayscale(Style):
+    """The map alone, black to white, as the reference implementations show theirs.
+
+    `clip((m - min(m)) / (percentile(m) - min(m)), 0, 1)` of the absolute sums over the channels.
+
+    Args:
+        percentile: White from this percentile on.
+        smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
+            share of the image's shorter side; 0 draws single pixels.
+    """
+
+    kind = "grayscale"
+    percentile: float = 99.0
+    smoothing: float = 0.0
+
+    def draw(self, images, attributions, value_range):
+        strength = smoothed(tf.reduce_sum(tf.abs(attributions), -1), self.smoothing)
+        above = strength - tf.reduce_min(strength, [1, 2], keepdims=True)
+        return pictures(share(above, self.percentile)[..., tf.newaxis])

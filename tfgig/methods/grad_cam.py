@@ -1,0 +1,43 @@
+"""Grad-CAM: which places of a convolutional layer speak for the score."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.methods.base import Attribution, LayerMethod
+from tfgig.spec import check
+
+
+@dataclasses.dataclass(frozen=True)
+class GradCAM(LayerMethod):
+    """`relu(sum_k mean(d score / d A_k) A_k)` for the channels A_k of a layer.
+
+    A map of the layer's size, laid over the image: as sharp as the layer is large. The baseline
+    score is the score itself, as for the gradient.
+
+    Args:
+        layer: The name of the layer; None takes the last one with a height and a width.
+
+    References:
+        Selvaraju et al. (2017), Grad-CAM: Visual Explanations from Deep Networks via
+        Gradient-based Localization, arXiv:1610.02391, equations 1 and 2.
+    """
+
+    kind = "grad_cam"
+
+    @property
+    def gradients(self):
+        return 1
+
+    def attribute(self, objective, inputs):
+        check(
+            inputs.shape.rank == 4,
+            "GradCAM() looks at a layer of shape [B, height, width, channels]; name one: "
+            'GradCAM(layer="...").',
+            tuple(inputs.shape),
+        )
+        score, gradient = objective.score_and_gradient(inputs)
+        weights = tf.reduce_mean(gradient, [1, 2], keepdims=True)
+        return Attribution(tf.nn.relu(tf.reduce_sum(weights * inputs, -1, keepdims=True)), score)

@@ -1,0 +1,6 @@
+"""Regions: attributions gathered over the segments of an image, outside the graph."""
+
+from tfgig.regions.segments import Felzenszwalb, Segmentation
+from tfgig.regions.xrai import XRAI, Regions
+
+__all__ = ("XRAI", "Felzenszwalb", "Regions", "Segmentation")

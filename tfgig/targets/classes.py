@@ -1,0 +1,178 @@
+"""Targets on classes: one score for each of them, [N, classes], or [N] for a single one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.spec import check, is_whole
+from tfgig.targets.base import TOP_CLASS, Form, ModelOutputs, Resolved, Target, check_form
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassScore(Target):
+    """The score of one class, by its index; the top class at the inputs where none is given.
+
+    The top class is found once, at the inputs, and frozen along the path.
+
+    Args:
+        output: "as_is", the model's own output; "logits", what went into its last softmax or
+            sigmoid; "probabilities" or "log_probabilities", what comes out of that, or would if
+            the model had one: a model that ends in neither is taken to end in logits.
+        output_name: Which output of a model that has several.
+    """
+
+    kind = "class_score"
+    output: Form = "as_is"
+
+    def __post_init__(self) -> None:
+        check_form(self.output, self)
+
+    def resolve(self, outputs, requested):
+        return resolve_class(self._scores(outputs), requested)
+
+    def select(self, outputs, target):
+        return tf.gather(self._scores(outputs), target, axis=1, batch_dims=1)
+
+    def classes(self, outputs):
+        return self._scores(outputs).shape[1]
+
+    def _scores(self, outputs: ModelOutputs) -> tf.Tensor:
+        return class_scores(self._value(outputs, self.output), self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast(Target):
+    """`score of class a - score of class b`: why this one rather than that one.
+
+    There is nothing to request: the target is `a`.
+
+    Args:
+        a: The class that is spoken for.
+        b: The class that it is held against.
+        output: As that of `ClassScore`.
+        output_name: Which output of a model that has several.
+    """
+
+    kind = "contrast"
+    a: int
+    b: int
+    output: Form = "as_is"
+
+    def __post_init__(self) -> None:
+        check_form(self.output, self)
+        for name in ("a", "b"):
+            index = getattr(self, name)
+            check(
+                is_whole(index) and index >= 0, f"Contrast({name}=...) is a class's index.", index
+            )
+        check(
+            self.a != self.b,
+            "Contrast(a, b) of a class with itself is 0 everywhere; choose two classes, or "
+            "Margin() for a class against the best of the others.",
+            (self.a, self.b),
+        )
+
+    def resolve(self, outputs, requested):
+        valid = (requested == TOP_CLASS) | (requested == self.a)
+        return Resolved(tf.fill(tf.shape(requested), tf.constant(self.a, tf.int64)), valid)
+
+    def select(self, outputs, target):
+        scores = class_scores(self._value(outputs, self.output), self)
+        count = scores.shape[1]
+        check(
+            count is None or max(self.a, self.b) < count,
+            f"Contrast(a, b) needs classes that exist, 0 to {(count or 0) - 1}.",
+            (self.a, self.b),
+        )
+        return scores[:, self.a] - scores[:, self.b]
+
+
+@dataclasses.dataclass(frozen=True)
+class Margin(Target):
+    """`score of the class - highest score of any other`: what keeps the decision as it is.
+
+    Positive where the class wins, 0 on the decision boundary.
+
+    Args:
+        output: As that of `ClassScore`. The difference of two log-probabilities behind a softmax
+            is that of their logits, so the default serves models with and without one.
+        output_name: Which output of a model that has several.
+    """
+
+    kind = "margin"
+    output: Form = "log_probabilities"
+
+    def __post_init__(self) -> None:
+        check_form(self.output, self)
+
+    def resolve(self, outputs, requested):
+        return resolve_class(self._scores(outputs), requested)
+
+    def select(self, outputs, target):
+        scores = self._scores(outputs)
+        chosen = tf.gather(scores, target, axis=1, batch_dims=1)
+        own = tf.one_hot(target, tf.shape(scores)[1], on_value=True, off_value=False)
+        others = tf.where(own, tf.constant(scores.dtype.min, scores.dtype), scores)
+        return chosen - tf.reduce_max(others, 1)
+
+    def classes(self, outputs):
+        return self._scores(outputs).shape[1]
+
+    def _scores(self, outputs: ModelOutputs) -> tf.Tensor:
+        return several_classes(class_scores(self._value(outputs, self.output), self), self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evenness(Target):
+    """`-variance of the log-probabilities over the classes`: how undecided the model is.
+
+    At its maximum, 0, all classes are equally likely and the entropy of the prediction is the
+    highest; unlike the entropy, its gradient does not vanish where the model is sure.
+
+    Args:
+        output_name: Which output of a model that has several.
+    """
+
+    kind = "evenness"
+
+    def resolve(self, outputs, requested):
+        return Resolved(tf.zeros_like(requested), tf.ones_like(requested, tf.bool))
+
+    def select(self, outputs, target):
+        scores = class_scores(self._value(outputs, "log_probabilities"), self)
+        return -tf.math.reduce_variance(several_classes(scores, self), 1)
+
+
+def resolve_class(scores: tf.Tensor, requested: tf.Tensor) -> Resolved:
+    """The requested classes (int64 [B]), or the top ones of scores [B, classes]."""
+    count = tf.shape(scores, tf.int64)[1]
+    top = tf.argmax(scores, axis=1, output_type=tf.int64)
+    target = tf.where(requested == TOP_CLASS, top, requested)
+    valid = (target >= 0) & (target < count)
+    return Resolved(tf.where(valid, target, tf.zeros_like(target)), valid)
+
+
+def class_scores(value: tf.Tensor, target: Target) -> tf.Tensor:
+    """An output [N, classes], or [N] as that of one class."""
+    if value.shape.rank == 1:
+        return value[:, tf.newaxis]
+    check(
+        value.shape.rank == 2,
+        f"{type(target).__name__} explains outputs of shape [N, classes] or [N]; use "
+        "RegionScore() for one score a position, CustomScore(function) for others.",
+        tuple(value.shape),
+    )
+    return value
+
+
+def several_classes(scores: tf.Tensor, target: Target) -> tf.Tensor:
+    """Scores [N, classes] as they are; an error where there is but one class."""
+    check(
+        scores.shape[1] is None or scores.shape[1] > 1,
+        f"{type(target).__name__} compares classes; for a model with a single output use "
+        "Threshold(level).",
+        tuple(scores.shape),
+    )
+    return scores

@@ -1,0 +1,93 @@
+"""Targets on numbers: outputs that are amounts or yes-or-no scores, not classes to choose from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from tfgig.spec import check, is_whole
+from tfgig.targets.base import TOP_CLASS, Form, Resolved, Target, check_form
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputValue(Target):
+    """The value of one output unit, as of a regression; there is no top one and none to request.
+
+    Args:
+        unit: Which unit of an output [N, units]; 0 where the output is [N].
+        output: As that of `ClassScore`.
+        output_name: Which output of a model that has several.
+    """
+
+    kind = "output_value"
+    unit: int = 0
+    output: Form = "as_is"
+
+    def __post_init__(self) -> None:
+        check_form(self.output, self)
+        _check_unit(self.unit, self)
+
+    def resolve(self, outputs, requested):
+        valid = (requested == TOP_CLASS) | (requested == self.unit)
+        return Resolved(tf.fill(tf.shape(requested), tf.constant(self.unit, tf.int64)), valid)
+
+    def select(self, outputs, target):
+        return _unit(self._value(outputs, self.output), self.unit, self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold(Target):
+    """`value - level` above the threshold, `level - value` below: why the input is on its side.
+
+    The side is found once, at the inputs, and frozen along the path: target 1 is above, 0 below.
+    Either may be requested. The score is how far the output is on that side; 0 is the threshold.
+
+    Args:
+        level: The threshold, in the units of the output.
+        unit: Which unit of an output [N, units]; 0 where the output is [N].
+        output: As that of `ClassScore`.
+        output_name: Which output of a model that has several.
+    """
+
+    kind = "threshold"
+    level: float = 0.5
+    unit: int = 0
+    output: Form = "as_is"
+
+    def __post_init__(self) -> None:
+        check_form(self.output, self)
+        _check_unit(self.unit, self)
+        check(math.isfinite(self.level), "Threshold(level=...) must be finite.", self.level)
+
+    def resolve(self, outputs, requested):
+        above = _unit(self._value(outputs, self.output), self.unit, self) > self.level
+        target = tf.where(requested == TOP_CLASS, tf.cast(above, tf.int64), requested)
+        valid = (target == 0) | (target == 1)
+        return Resolved(tf.where(valid, target, tf.zeros_like(target)), valid)
+
+    def select(self, outputs, target):
+        value = _unit(self._value(outputs, self.output), self.unit, self)
+        return tf.where(target == 1, value - self.level, self.level - value)
+
+    def classes(self, outputs):
+        return 2
+
+
+def _check_unit(unit: int, target: Target) -> None:
+    message = f"{type(target).__name__}(unit=...) is the index of an output unit."
+    check(is_whole(unit) and unit >= 0, message, unit)
+
+
+def _unit(value: tf.Tensor, unit: int, target: Target) -> tf.Tensor:
+    """One unit [N] of an output [N, units] or [N]."""
+    if value.shape.rank == 1:
+        value = value[:, tf.newaxis]
+    check(
+        value.shape.rank == 2 and (value.shape[1] is None or unit < value.shape[1]),
+        f"{type(target).__name__}(unit={unit}) needs an output of shape [N] or [N, units] that "
+        "has this unit; use RegionScore() or CustomScore(function) for others.",
+        tuple(value.shape),
+    )
+    return value[:, unit]
