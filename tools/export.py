@@ -83,6 +83,12 @@ OP_LIBRARY = flags.DEFINE_multi_string(
     "A shared library with operations that the model needs, loaded first. It is code, and every "
     "server of the model needs it, too.",
 )
+WARMUP = flags.DEFINE_list(
+    "warmup",
+    ["1"],
+    "Batch sizes for which each signature gets a warm-up request, which servers run when they load "
+    "the version. None at all (--warmup=) writes none.",
+)
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
@@ -127,6 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         target,
         version=VERSION.value,
         overwrite=OVERWRITE.value,
+        warmup=_numbers(WARMUP, int, "whole numbers, such as 1,8") if WARMUP.value else (),
     )
     with SessionModel(directory) as model:
         width = max(map(len, model.signatures))
@@ -136,6 +143,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Wrote {directory} in {time.perf_counter() - started:.0f} s.")
     if source.takes_images:
         print(f"Try it: tfgig-explain --model={OUTPUT.value} --images='*.jpg'")
+    print(f"Serve it: tfgig-serve --model_base_path={OUTPUT.value}")
     return 0
 
 
