@@ -32,6 +32,7 @@ FLOORS = {
     "tfgig.layers": 5,
     "tfgig.metrics": 5,
     "tfgig.regions": 5,
+    "tfgig.evaluation": 6,
     "tfgig.export": 6,
     "tfgig.serving": 7,
     "tfgig.command_line": 8,

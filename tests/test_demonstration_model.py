@@ -1,4 +1,4 @@
-"""Tests of the shipped model of the shapes in tfgig.scenes."""
+"""Tests of the shipped models of the shapes in tfgig.scenes."""
 
 import pathlib
 
@@ -8,16 +8,15 @@ import pytest
 
 from tfgig import scenes
 
-FOLDER = pathlib.Path(__file__).resolve().parents[1] / "saved_models" / "shapes"
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 
 
-@pytest.fixture(scope="module")
-def model():
-    return keras.saving.load_model(FOLDER / "model.keras")
+@pytest.fixture(scope="module", params=["shapes", "shapes_residual"])
+def model(request):
+    return keras.saving.load_model(FOLDER / request.param / "model.keras")
 
 
 def test_its_input_and_its_output(model):
-    assert model.name == "shapes"
     (image,) = model.inputs
     assert (image.name, tuple(image.shape)) == ("image", (None, 96, 96, 3))
     assert image.dtype == "float32"
@@ -33,12 +32,17 @@ def test_it_recognises_the_shapes_on_photographs_which_it_has_not_seen(model):
 
 
 def test_it_is_small_and_without_the_state_of_an_optimizer(model):
-    assert 60_000 <= model.count_params() <= 120_000
-    assert (FOLDER / "model.keras").stat().st_size < 1_000_000
+    assert 60_000 <= model.count_params() <= 150_000
+    assert (FOLDER / model.name / "model.keras").stat().st_size < 1_000_000
     assert getattr(model, "optimizer", None) is None
 
 
+def test_one_has_residual_connections_and_one_has_not(model):
+    sums = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert bool(sums) == (model.name == "shapes_residual")
+
+
 def test_its_readme_names_the_classes():
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    text = (FOLDER / "shapes" / "README.md").read_text(encoding="utf-8")
     for name in scenes.CLASSES:
         assert name in text

@@ -1,4 +1,4 @@
-"""Command-line programs; installed as tfgig-export, -explain, -inspect and -demo."""
+"""Command-line programs, each installed as tfgig-<name>: export, explain, evaluate and others."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfgig.metrics import pixel_saliency, roc_auc
+from tfgig.metrics import Localization, boxes_to_mask, pixel_saliency, roc_auc
 
 
 def test_a_perfect_map_scores_one_and_a_reversed_one_zero():
@@ -40,3 +40,40 @@ def test_other_shapes_are_refused():
 def test_pixel_saliency_adds_absolute_channels():
     attributions = np.array([[[1.0, -2.0, 0.5], [0.0, 0.0, -1.0]]])
     np.testing.assert_array_equal(pixel_saliency(attributions), [[3.5, 1.0]])
+
+
+def test_the_metric_reports_the_centre_prior_beside_it(subjects, examples):
+    mask = np.zeros((48, 48), bool)
+    mask[20:28, 20:28] = True
+    example = examples["ig"][0]._replace(mask=mask, attributions=np.zeros((48, 48, 3)))
+    (found,) = Localization().statistics([example], subjects["ig"])
+    assert found["roc_auc"] == 0.5
+    assert found["centre_prior"] > 0.99
+    perfect = example._replace(attributions=np.repeat(mask[..., np.newaxis], 3, 2) * 1.0)
+    reverse = perfect._replace(attributions=-perfect.attributions)
+    signed = Localization(channels="signed")
+    assert signed.statistics([perfect], subjects["ig"])[0]["roc_auc"] == 1.0
+    assert signed.statistics([reverse], subjects["ig"])[0]["roc_auc"] == 0.0
+
+
+def test_a_random_map_scores_about_chance():
+    random = np.random.default_rng(3)
+    mask = np.zeros((48, 48), bool)
+    mask[5:20, 5:20] = True
+    scores = [roc_auc(random.uniform(size=mask.shape), mask) for _ in range(20)]
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.02)
+
+
+def test_without_a_mask_there_is_nothing_to_say(subjects, examples):
+    example = examples["ig"][0]
+    for mask in (None, np.zeros((48, 48), bool), np.ones((48, 48), bool)):
+        (found,) = Localization().statistics([example._replace(mask=mask)], subjects["ig"])
+        assert found == {"roc_auc": None, "centre_prior": None}
+
+
+def test_boxes_become_a_mask():
+    mask = boxes_to_mask(np.array([[1, 2, 3, 5], [-1, 0, 1, 1]]), (4, 6))
+    expected = np.zeros((4, 6), bool)
+    expected[1:3, 2:5] = True
+    expected[0, 0] = True
+    np.testing.assert_array_equal(mask, expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 
@@ -14,12 +14,12 @@ FITS = get_args(Fit)
 
 
 def read_image(
-    path: str | os.PathLike, shape: tuple[int | None, int | None, int], fit: Fit = "crop"
+    path: str | os.PathLike | BinaryIO, shape: tuple[int | None, int | None, int], fit: Fit = "crop"
 ) -> np.ndarray:
     """Reads an image at a model's size.
 
     Args:
-        path: A file in any format that Pillow reads.
+        path: A file in any format that Pillow reads; its path, or an open binary file.
         shape: (height, width, channels) of the result, None for the file's own height or width;
             1 channel is grey, 3 RGB, 4 RGB and alpha.
         fit: "crop" scales until the shape is covered and cuts off evenly what is left over;
@@ -34,14 +34,15 @@ def read_image(
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     height, width, channels = shape
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else "the open file"
     check(fit in FITS, f"`fit` is one of {FITS}.", fit)
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
     except UnidentifiedImageError as error:
-        raise OSError(f"{os.fspath(path)!r} is not an image that can be read.") from error
+        raise OSError(f"{name!r} is not an image that can be read.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f"{os.fspath(path)!r} cannot be read: {error}") from error
+        raise OSError(f"{name!r} cannot be read: {error}") from error
     width, height = width or image.width, height or image.height
     if fit == "crop":
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)

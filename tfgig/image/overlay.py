@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgig.image.style import Style, between, brightness, grey, pictures, share, smoothed
 
 # From black over red to bright yellow, perceptually even (matplotlib's "inferno", CC0), 0 to 1.
-_COLOURS = (
+COLOURS = (
     (0.001, 0.000, 0.014),
     (0.087, 0.045, 0.225),
     (0.258, 0.039, 0.406),
@@ -56,4 +56,4 @@ class Overlay(Style):
         # Low strengths show, but do not veil the image.
         cover = self.opacity * saliency[..., tf.newaxis] ** 0.7
         ground = 0.75 * grey(brightness(images, value_range))
-        return pictures((1.0 - cover) * ground + cover * between(tf.constant(_COLOURS), saliency))
+        return pictures((1.0 - cover) * ground + cover * between(tf.constant(COLOURS), saliency))

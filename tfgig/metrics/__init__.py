@@ -1,5 +1,40 @@
-"""Metrics: whether an explanation points where the evidence is."""
+"""Metrics: whether an explanation can be trusted."""
 
-from tfgig.metrics.localization import pixel_saliency, roc_auc
+from tfgig.metrics.base import Column, Curve, Example, Metric, Need, Statistic, merge
+from tfgig.metrics.closed_path import ClosedPath
+from tfgig.metrics.completeness import Completeness
+from tfgig.metrics.infidelity import Infidelity
+from tfgig.metrics.information_curves import EntropyCurve, SimilarityCurve
+from tfgig.metrics.insertion_deletion import Deletion, Insertion
+from tfgig.metrics.localization import Localization, boxes_to_mask, roc_auc
+from tfgig.metrics.pixels import pixel_saliency
+from tfgig.metrics.sensitivity import MaxSensitivity
+from tfgig.metrics.similarity import ClassSensitivity, ModelRandomization
+from tfgig.metrics.stability import Stability
+from tfgig.metrics.subject import Subject
 
-__all__ = ("pixel_saliency", "roc_auc")
+__all__ = (
+    "ClassSensitivity",
+    "ClosedPath",
+    "Column",
+    "Completeness",
+    "Curve",
+    "Deletion",
+    "EntropyCurve",
+    "Example",
+    "Infidelity",
+    "Insertion",
+    "Localization",
+    "MaxSensitivity",
+    "Metric",
+    "ModelRandomization",
+    "Need",
+    "SimilarityCurve",
+    "Stability",
+    "Statistic",
+    "Subject",
+    "boxes_to_mask",
+    "merge",
+    "pixel_saliency",
+    "roc_auc",
+)

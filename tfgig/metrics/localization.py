@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
+from tfgig.metrics.base import Column, Need
+from tfgig.metrics.pixels import PixelMetric, pixel_saliency
 from tfgig.spec import check
-
-
-def pixel_saliency(attributions: np.ndarray) -> np.ndarray:
-    """The strength of each pixel: absolute attributions [..., channels] added up, [...]."""
-    return np.abs(np.asarray(attributions, np.float64)).sum(-1)
 
 
 def roc_auc(saliency: np.ndarray, mask: np.ndarray) -> float:
@@ -44,3 +44,55 @@ def roc_auc(saliency: np.ndarray, mask: np.ndarray) -> float:
     ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[index]  # the mean rank of equal values, from 1
     pairs_won = ranks[inside].sum() - count * (count + 1) / 2
     return float(pairs_won / (count * (inside.size - count)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Localization(PixelMetric):
+    """The area under the ROC curve of a map against a mask of where the evidence is.
+
+    Beside it stands `centre_prior`: the same area for a map that knows nothing but that objects
+    tend to be in the middle. A method that does not beat it has not found the object.
+
+    References:
+        Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, section 5.2.
+    """
+
+    kind = "localization"
+    columns = (Column("roc_auc"), Column("centre_prior", None))
+    needs = Need.MASK
+
+    def statistics(self, examples, subject):
+        statistics = []
+        for example in examples:
+            mask = example.mask
+            if mask is None or not 0 < mask.sum() < mask.size:
+                statistics.append(self.undefined())
+                continue
+            saliency = pixel_saliency(example.attributions, self.channels)
+            statistics.append(
+                {
+                    "roc_auc": roc_auc(saliency, mask),
+                    "centre_prior": roc_auc(closeness_to_centre(mask.shape), mask),
+                }
+            )
+        return statistics
+
+
+def closeness_to_centre(shape: Sequence[int]) -> np.ndarray:
+    """A map [height, width] that is largest in the middle: minus the distance, in half-widths."""
+    rows, columns = (np.linspace(-1, 1, size) for size in shape)
+    return -np.hypot(rows[:, np.newaxis], columns)
+
+
+def boxes_to_mask(boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The mask, bool [height, width], that boxes cover.
+
+    Args:
+        boxes: [boxes, 4]: top, left, bottom, right in pixels; bottom and right lie outside.
+        shape: (height, width).
+    """
+    mask = np.zeros(shape, bool)
+    for top, left, bottom, right in np.asarray(boxes).reshape(-1, 4):
+        rows = slice(max(round(float(top)), 0), max(round(float(bottom)), 0))
+        mask[rows, max(round(float(left)), 0) : max(round(float(right)), 0)] = True
+    return mask

@@ -1,0 +1,1 @@
+"""The residual demonstration model: the same shapes, another architecture."""

@@ -1,0 +1,34 @@
+"""Runs an experiment in a process of its own, resting before each insertion score if asked to."""
+
+import json
+import pathlib
+import sys
+import time
+
+import tfgig
+from tests.cases import image_model
+from tests.evaluation.conftest import SHAPE
+from tfgig.evaluation.experiment import Experiment, run
+from tfgig.metrics import Insertion
+from tfgig.spec import from_config
+
+
+def main(directory, config, rest):
+    config = json.loads(pathlib.Path(config).read_text())
+    methods, metrics = (
+        {name: from_config(spec) for name, spec in config[key].items()}
+        for key in ("methods", "metrics")
+    )
+    measure = Insertion.statistics
+
+    def slowly(self, examples, subject):
+        time.sleep(float(rest))
+        return measure(self, examples, subject)
+
+    Insertion.statistics = slowly
+    experiment = Experiment(methods, metrics, from_config(config["dataset"]), maps=config["maps"])
+    run(experiment, tfgig.load_model(image_model(shape=SHAPE)), directory)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

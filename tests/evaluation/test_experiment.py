@@ -1,0 +1,153 @@
+"""Experiments: what they write, and that a kill costs nothing."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tfgig
+from tests.cases import ROOT
+from tests.evaluation.conftest import SHAPE, lines_of
+from tfgig.evaluation.dataset import Directory
+from tfgig.evaluation.experiment import run
+from tfgig.evaluation.results import Results
+from tfgig.metrics import Subject, pixel_saliency
+
+RUNNER = pathlib.Path(__file__).with_name("run_experiment.py")
+
+
+@pytest.fixture(scope="module")
+def finished(experiment, source, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("finished")
+    done = []
+    results = run(experiment, source, directory, done.append)
+    assert sum(done) == 12
+    return directory, results
+
+
+def test_every_example_and_method_once_in_order(finished):
+    directory, _ = finished
+    pairs = [(line["example"], line["method"]) for line in lines_of(directory)]
+    first = [f"image{i:02d}.png" for i in range(8)]
+    assert pairs[:16] == [(e, "ig") for e in first] + [(e, "guided_ig") for e in first]
+    assert len(pairs) == len(set(pairs)) == 24
+
+
+def test_a_line_holds_what_the_layer_says(finished, experiment, source):
+    directory, _ = finished
+    items = list(experiment.dataset.items(SHAPE))
+    line = lines_of(directory)[2]
+    explainer = tfgig.Explainer(source, experiment.methods["ig"])
+    found = explainer(items[2].image[np.newaxis])
+    assert line["ok"] is True
+    assert line["label"] == 2
+    assert line["target"] == int(found["target"][0])
+    for key in ("score", "baseline_score", "delta"):
+        assert line[key] == pytest.approx(float(found[key][0]), abs=1e-5)
+    assert line["metrics"]["localization"]["roc_auc"] is None  # no mask
+    assert lines_of(directory)[0]["metrics"]["localization"]["roc_auc"] is not None
+    saliency = Results(directory).map("ig", "image02.png")
+    np.testing.assert_allclose(
+        saliency, pixel_saliency(found["attributions"].numpy())[0], atol=1e-5
+    )
+    assert Results(directory).map("ig", "image03.png") is None
+
+
+def test_run_again_it_does_nothing(finished, experiment, source):
+    directory, _ = finished
+    before = (directory / "results.jsonl").read_bytes()
+    changed = os.stat(directory / "results.jsonl").st_mtime_ns
+    run(experiment, source, directory)
+    assert (directory / "results.jsonl").read_bytes() == before
+    assert os.stat(directory / "results.jsonl").st_mtime_ns == changed
+
+
+@pytest.mark.parametrize("cut", [1, 700, 5001, -1])
+def test_a_cut_file_is_completed_to_the_same_bytes(finished, experiment, source, tmp_path, cut):
+    directory, _ = finished
+    whole = (directory / "results.jsonl").read_bytes()
+    (tmp_path / "experiment.json").write_bytes((directory / "experiment.json").read_bytes())
+    (tmp_path / "results.jsonl").write_bytes(whole[:cut])
+    run(experiment, source, tmp_path)
+    assert (tmp_path / "results.jsonl").read_bytes() == whole
+
+
+def test_killed_and_resumed_it_writes_the_same_file(finished, experiment, source, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(experiment.config(source)))
+
+    def start(rest):
+        return subprocess.Popen(
+            [sys.executable, RUNNER, tmp_path / "killed", config, str(rest)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        )
+
+    process = start(rest=1.0)
+    results = tmp_path / "killed" / "results.jsonl"
+    deadline = time.monotonic() + 120
+    while not (results.is_file() and results.stat().st_size > 0):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    there = results.read_bytes()
+    whole = (finished[0] / "results.jsonl").read_bytes()
+    assert 0 < len(there) < len(whole)
+    assert start(rest=0).wait(240) == 0
+    assert results.read_bytes() == whole
+
+
+def test_another_experiment_is_refused_the_directory(finished, experiment, source):
+    directory, _ = finished
+    other = dataclasses.replace(experiment, keep="top_5")
+    with pytest.raises(ValueError, match=r"another directory.*Received: 'another keep'"):
+        run(other, source, directory)
+
+
+def test_another_model_of_the_same_name_is_refused_the_directory(finished, experiment, source):
+    directory, _ = finished
+    subject = Subject(source, experiment.methods["ig"])
+    refused = pytest.raises(ValueError, match="Received: 'another weights'")
+    with subject.randomized(1), refused:
+        run(experiment, source, directory)
+
+
+def test_two_images_of_one_name_are_refused(experiment, source, tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Twice(Directory):
+        def items(self, shape):
+            yield from [next(super().items(shape))] * 2
+
+    twice = dataclasses.replace(experiment, dataset=Twice(experiment.dataset.path))
+    with pytest.raises(ValueError, match=r"have one name. Received: 'image00.png'"):
+        run(twice, source, tmp_path)
+
+
+def test_images_that_the_model_gets_wrong_are_left_out(experiment, source, tmp_path):
+    results = run(dataclasses.replace(experiment, keep="correct"), source, tmp_path)
+    predicted = (
+        source.serve(np.stack([item.image for item in experiment.dataset.items(SHAPE)]))
+        .values["scores"]
+        .numpy()
+    )
+    labels = np.array([item.label for item in experiment.dataset.items(SHAPE)])
+    wrong = np.flatnonzero(predicted.argmax(1) != labels)
+    assert set(results.left_out()) == {f"image{i:02d}.png" for i in wrong}
+    assert results.left_out()["image11.png"] == "it has no label"
+    assert len(results.records("ig")) == 12 - len(wrong)
+    before = (tmp_path / "results.jsonl").read_bytes()
+    run(dataclasses.replace(experiment, keep="correct"), source, tmp_path)
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+
+
+def test_an_experiment_of_nothing_is_refused(experiment):
+    with pytest.raises(ValueError, match="at least one method"):
+        dataclasses.replace(experiment, methods={})

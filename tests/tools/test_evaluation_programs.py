@@ -1,0 +1,85 @@
+"""tfgig-evaluate and tfgig-reproduce as a user runs them."""
+
+import csv
+import json
+
+import pytest
+
+from tests.tools.test_programs import program, refusals
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    done = program(
+        "evaluate",
+        "--handle=shapes_residual",
+        f"--output={folder}/out",
+        "--builtin.count=3",
+        "--methods=gradient,ig",
+        "--steps=4,8",
+        "--metrics=completeness,localization,insertion",
+        "--insertion.steps=4",
+        "--resamples=20",
+        "--maps=2",
+        f"--report={folder}/report.html",
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_evaluate_writes_results_a_table_figures_and_a_report(evaluated):
+    folder, done = evaluated
+    names = ["gradient", "ig[steps=4]", "ig[steps=8]"]
+    lines = [json.loads(x) for x in (folder / "out" / "results.jsonl").read_text().splitlines()]
+    assert [(line["example"], line["method"]) for line in lines] == [
+        (f"scene{i:04d}", name) for name in names for i in range(3)
+    ]
+    config = json.loads((folder / "out" / "experiment.json").read_text())
+    assert config["metrics"]["insertion"]["steps"] == 4
+    assert (folder / "out" / "table.txt").read_text() in done.stdout + "\n"
+    with (folder / "out" / "table.csv").open() as file:
+        cells = {(r["method"], r["metric"], r["column"]): r for r in csv.DictReader(file)}
+    assert float(cells["ig[steps=8]", "localization", "roc_auc"]["value"]) > 0.7
+    assert cells["gradient", "completeness", "relative_delta"]["value"] == ""
+    figures = {path.name for path in (folder / "out" / "figures").iterdir()}
+    assert figures >= {"insertion.probability.png", "steps.insertion.probability.png"}
+    assert "data-value" in (folder / "report.html").read_text()
+
+
+def test_evaluate_refuses_with_the_fix(evaluated):
+    folder, _ = evaluated
+    base = ["--handle=shapes", f"--output={folder}/other"]
+    cases = {
+        "Did you mean 'insertion'": [*base, "--metrics=insertions"],
+        "Did you mean 'ig'": [*base, "--methods=igg"],
+        "Did you mean 'black'": [*base, "--baselines=blac"],
+        "--steps takes whole numbers": [*base, "--steps=few"],
+        "another experiment": [
+            "--handle=shapes_residual",
+            f"--output={folder}/out",
+            "--builtin.count=4",
+        ],
+        "no model file": ["--handle=nowhere.keras", f"--output={folder}/other"],
+    }
+    for message, (status, error) in zip(cases, refusals("evaluate", *cases.values()), strict=True):
+        assert status == 1
+        assert message in error
+    assert not (folder / "other").exists()
+
+
+def test_reproduce_prints_ours_beside_the_published(tmp_path):
+    done = program(
+        "reproduce",
+        "--table=guided_ig/1",
+        "--handles=shapes",
+        "--builtin.count=1",
+        "--trips=1",
+        "--resamples=0",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3.82e-07" in done.stdout
+    assert "7.32e-08" in done.stdout
+    assert "shapes and MobileNet:" in done.stdout
+    assert (tmp_path / "tfgig-reproduce" / "guided_ig-1.txt").read_text() in done.stdout + "\n"

@@ -1,0 +1,1 @@
+"""Evaluation: experiments on a model and a dataset, their tables and their report."""

@@ -1,0 +1,246 @@
+"""Datasets of images, with labels and with masks of where the evidence is.
+
+Every dataset is a `tf.data.Dataset` of dictionaries:
+
+    name   string, which example this is, unique in the dataset
+    image  float32 [H, W, C], 0 (black) to 255 (white)
+    label  int64, the class; -1 if it is not known
+    mask   bool [H, W], True where the evidence is; nowhere if it is not known
+"""
+
+from __future__ import annotations
+
+import abc
+import csv
+import dataclasses
+import io
+import pathlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgig import scenes
+from tfgig.image.files import FITS, Fit, read_image
+from tfgig.metrics import boxes_to_mask
+from tfgig.spec import Spec, check, is_whole
+
+UNKNOWN = -1
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_BOX = ("top", "left", "bottom", "right")
+
+
+class Item(NamedTuple):
+    """One image of a dataset, as NumPy has it."""
+
+    name: str
+    image: np.ndarray  # float32 [H, W, C], 0 to 255
+    label: int  # -1 if unknown
+    mask: np.ndarray  # bool [H, W], nowhere True if unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset(Spec, abc.ABC):
+    """A family of sources of images."""
+
+    family = "dataset"
+
+    @abc.abstractmethod
+    def items(self, shape: tuple[int, int, int]) -> Iterator[Item]:
+        """The images, always in the same order, at the shape [H, W, C]."""
+
+    def size(self) -> int | None:
+        """How many images there are, where that is known beforehand."""
+        return None
+
+    def load(self, shape: tuple[int, int, int]) -> tf.data.Dataset:
+        """The images as a `tf.data.Dataset`, not batched, always in the same order."""
+        signature = {
+            "name": tf.TensorSpec([], tf.string),
+            "image": tf.TensorSpec(shape, tf.float32),
+            "label": tf.TensorSpec([], tf.int64),
+            "mask": tf.TensorSpec(shape[:2], tf.bool),
+        }
+        return tf.data.Dataset.from_generator(
+            lambda: (item._asdict() for item in self.items(shape)), output_signature=signature
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Builtin(Dataset):
+    """The generated scenes of `tfgig.scenes`: shapes over photographs, with exact masks.
+
+    Args:
+        count: How many scenes.
+        seed: Which scenes.
+        split: "train" or "test", whose photographs no shipped model has seen.
+    """
+
+    kind = "builtin"
+    count: int = 400
+    seed: int = 17
+    split: str = "test"
+
+    def size(self):
+        return self.count
+
+    def items(self, shape):
+        check(
+            tuple(shape) == (scenes.SIZE, scenes.SIZE, 3),
+            f"The built-in images are [{scenes.SIZE}, {scenes.SIZE}, 3]; a model of other images "
+            "needs a dataset of its own.",
+            tuple(shape),
+        )
+        composed = scenes.compose(self.count, seed=self.seed, split=self.split)
+        for i, (image, mask, label) in enumerate(zip(*composed, strict=True)):
+            yield Item(f"scene{i:04d}", image.astype(np.float32), int(label), mask)
+
+
+@dataclasses.dataclass(frozen=True)
+class Directory(Dataset):
+    """The image files of a directory.
+
+    Labels stand in its `labels.csv`, with the columns `file` and `label` (a class's number) and,
+    if there are boxes of the object, `top`, `left`, `bottom`, `right` in the file's pixels; a
+    file with several boxes has several lines. Masks are pictures of the same size and name, with
+    the suffix .png, in its folder `masks`: white where the evidence is. All are optional.
+
+    Args:
+        path: The directory.
+        fit: How an image is brought to the model's size: "crop" or "stretch". Masks and boxes
+            go along.
+        limit: How many images, in the order of their names; 0 for all.
+    """
+
+    kind = "directory"
+    path: str = "."
+    fit: Fit = "crop"
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.fit in FITS, f"`fit` is one of {FITS}.", self.fit)
+        _check_limit(self.limit)
+
+    def size(self):
+        return len(self._files())
+
+    def items(self, shape):
+        folder = pathlib.Path(self.path)
+        notes = _read_labels(folder / "labels.csv")
+        for file in self._files():
+            label, boxes = notes.get(file.name, (UNKNOWN, []))
+            mask = self._mask(folder / "masks" / f"{file.stem}.png", file, boxes, shape)
+            yield Item(file.name, read_image(file, shape, self.fit), label, mask)
+
+    def _files(self) -> list[pathlib.Path]:
+        folder = pathlib.Path(self.path)
+        check(folder.is_dir(), "There is no such directory of images.", self.path)
+        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _IMAGES)
+        check(bool(files), f"No image ({', '.join(_IMAGES)}) is in the directory.", self.path)
+        return files[: self.limit or None]
+
+    def _mask(self, path, file, boxes, shape):
+        if path.is_file():
+            return _fitted(path, shape, self.fit)
+        if not boxes:
+            return np.zeros(shape[:2], bool)
+        from PIL import Image, ImageOps
+
+        with Image.open(file) as picture:
+            width, height = ImageOps.exif_transpose(picture).size
+        return _fitted(boxes_to_mask(np.array(boxes), (height, width)), shape, self.fit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records(Dataset):
+    """The `tf.train.Example`s of TFRecord files, with the keys that ImageNet's have.
+
+    `image/encoded`, a JPEG or PNG; `image/class/label`; and, optional, `image/object/bbox/ymin`,
+    `xmin`, `ymax` and `xmax`, as shares of height and width, or `mask/encoded`, a picture;
+    `image/filename` names the example.
+
+    Args:
+        path: The file, or a pattern such as "validation-*".
+        fit: How an image is brought to the model's size: "crop" or "stretch".
+        limit: How many examples; 0 for all.
+    """
+
+    kind = "records"
+    path: str = ""
+    fit: Fit = "crop"
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.fit in FITS, f"`fit` is one of {FITS}.", self.fit)
+        _check_limit(self.limit)
+
+    def items(self, shape):
+        files = sorted(tf.io.gfile.glob(self.path))
+        check(bool(files), "No TFRecord file matches.", self.path)
+        records = tf.data.TFRecordDataset(files)
+        for i, record in enumerate(records.take(self.limit or -1).as_numpy_iterator()):
+            features = tf.train.Example.FromString(record).features.feature
+            encoded = io.BytesIO(_first(features, "image/encoded", b""))
+            name = _first(features, "image/filename", b"").decode() or f"record{i:06d}"
+            label = int(_first(features, "image/class/label", UNKNOWN))
+            image = read_image(encoded, shape, self.fit)
+            yield Item(name, image, label, self._mask(features, encoded, shape))
+
+    def _mask(self, features, encoded, shape):
+        mask = _first(features, "mask/encoded", b"")
+        if mask:
+            return _fitted(io.BytesIO(mask), shape, self.fit)
+        sides = ("ymin", "xmin", "ymax", "xmax")
+        boxes = np.array([features[f"image/object/bbox/{s}"].float_list.value for s in sides])
+        if not boxes.size:
+            return np.zeros(shape[:2], bool)
+        from PIL import Image
+
+        encoded.seek(0)
+        with Image.open(encoded) as picture:
+            width, height = picture.size
+        boxes = boxes.T * (height, width, height, width)
+        return _fitted(boxes_to_mask(boxes, (height, width)), shape, self.fit)
+
+
+def _check_limit(limit: int) -> None:
+    check(is_whole(limit) and limit >= 0, "`limit` must be a whole number of at least 0.", limit)
+
+
+def _read_labels(path: pathlib.Path) -> dict[str, tuple[int, list[list[float]]]]:
+    """By file: the label, and the boxes (top, left, bottom, right)."""
+    notes: dict[str, tuple[int, list[list[float]]]] = {}
+    if not path.is_file():
+        return notes
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        names = rows.fieldnames or ()
+        check(
+            {"file", "label"} <= set(names), "labels.csv needs the columns file and label.", names
+        )
+        for row in rows:
+            label, boxes = notes.setdefault(row["file"], (int(row["label"]), []))
+            check(label == int(row["label"]), "Two lines give a file two labels.", row["file"])
+            if all(row.get(side) for side in _BOX):
+                boxes.append([float(row[side]) for side in _BOX])
+    return notes
+
+
+def _fitted(mask: Any, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
+    """A mask, a bool array [h, w] or a picture's file, brought to [H, W] as its image is."""
+    if isinstance(mask, np.ndarray):
+        from PIL import Image
+
+        file = io.BytesIO()
+        Image.fromarray(mask.astype(np.uint8) * 255).save(file, "png")
+        file.seek(0)
+        mask = file
+    return read_image(mask, (*shape[:2], 1), fit)[..., 0] >= 128
+
+
+def _first(features: Any, key: str, default: Any) -> Any:
+    """The first value of a feature of a `tf.train.Example`."""
+    kind = features[key].WhichOneof("kind") if key in features else None
+    values = getattr(features[key], kind).value if kind else ()
+    return values[0] if values else default

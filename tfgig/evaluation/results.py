@@ -1,0 +1,102 @@
+"""What an experiment's directory holds, and how it is written so that a kill loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from tfgig.metrics import Statistic
+from tfgig.spec import check
+
+RESULTS = "results.jsonl"
+CONFIG = "experiment.json"
+MAPS = "maps"
+
+
+class Results:
+    """What an experiment's directory holds: `lines`, the records in the order they were made."""
+
+    def __init__(self, directory: str | os.PathLike) -> None:
+        self.directory = pathlib.Path(directory)
+        path = self.directory / RESULTS
+        text = path.read_bytes() if path.is_file() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        self.lines = [json.loads(line) for line in whole.splitlines()]
+        self.config = json.loads((self.directory / CONFIG).read_text())
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods' names, in the experiment's order."""
+        return list(self.config["methods"])
+
+    def left_out(self) -> dict[str, str]:
+        """The examples that do not count, and why."""
+        return {line["example"]: line["left_out"] for line in self.lines if "left_out" in line}
+
+    def records(self, method: str) -> dict[str, dict[str, Any]]:
+        """By example: the record of a method."""
+        return {line["example"]: line for line in self.lines if line.get("method") == method}
+
+    def statistics(self, method: str, metric: str) -> dict[str, Statistic]:
+        """By example: the statistic of a metric for a method."""
+        return {name: r["metrics"][metric] for name, r in self.records(method).items()}
+
+    def map(self, method: str, example: str) -> np.ndarray | None:
+        """The pixels' scores, float32 [H, W], of an example; None where they were not kept."""
+        path = _map_path(self.directory, method, example)
+        return np.load(path).astype(np.float32) if path.is_file() else None
+
+
+def claim(directory: pathlib.Path, config: dict[str, Any]) -> None:
+    """Makes the directory this experiment's, or sees that it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / CONFIG
+    text = json.dumps(config, indent=2) + "\n"
+    if not path.is_file():
+        beside = path.with_suffix(".part")
+        beside.write_text(text)
+        beside.rename(path)
+        return
+    there = json.loads(path.read_text())
+    differing = [key for key in config if there.get(key) != json.loads(text)[key]]
+    check(
+        not differing,
+        f"{str(directory)!r} holds the results of another experiment; choose another directory, or "
+        "run the one that is described in its experiment.json.",
+        f"another {', '.join(differing)}",
+    )
+
+
+def finished(directory: pathlib.Path) -> set[tuple[str, str | None]]:
+    """The (example, method) pairs that are done; half a line at the end is cut off."""
+    path = directory / RESULTS
+    if not path.is_file():
+        return set()
+    text = path.read_bytes()
+    whole = text.rfind(b"\n") + 1
+    if whole < len(text):
+        os.truncate(path, whole)
+    lines = map(json.loads, text[:whole].splitlines())
+    return {(line["example"], line["method"]) for line in lines}
+
+
+def keep_map(directory: pathlib.Path, method: str, example: str, saliency: np.ndarray) -> None:
+    """Keeps the pixels' scores [H, W] of an example; whole, or not at all."""
+    path = _map_path(directory, method, example)
+    path.parent.mkdir(exist_ok=True)
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as file:
+        np.save(file, saliency.astype(np.float32))
+    beside.rename(path)
+
+
+def _map_path(directory: pathlib.Path, method: str, example: str) -> pathlib.Path:
+    return directory / MAPS / f"{_file_name(example)}.{_file_name(method)}.npy"
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):x}" for c in name)

@@ -1,0 +1,146 @@
+"""What a metric is: a statistic of each example, apart from how the statistics are put together."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from tfgig.spec import Spec
+
+if TYPE_CHECKING:
+    from tfgig.metrics.subject import Subject
+
+# Plain JSON data: by name a number, None where it is not defined, or a list of them.
+Statistic = dict[str, Any]
+
+
+class Need(enum.Flag):
+    """What a metric asks for beside an image and its attributions."""
+
+    NOTHING = 0
+    SCORES = enum.auto()  # the model's scores of changed images
+    EXPLANATIONS = enum.auto()  # attributions of changed images or of a changed model
+    MASK = enum.auto()  # where the evidence is
+
+
+class Column(NamedTuple):
+    """One number that a metric reports; `larger_is_better` None where neither is."""
+
+    name: str
+    larger_is_better: bool | None = True
+
+
+class Curve(NamedTuple):
+    """What a metric draws: `y` [points] over `x` [points], and what the axes show."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_label: str
+    y_label: str
+
+
+class Example(NamedTuple):
+    """One explained image; H, W and C are its height, width and channels."""
+
+    image: np.ndarray  # float32 [H, W, C], in the model's input units
+    attributions: np.ndarray  # float32 [H, W, C], signed
+    target: int  # the explained class
+    score: float
+    baseline_score: float
+    delta: float
+    mask: np.ndarray | None = None  # bool [H, W], True where the evidence is
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric(Spec, abc.ABC):
+    """A family of judgements of attributions.
+
+    `statistics` holds all that is ever needed of an example, as JSON data; `rows` and `reduce` put
+    any number of them together. The statistics of shards are merged by `merge`, and what is
+    computed from the merged ones equals, to the last bit, what is computed from all at once.
+
+    `columns` are the numbers that are reported, the most telling first. `needs` says what
+    `statistics` asks for.
+    """
+
+    family = "metric"
+    columns: ClassVar[tuple[Column, ...]]
+    needs: ClassVar[Need] = Need.NOTHING
+
+    @abc.abstractmethod
+    def statistics(self, examples: Sequence[Example], subject: Subject) -> list[Statistic]:
+        """The statistics of examples: every column's number, None where it is not defined."""
+
+    def rows(self, statistics: Sequence[Statistic]) -> np.ndarray:
+        """What of each example enters `reduce`: float64 [examples, ...], NaN where undefined."""
+        names = [column.name for column in self.columns]
+        rows = [[number(statistic[name]) for name in names] for statistic in statistics]
+        return np.array(rows, np.float64).reshape(len(rows), len(names))
+
+    def reduce(self, rows: np.ndarray) -> dict[str, float]:
+        """Each column's value over examples, from `rows`; NaN where no example has one."""
+        return {column.name: mean(rows[:, i]) for i, column in enumerate(self.columns)}
+
+    def aggregate(self, statistics: Mapping[str, Statistic]) -> dict[str, float]:
+        """Each column's value over examples, from their statistics by name."""
+        return self.reduce(self.rows(list(statistics.values())))
+
+    def defined(self, statistics: Mapping[str, Statistic]) -> dict[str, int]:
+        """Of how many examples each column is defined."""
+        return {
+            column.name: sum(s[column.name] is not None for s in statistics.values())
+            for column in self.columns
+        }
+
+    def curves(self, statistics: Mapping[str, Statistic]) -> dict[str, Curve]:
+        """What there is to draw, by column."""
+        return {}
+
+    def undefined(self) -> Statistic:
+        """The statistic of an example of which nothing can be said."""
+        return {column.name: None for column in self.columns}
+
+
+def merge(*shards: Mapping[str, Statistic]) -> dict[str, Statistic]:
+    """The statistics of several shards together, by example; an example in two must agree.
+
+    Raises:
+        ValueError: two shards say different things of one example.
+    """
+    merged: dict[str, Statistic] = {}
+    for shard in shards:
+        for name, statistic in shard.items():
+            if merged.setdefault(name, statistic) != statistic:
+                raise ValueError(
+                    "Two shards have different statistics of one example; they are not of one "
+                    f"experiment. Received: {name!r}."
+                )
+    return merged
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean of the numbers that are no NaN, the same in whatever order they come."""
+    values = values[~np.isnan(values)]
+    return math.fsum(values) / len(values) if len(values) else math.nan
+
+
+def number(value: float | None) -> float:
+    """A number of a statistic, NaN for None."""
+    return math.nan if value is None else value
+
+
+def finite_or_none(value: Any) -> float | None:
+    """A number for a statistic: JSON has no NaN and no infinity."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def area(curve: np.ndarray) -> float:
+    """The area under values [points] at equal distances over [0, 1], by the trapezoid rule."""
+    return float(np.mean((curve[1:] + curve[:-1]) / 2))

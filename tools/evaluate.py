@@ -1,0 +1,159 @@
+r"""Measures how far explanations can be trusted: a model x methods x metrics x a dataset.
+
+Prints a table with methods as rows, the best marked, and intervals by the bootstrap; writes each
+example's results as they come (results.jsonl), the table (table.txt, table.csv), curves as figures
+and, if asked, a report. A run that was stopped is continued by running it again.
+
+  tfgig-evaluate --handle=shapes --output=/tmp/shapes --builtin.count=40 --report=report.html
+  tfgig-evaluate --handle=model.keras --output=out --dataset=directory --directory.path=photos \
+      --methods=ig,guided_ig --metrics=localization,insertion --keep=top_5
+  tfgig-evaluate --handle=shapes --output=steps --methods=ig,ig_idgi --steps=8,16,32,64,128
+  tfgig-evaluate --handle=shapes --output=anchors --methods=guided_ig_anchored \
+      --anchors=0,10,20,40 --baselines=black,black_white,random_2
+
+--handle takes what tfgig-export takes, or the name of a model that comes with tfgig. Every option
+of every method, metric and dataset is a flag; --helpfull lists them.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, cast
+
+from absl import flags
+from tfgig_tools import model_flags
+
+import tfgig
+from tfgig import command_line, presets
+from tfgig.evaluation import dataset as datasets
+from tfgig.evaluation import experiment as experiments
+from tfgig.evaluation import figures, table, variants
+from tfgig.evaluation.report import write_report
+from tfgig.evaluation.results import Results
+from tfgig.metrics import Metric, Need
+from tfgig.metrics.subject import PROBABILITIES, Probabilities
+from tfgig.models import SourceModel
+from tfgig.spec import members, nearest
+
+METRICS: dict[str, Any] = {metric.kind: metric for metric in members(Metric)}
+DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
+_QUICK = [name for name, metric in METRICS.items() if not metric.needs & Need.EXPLANATIONS]
+
+HANDLE = flags.DEFINE_string(
+    "handle", None, f"The model, or one of {', '.join(model_flags.shipped())}.", required=True
+)
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The experiment's directory; what it holds already is not done again.",
+    required=True,
+)
+METHODS = flags.DEFINE_list("methods", list(presets.names()), "Which presets to compare.")
+METRIC_NAMES = flags.DEFINE_list(
+    "metrics",
+    _QUICK,
+    f"Which metrics, of: {', '.join(METRICS)}; or all. Those that are not on by default explain "
+    "each example several times over.",
+)
+DATASET = flags.DEFINE_enum("dataset", "builtin", list(DATASETS), "Where the images come from.")
+KEEP = flags.DEFINE_enum(
+    "keep", "all", list(experiments.KEEPS), "Which images count, by the model's classes."
+)
+PROBABILITY = flags.DEFINE_enum(
+    "probabilities", "as_is", list(PROBABILITIES), "How the model's output becomes probabilities."
+)
+STEPS = flags.DEFINE_list("steps", [], "Each method with each of these numbers of steps.")
+ANCHORS = flags.DEFINE_list("anchors", [], "Each anchored method with each of these numbers.")
+BASELINES = flags.DEFINE_list(
+    "baselines",
+    [],
+    f"Each method with each of these: {', '.join(variants.named_baselines((0, 1)))}.",
+)
+RESAMPLES = flags.DEFINE_integer(
+    "resamples", 500, "How often the bootstrap draws; 0 for no intervals.", lower_bound=0
+)
+MAPS = flags.DEFINE_integer("maps", 24, "How many examples the report shows.", lower_bound=0)
+REPORT = flags.DEFINE_string("report", None, "Write a page with table, curves and maps here.")
+flags.adopt_module_key_flags(model_flags)
+command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
+command_line.define_preset_flags()
+for _name, _spec in {**METRICS, **DATASETS}.items():
+    command_line.define_spec_flags(_name, _spec())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the experiment, or what is left of it, and reports."""
+    if len(arguments) > 1:
+        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+    source = model_flags.load(HANDLE.value)
+    experiment = _experiment(source)
+    output = pathlib.Path(OUTPUT.value)
+    results = _run(experiment, source, output)
+    made = table.make_table(results, experiment.metrics, RESAMPLES.value)
+    text = table.render(made) + "\n" + "\n".join(table.notes(results, experiment.metrics)) + "\n"
+    print(text)
+    (output / "table.txt").write_text(text)
+    (output / "table.csv").write_text(table.to_csv(made))
+    drawn = figures.draw_curves(results, experiment.metrics, output / "figures")
+    drawn += figures.draw_steps(made, output / "figures")
+    print(f"Wrote results.jsonl, table.txt, table.csv and {len(drawn)} figures to {output}/.")
+    if REPORT.value:
+        write_report(REPORT.value, results, experiment, source, made, drawn)
+        print(f"Wrote {REPORT.value}.")
+    return 0
+
+
+def _experiment(source: SourceModel) -> experiments.Experiment:
+    source_range = source.value_range or (0.0, 1.0)
+    methods = variants.variants(
+        command_line.methods_from_flags(METHODS.value),
+        _whole_numbers(STEPS),
+        _whole_numbers(ANCHORS),
+        {name: variants.baseline_of(name, source_range) for name in BASELINES.value},
+    )
+    names = list(METRICS) if METRIC_NAMES.value == ["all"] else METRIC_NAMES.value
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(f"No metric of the name {name!r}. {nearest(name, METRICS)}")
+    return experiments.Experiment(
+        methods,
+        {name: command_line.spec_from_flags(name, METRICS[name]()) for name in names},
+        command_line.spec_from_flags(DATASET.value, DATASETS[DATASET.value]()),
+        command_line.spec_from_flags("target", tfgig.targets.ClassScore()),
+        cast(Probabilities, PROBABILITY.value),
+        cast(experiments.Keep, KEEP.value),
+        MAPS.value,
+    )
+
+
+def _run(experiment, source, output) -> Results:
+    from tqdm import tqdm
+
+    print(
+        f"Judging {len(experiment.methods)} methods of {source.name} by "
+        f"{len(experiment.metrics)} metrics ...",
+        file=sys.stderr,
+    )
+    total = experiment.dataset.size()
+    with tqdm(total=total, unit="image", disable=None) as progress:
+        return experiments.run(experiment, source, output, progress.update)
+
+
+def _whole_numbers(flag) -> list[int]:
+    try:
+        return [int(text) for text in flag.value]
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag.name} takes whole numbers. Received: {','.join(flag.value)!r}."
+        ) from error
+
+
+def run() -> None:
+    """The installed program's entry."""
+    command_line.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,67 @@
+"""The flags that say which model a program is about."""
+
+from __future__ import annotations
+
+import pathlib
+from importlib import resources
+from typing import Any
+
+from absl import flags
+
+import tfgig
+from tfgig.models import SourceModel
+
+VALUE_RANGE = flags.DEFINE_list(
+    "value_range",
+    None,
+    "What is black and what is white in the model's input, such as 0,255 or -1,1. Read off the "
+    "model's Rescaling layer if not given.",
+)
+SIGNATURE = flags.DEFINE_string(
+    "signature",
+    None,
+    "Which signature of a SavedModel to explain; serving_default, or the only one, if not given.",
+)
+SHAPE = flags.DEFINE_list(
+    "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
+)
+ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
+    "allow_unsafe_deserialization",
+    False,
+    "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
+    "only for files whose origin you trust.",
+)
+
+
+def shipped() -> list[str]:
+    """The names of the models that come with tfgig."""
+    folder = resources.files("tfgig_saved_models")
+    return sorted(entry.name for entry in folder.iterdir() if (entry / "model.keras").is_file())
+
+
+def load(handle: str) -> SourceModel:
+    """The model of a handle, or of a shipped model's name, as the flags say."""
+    if handle in shipped() and not pathlib.Path(handle).exists():
+        with resources.as_file(
+            resources.files("tfgig_saved_models") / handle / "model.keras"
+        ) as file:
+            return tfgig.load_model(str(file))
+    return tfgig.load_model(
+        handle,
+        _numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
+        signature=SIGNATURE.value,
+        shape=_numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
+    )
+
+
+def _numbers(flag: Any, kind: type, expected: str, count: int | None = None) -> Any:
+    if flag.value is None:
+        return None
+    try:
+        numbers = tuple(map(kind, flag.value))
+    except ValueError:
+        numbers = ()
+    if not numbers or count not in (None, len(numbers)):
+        raise ValueError(f"--{flag.name} takes {expected}. Received: {','.join(flag.value)!r}.")
+    return numbers

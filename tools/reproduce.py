@@ -1,0 +1,131 @@
+r"""Repeats published experiments on models and images of your own, beside the published figures.
+
+Prints, for each table, what is measured here beside what was published, and of how many pairs of
+methods the order agrees. Results are kept and resumed as tfgig-evaluate does.
+
+  tfgig-reproduce --table=guided_ig/1
+  tfgig-reproduce --table=idgi/insertion,idgi/insertion_ratio --builtin.count=100
+  tfgig-reproduce --table=guided_ig/2 --handles=https://tfhub.dev/... --shape=224,224,3 \
+      --value_range=0,1 --probabilities=softmax --dataset=records --records.path='validation-*'
+
+Without models and images it takes the two that come with tfgig and the generated images: minutes,
+not days, and other numbers than ImageNet's; it is the order of methods that may be compared.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, cast
+
+from absl import flags
+from tfgig_tools import model_flags
+
+import tfgig
+from tfgig import command_line
+from tfgig.evaluation import comparison, protocols, table
+from tfgig.evaluation import dataset as datasets
+from tfgig.evaluation import experiment as experiments
+from tfgig.metrics import Metric
+from tfgig.metrics.subject import PROBABILITIES, Probabilities
+from tfgig.spec import members
+
+DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
+
+TABLES = flags.DEFINE_list(
+    "table", None, f"Which tables, of: {', '.join(protocols.names())}.", required=True
+)
+HANDLES = flags.DEFINE_list("handles", model_flags.shipped(), "The models.")
+OUTPUT = flags.DEFINE_string("output", "tfgig-reproduce", "Where results are kept.")
+DATASET = flags.DEFINE_enum("dataset", "builtin", list(DATASETS), "Where the images come from.")
+KEEP = flags.DEFINE_enum(
+    "keep", None, list(experiments.KEEPS), "Which images count; as in the paper if not given."
+)
+PROBABILITY = flags.DEFINE_enum(
+    "probabilities", "as_is", list(PROBABILITIES), "How the models' output becomes probabilities."
+)
+RESAMPLES = flags.DEFINE_integer(
+    "resamples", 500, "How often the bootstrap draws; 0 for no intervals.", lower_bound=0
+)
+TRIPS = flags.DEFINE_integer(
+    "trips",
+    None,
+    "Closed paths an image: 50, as in the paper, or 2 on the built-in images.",
+    lower_bound=1,
+)
+flags.adopt_module_key_flags(model_flags)
+command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
+for _name, _spec in DATASETS.items():
+    command_line.define_spec_flags(_name, _spec(**({"count": 24} if _name == "builtin" else {})))
+for _metric in members(Metric):
+    if _metric.kind != "closed_path":
+        command_line.define_spec_flags(_metric.kind, cast(Any, _metric)())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures and compares, table by table."""
+    if len(arguments) > 1:
+        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+    sources = {handle: model_flags.load(handle) for handle in HANDLES.value}
+    for name in TABLES.value:
+        cells = {}
+        for source in sources.values():
+            protocol = _adapted(protocols.get(name, source.value_range or (0.0, 1.0)))
+            cells[source.name] = _measure(protocol, source)
+        text = comparison.render(protocol, cells)
+        print(text)
+        (pathlib.Path(OUTPUT.value) / f"{name.replace('/', '-')}.txt").write_text(text)
+    return 0
+
+
+def _adapted(protocol: protocols.Protocol) -> protocols.Protocol:
+    """The protocol with what was given on the command line."""
+    metric = protocol.metric
+    if metric.kind == "closed_path":
+        trips = TRIPS.value or (2 if DATASET.value == "builtin" else 50)
+        metric = cast(Any, type(metric))(trips=trips)
+    else:
+        metric = command_line.spec_from_flags(metric.kind, metric)
+    return protocol._replace(
+        metric=metric, keep=cast(experiments.Keep, KEEP.value) or protocol.keep
+    )
+
+
+def _measure(protocol: protocols.Protocol, source: Any) -> dict[str, table.Cell]:
+    from tqdm import tqdm
+
+    default = DATASETS[DATASET.value](**({"count": 24} if DATASET.value == "builtin" else {}))
+    experiment = experiments.Experiment(
+        protocol.methods,
+        {protocol.metric.kind: protocol.metric},
+        command_line.spec_from_flags(DATASET.value, default),
+        command_line.spec_from_flags("target", tfgig.targets.ClassScore()),
+        cast(Probabilities, PROBABILITY.value),
+        protocol.keep,
+        maps=0,
+    )
+    # Tables of one experiment, such as a probability and its ratio, share its results.
+    paper, _, rest = protocol.name.partition("/")
+    kind = "steps" if rest.startswith("steps") else rest if paper == "guided_ig" else "methods"
+    directory = pathlib.Path(OUTPUT.value) / "-".join(
+        (paper, kind, protocol.metric.kind, source.name)
+    )
+    print(f"{protocol.name}: {len(protocol.methods)} methods of {source.name} ...", file=sys.stderr)
+    with tqdm(total=experiment.dataset.size(), unit="image", disable=None) as progress:
+        results = experiments.run(experiment, source, directory, progress.update)
+    return {
+        row: table.cells_of(
+            protocol.metric, results.statistics(row, protocol.metric.kind), RESAMPLES.value, 0
+        )[protocol.column]
+        for row in protocol.methods
+    }
+
+
+def run() -> None:
+    """The installed program's entry."""
+    command_line.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()
