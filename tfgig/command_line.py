@@ -51,6 +51,22 @@ def _report_errors(main: Main, arguments: Sequence[str]) -> int:
         return 1
 
 
+def load_op_library(path: str) -> None:
+    """Loads a shared library with operations of its owner's.
+
+    Raises:
+        OSError: there is none, or it was built for another TensorFlow.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.load_op_library(path)
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"The library of operations cannot be loaded: {error.message} Received: {path!r}."
+        ) from error
+
+
 def define_spec_flags(name: str, spec: Spec, module: str | None = None) -> None:
     """Defines one flag for each option of a spec: `--<name>.<option>`, such as `--ig.steps`.
 

@@ -29,7 +29,7 @@ from absl import flags
 from tfgig import catalogue, command_line, presets
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, read_image, write_picture
-from tfgig.models.versions import description_of, latest
+from tfgig.models.versions import description_of, labels_of, latest, read_labels
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
@@ -43,7 +43,11 @@ IMAGES = flags.DEFINE_multi_string(
 METHODS = flags.DEFINE_list("methods", [], "Which of the model's methods; all if none is named.")
 OUTPUT = flags.DEFINE_string("output", "explanations", "The directory for what is written.")
 TARGET = flags.DEFINE_integer("target", -1, "The class to explain; -1 for each image's top class.")
-LABELS = flags.DEFINE_string("labels", None, "A text file with the classes' names, one a line.")
+LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "A text file with the classes' names, one a line; those that the export holds if not given.",
+)
 TOP = flags.DEFINE_integer("top", 3, "How many top classes to report.", lower_bound=1)
 FIT = flags.DEFINE_enum(
     "fit", "crop", list(FITS), "How an image is brought to the model's size and aspect."
@@ -67,18 +71,18 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("Name an exported model: --model=/models/name; --list needs none.")
     paths = _image_paths([*IMAGES.value, *arguments[1:]])
     directory = latest(MODEL.value)
-    description = description_of(directory)
-    if not description["endpoints"]:
+    endpoints = description_of(directory)["endpoints"]
+    if not endpoints:
         raise ValueError(
             "This model has no endpoints that explain; write it out with tfgig-export. "
             f"Received: {str(directory)!r}."
         )
-    methods = _methods(description["endpoints"])
+    methods = _methods(endpoints)
     style = command_line.choice_from_flags("style", Style)
     output = pathlib.Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with SessionModel(directory) as model:
-        program = _Program(model, description, methods, style, output)
+        program = _Program(model, directory, methods, style, output)
         failures = program.explain_all(paths)
     explained = len(paths) - len(failures)
     print(f"Explained {explained} of {len(paths)} images; pictures and numbers are in {output}/.")
@@ -94,20 +98,26 @@ class _Program:
     def __init__(
         self,
         model: SessionModel,
-        description: dict[str, Any],
+        directory: pathlib.Path,
         methods: dict[str, str],
         style: Style,
         output: pathlib.Path,
     ) -> None:
-        if len(description["inputs"][0]["shape"]) != 4:
-            raise ValueError("This model does not take images; call its signatures yourself.")
+        description = description_of(directory)
+        inputs, (first, *_) = description["inputs"], description["explained"]
+        if len(inputs) != 1 or len(first["shape"]) != 4:
+            raise ValueError(
+                "Explained here are models of one image, at its pixels; call the signatures of "
+                "others yourself."
+            )
         if description["value_range"] is None:
             raise ValueError(
                 "This export does not say what is black and what is white in the model's input; "
                 "export it again with --value_range=0,255, or 0,1, or -1,1."
             )
         self._model, self._methods, self._style = model, methods, style
-        (self._input,) = description["inputs"]
+        (self._input,), self._shape = inputs, tuple(first["shape"][1:])
+        self._encoded = self._input["dtype"] == "string"
         endpoints = description["endpoints"]
         self._complete = {m for m, s in methods.items() if endpoints[s].get("complete", True)}
         self._explained = endpoints[next(iter(methods.values()))]["output"]
@@ -115,10 +125,7 @@ class _Program:
         self._output = output
         xrai = command_line.spec_from_flags("xrai", XRAI())
         self._xrai = xrai if REGIONS.value else None
-        self._labels: list[str] | None = None
-        if LABELS.value:
-            text = pathlib.Path(LABELS.value).read_text(encoding="utf-8")
-            self._labels = [line.strip() for line in text.splitlines() if line.strip()]
+        self._labels = read_labels(LABELS.value) if LABELS.value else labels_of(directory)
 
     def explain_all(self, paths: dict[str, pathlib.Path]) -> dict[pathlib.Path, str]:
         """Explains the images by the names of their results; returns what failed, and why."""
@@ -142,9 +149,15 @@ class _Program:
 
     def _explain(self, name: str, path: pathlib.Path, count: Any) -> dict[str, Any]:
         low, high = self._value_range
-        pixels = read_image(path, tuple(self._input["shape"][1:]), cast(Fit, FIT.value))
+        # A model that decodes its images stretches them.
+        fit = "stretch" if self._encoded else FIT.value
+        pixels = read_image(path, self._shape, cast(Fit, fit))
         image = (low + (high - low) * pixels / 255.0)[np.newaxis]
-        prediction = self._model.run("serving_default", **{self._input["name"]: image})
+        given = {self._input["name"]: self._as_input(path, image)}
+        serving = "serving_image_bytes" if self._encoded else "serving_default"
+        if serving not in self._model.signatures:  # it decoded images before it was explained
+            serving = "serving_default"
+        prediction = self._model.run(serving, **given)
         # All methods of a run explain one output, that of the first; it may be one of another
         # signature than serving_default, and then there are no classes to name.
         scores = prediction.get(self._explained, np.empty(0)).reshape(-1)
@@ -153,7 +166,7 @@ class _Program:
         maps: dict[str, Any] = {}
         for method, signature in self._methods.items():
             started = time.perf_counter()
-            explanation = self._run(signature, image, scores.size)
+            explanation = self._run(signature, given, scores.size)
             maps[method] = explanation.pop("attributions")
             picture = self._draw(f"{name}_{method}.png", image, maps[method])
             if self._xrai is not None:
@@ -172,10 +185,15 @@ class _Program:
         np.savez_compressed(self._output / f"{name}.npz", image=image[0], **maps)
         return result
 
-    def _run(self, signature: str, image: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    def _as_input(self, path: pathlib.Path, image: np.ndarray) -> np.ndarray:
+        if self._encoded:
+            return np.array([path.read_bytes()], object)
+        whole = np.issubdtype(self._input["dtype"], np.integer)
+        return (np.round(image) if whole else image).astype(self._input["dtype"])
+
+    def _run(self, signature: str, given: dict[str, np.ndarray], classes: int) -> dict[str, Any]:
         """One explanation, without the batch axis."""
-        given = {self._input["name"]: image, "target": np.array([TARGET.value])}
-        explanation = self._model.run(signature, **given)
+        explanation = self._model.run(signature, **given, target=np.array([TARGET.value]))
         if not explanation.pop("ok")[0]:
             raise ValueError(
                 f"{signature} gave no explanation of class {TARGET.value}: it does not exist "

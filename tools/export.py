@@ -8,6 +8,8 @@ explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving
   tfgig-export --handle=model.keras --output=/models/name --target.output=logits
   tfgig-export ... --target='{"kind": "target.contrast", "a": 3, "b": 7}'
   tfgig-export --handle=saved_model/ --output=/models/name --signature=classify
+  tfgig-export --handle=text.keras --output=/models/name --layer=embedding
+  tfgig-export --handle=model.keras --output=/models/name --decode_image --labels=labels.txt
 
 Every option of every method is a flag: --<method>.<option>. --helpfull lists them.
 """
@@ -23,6 +25,8 @@ from absl import flags
 
 import tfgig
 from tfgig import command_line, presets
+from tfgig.models import taking_encoded_images
+from tfgig.models.versions import read_labels
 from tfgig.serving import SessionModel
 
 HANDLE = flags.DEFINE_string(
@@ -58,6 +62,33 @@ SIGNATURE = flags.DEFINE_string(
 SHAPE = flags.DEFINE_list(
     "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
 )
+LAYER = flags.DEFINE_string(
+    "layer",
+    None,
+    "Explain the model at the output of this layer (of a SavedModel, also a name scope or an "
+    "operation), or at this one of its inputs; at all float inputs if not given.",
+)
+DECODE_IMAGE = flags.DEFINE_boolean(
+    "decode_image",
+    False,
+    "For models of images: let the explaining signatures take JPEG, PNG or GIF files, decoded, "
+    "resized and scaled in the graph. serving_default stays; serving_image_bytes takes files.",
+)
+LABELS = flags.DEFINE_string(
+    "labels", None, "A text file with the classes' names, one a line, that goes along."
+)
+OP_LIBRARY = flags.DEFINE_multi_string(
+    "op_library",
+    [],
+    "A shared library with operations that the model needs, loaded first. It is code, and every "
+    "server of the model needs it, too.",
+)
+WARMUP = flags.DEFINE_list(
+    "warmup",
+    ["1"],
+    "Batch sizes for which each signature gets a warm-up request, which servers run when they load "
+    "the version. None at all (--warmup=) writes none.",
+)
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
@@ -78,14 +109,21 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     started = time.perf_counter()
+    for library in OP_LIBRARY.value:
+        command_line.load_op_library(library)
     source = tfgig.load_model(
         HANDLE.value,
         _numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
         signature=SIGNATURE.value,
         shape=_numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        layer=LAYER.value,
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
     )
     chosen = flags.FLAGS["target"].value or tfgig.targets.ClassScore()
+    if DECODE_IMAGE.value:
+        source = taking_encoded_images(source)
+    if LABELS.value:
+        source = source.with_labels(read_labels(LABELS.value))
     target = command_line.spec_from_flags("target", chosen)
     print(f"Exporting {source.name} with {', '.join(METHODS.value)} ...", file=sys.stderr)
     directory = tfgig.export_saved_model(
@@ -95,6 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         target,
         version=VERSION.value,
         overwrite=OVERWRITE.value,
+        warmup=_numbers(WARMUP, int, "whole numbers, such as 1,8") if WARMUP.value else (),
     )
     with SessionModel(directory) as model:
         width = max(map(len, model.signatures))
@@ -104,6 +143,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Wrote {directory} in {time.perf_counter() - started:.0f} s.")
     if source.takes_images:
         print(f"Try it: tfgig-explain --model={OUTPUT.value} --images='*.jpg'")
+    print(f"Serve it: tfgig-serve --model_base_path={OUTPUT.value}")
     return 0
 
 

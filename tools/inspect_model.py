@@ -3,6 +3,10 @@
 tfgig-inspect /models/name
 tfgig-inspect model.keras
 tfgig-inspect https://.../model.tar.gz
+tfgig-inspect --check /models/name
+
+--check looks for what TensorFlow Serving would stumble over: one line for each finding, with what
+to do, and the exit status 1 if there is any.
 """
 
 from __future__ import annotations
@@ -14,12 +18,20 @@ from absl import flags
 
 from tfgig import command_line
 from tfgig.models.inspection import Inspection, inspect_model
+from tfgig.models.load import located
+from tfgig.serving.contract import check_contract
 
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
     "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
     "only for files whose origin you trust.",
+)
+OP_LIBRARY = flags.DEFINE_multi_string(
+    "op_library", [], "A shared library with operations that the model needs, loaded first."
+)
+CHECK = flags.DEFINE_boolean(
+    "check", False, "Check an exported SavedModel against what TensorFlow Serving needs."
 )
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -31,8 +43,24 @@ def main(arguments: Sequence[str]) -> int:
             "Name one model: a SavedModel's directory, archive or address, or a .keras or .h5 "
             f"file. Received: {' '.join(arguments[1:])!r}."
         )
+    for library in OP_LIBRARY.value:
+        command_line.load_op_library(library)
+    if CHECK.value:
+        return _check(arguments[1])
     _print(inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value))
     return 0
+
+
+def _check(handle: str) -> int:
+    with located(handle) as place:
+        if place is None:
+            raise ValueError(f"A SavedModel can be checked. Received: {handle!r}, a Keras file.")
+        found = check_contract(place.directory)
+    for finding in found:
+        print(finding)
+    if not found:
+        print(f"{handle}: TensorFlow Serving can serve it.")
+    return 1 if found else 0
 
 
 def _print(found: Inspection) -> None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests import cases
+from tfgig.serving.contract import check_contract
 from tfgig.spec import from_config
 
 METHODS = cases.all_methods()
@@ -80,3 +81,7 @@ def test_the_shipped_description_rebuilds_every_method(subject):
         assert from_config(endpoint["method"]) == METHODS[method]
         assert from_config(endpoint["target"]) == cases.ClassScore()
         assert endpoint["kind"] == {"explain": "attributions", "heatmap": "heatmap"}[kind]
+
+
+def test_the_linter_finds_nothing(subject):
+    assert check_contract(subject.directory) == []

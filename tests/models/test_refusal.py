@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla  # what JAX's own exports are made of
 from tensorflow.core.protobuf import saved_model_pb2
 
 import tfgig
@@ -32,6 +33,13 @@ def call_python(x):
     return y
 
 
+def compiled_by_xla(x):
+    (y,) = xla.call_module(
+        [x], version=9, module="", Tout=[tf.float32], Sout=[[None, 4]], platforms=["CPU"]
+    )
+    return y
+
+
 UNEXPLAINABLE = {
     "no gradient": (
         hue,
@@ -47,6 +55,11 @@ UNEXPLAINABLE = {
         lambda image: tf.cond(tf.size(image) > 3, lambda: hue(image), lambda: 2 * hue(image)),
         IMAGE,
         ["no gradient for the op AdjustHue", "layer="],
+    ),
+    "compiled by XLA": (
+        compiled_by_xla,
+        VECTOR,
+        ["no gradient for the op XlaCallModule", "layer="],
     ),
     "no scores": (
         lambda x: {"class": tf.argmax(x, 1)},

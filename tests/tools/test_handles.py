@@ -1,5 +1,7 @@
 """The flags that say which model is meant, and how it is to be read."""
 
+import json
+
 import keras
 import pytest
 import tensorflow as tf
@@ -56,3 +58,43 @@ def test_an_output_is_chosen_by_flag(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "decode" in done.stdout
+
+
+def test_files_go_in_and_labels_go_along(tmp_path):
+    image = keras.Input((8, 8, 3), name="image")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    keras.Model(image, keras.layers.Softmax()(pooled)).save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "two.txt").write_text("red\ngreen\n")
+    green = tf.concat([tf.zeros([20, 30, 1]), tf.ones([20, 30, 1]), tf.zeros([20, 30, 1])], 2)
+    (tmp_path / "leaf.png").write_bytes(tf.io.encode_png(tf.cast(255 * green, tf.uint8)).numpy())
+    common = [
+        f"--handle={tmp_path / 'model.keras'}",
+        f"--output={tmp_path / 'out'}",
+        "--methods=ig",
+        "--decode_image",
+    ]
+    ((_, error),) = refusals("export", [*common, f"--labels={tmp_path / 'two.txt'}"])
+    assert "a label for each class" in error
+    done = program("export", *common, f"--labels={tmp_path / 'labels.txt'}")
+    assert done.returncode == 0, done.stderr
+    assert "serving_image_bytes" in done.stdout
+    done = program(
+        "explain",
+        f"--model={tmp_path / 'out'}",
+        f"--output={tmp_path / 'explained'}",
+        str(tmp_path / "leaf.png"),
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "explained" / "results.json").read_text())
+    (found,) = results["images"]
+    assert found["top"][0]["label"] == "green"
+    assert found["methods"]["ig"]["label"] == "green"
+    assert found["top"][0]["score"] == pytest.approx(found["methods"]["ig"]["score"], rel=1e-5)
+
+
+def test_a_library_of_operations_that_is_none(tmp_path):
+    (tmp_path / "ops.so").write_bytes(b"not a library")
+    flags = [f"--op_library={tmp_path / 'ops.so'}", "--handle=model", "--output=out"]
+    ((_, error),) = refusals("export", flags)
+    assert "library of operations cannot be loaded" in error

@@ -14,8 +14,9 @@ import tensorflow as tf
 from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
+from tfgig.export.warmup import write_warmup
 from tfgig.models import SourceModel, load_model
-from tfgig.models.versions import SPEC_FILE
+from tfgig.models.versions import LABELS_FILE, SPEC_FILE
 from tfgig.spec import check_is
 from tfgig.targets import ClassScore, Target
 
@@ -27,6 +28,7 @@ def export_saved_model(
     target: Target = ClassScore(),
     version: int | None = None,
     overwrite: bool = False,
+    warmup: Sequence[int] = (1,),
 ) -> pathlib.Path:
     """Exports a model as a SavedModel that TensorFlow Serving loads, with endpoints that explain.
 
@@ -42,6 +44,8 @@ def export_saved_model(
         target: Which output the named methods explain.
         version: The version's number; None takes the next free one.
         overwrite: Whether an existing version is replaced.
+        warmup: The batch sizes for which each signature gets a warm-up record: servers run them
+            when they load the version, and refuse it if one fails. () writes none.
 
     Returns:
         The version's directory.
@@ -60,7 +64,11 @@ def export_saved_model(
         _save(source, functions, directory)
         spec_file = directory / SPEC_FILE
         spec_file.parent.mkdir()
+        if source.labels is not None:
+            text = "\n".join(source.labels) + "\n"
+            (directory / LABELS_FILE).write_text(text, encoding="utf-8")
         spec_file.write_text(json.dumps(_description(source, endpoints), indent=2) + "\n")
+        write_warmup(directory, warmup)
     return destination.directory
 
 

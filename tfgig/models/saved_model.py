@@ -17,7 +17,7 @@ from tfgig.models.graph_cut import cut_at_layer
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
 from tfgig.models.source import SourceModel, model_outputs, resources_of
-from tfgig.models.versions import description_of
+from tfgig.models.versions import description_of, labels_of
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
 _REFERENCES = ("Variable", "VariableV2")
@@ -56,6 +56,7 @@ def from_saved_model(
         origin=Kept((opened.loaded, found.replaced)),
         signatures=others,
         resources=tuple(resources_of(opened.loaded)),
+        labels=labels_of(opened.directory),
     )
 
 

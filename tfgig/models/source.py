@@ -119,7 +119,18 @@ class SourceModel:
         return (images[0], self.entry) if len(images) == 1 else None
 
     def with_labels(self, labels: Sequence[str]) -> SourceModel:
-        """The same model with the names of its classes, which an export takes along."""
+        """The same model with the names of its classes, which an export takes along.
+
+        Raises:
+            ValueError: no output has as many classes.
+        """
+        outputs = self.serve.structured_outputs.values
+        classes = [value.shape[-1] for value in outputs.values() if value.shape.rank]
+        check(
+            len(labels) in classes or None in classes,
+            f"There must be a label for each class; the model has {classes}.",
+            f"{len(labels)} labels",
+        )
         return dataclasses.replace(self, labels=tuple(labels))
 
     def at(self, layer: str | None) -> SourceModel:

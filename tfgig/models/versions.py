@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"  # what an export says of itself
+LABELS_FILE = pathlib.PurePath("assets.extra") / "labels.txt"  # the classes' names, one a line
 
 
 def versions(base: str | os.PathLike) -> list[int]:
@@ -38,10 +39,22 @@ def latest(path: str | os.PathLike) -> pathlib.Path:
     return path / str(found[-1])
 
 
-def description_of(directory: str | os.PathLike) -> dict[str, Any]:
-    """What an export of tfgig says of itself: input, value range, endpoints.
+def read_labels(file: str | os.PathLike) -> tuple[str, ...]:
+    """The names in a text file, one a line."""
+    text = pathlib.Path(file).read_text(encoding="utf-8")
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
-    Of other SavedModels, nothing: no "input", no range, and no endpoints.
+
+def labels_of(directory: str | os.PathLike) -> tuple[str, ...] | None:
+    """The names of the classes that an export took along; None if it has none."""
+    path = pathlib.Path(directory) / LABELS_FILE
+    return read_labels(path) if path.is_file() else None
+
+
+def description_of(directory: str | os.PathLike) -> dict[str, Any]:
+    """What an export of tfgig says of itself: inputs, value range, endpoints.
+
+    Of other SavedModels, nothing: no inputs, no range, and no endpoints.
     """
     path = pathlib.Path(directory) / SPEC_FILE
     nothing: dict[str, Any] = {"value_range": None, "endpoints": {}}

@@ -7,11 +7,12 @@ variables that only Python can restore, show here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.spec import nearest
 
@@ -28,7 +29,7 @@ class SessionModel:
 
     def __init__(self, directory: str | os.PathLike) -> None:
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        self._session = tf.compat.v1.Session(graph=graph, config=_config())
         with graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
         self.signatures = {
@@ -47,19 +48,45 @@ class SessionModel:
             known = nearest(signature, sorted(self.signatures))
             raise ValueError(f"No signature of the name {signature!r}. {known}")
         definition = self.signatures[signature]
-        feeds: Mapping[str, Any] = {
-            **{name: tf.make_ndarray(value) for name, value in definition.defaults.items()},
-            **inputs,
-        }
-        unknown = set(feeds) ^ set(definition.inputs)
-        if unknown:
+        feeds = {**defaults_of(definition), **inputs}
+        if set(feeds) ^ set(definition.inputs):
             raise ValueError(
                 f"{signature!r} takes the inputs {sorted(definition.inputs)}. "
                 f"Received: {sorted(inputs)}."
             )
+        return self.call(signature, feeds)
+
+    def call(
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] = (),
+        seconds: float | None = None,
+        background: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """The outputs of a signature for all of its inputs; may be called from many threads.
+
+        Args:
+            signature: The signature's name.
+            inputs: A value for each of its inputs.
+            outputs: Which of its outputs are wanted; all if none is named. What only the others
+                need is not computed.
+            seconds: When to give up. What is running is stopped, loops included.
+            background: Whether it runs on threads of its own. The loop of an explanation keeps
+                its thread from its first step to its last, and on shared ones a prediction would
+                wait for it.
+
+        Raises:
+            tf.errors.OpError: the graph failed; DeadlineExceededError if it took too long.
+        """
+        definition = self.signatures[signature]
+        options = tf.compat.v1.RunOptions(inter_op_thread_pool=int(background))
+        if seconds is not None:
+            options.timeout_in_ms = max(1, int(seconds * 1000))
         return self._session.run(
-            {name: info.name for name, info in definition.outputs.items()},
-            {definition.inputs[name].name: value for name, value in feeds.items()},
+            {name: definition.outputs[name].name for name in outputs or definition.outputs},
+            {definition.inputs[name].name: value for name, value in inputs.items()},
+            options=options,
         )
 
     def close(self) -> None:
@@ -71,3 +98,16 @@ class SessionModel:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _config() -> tf.compat.v1.ConfigProto:
+    """Two pools of threads that all sessions of the process share: 0, and 1 in the background."""
+    config = tf.compat.v1.ConfigProto()
+    config.session_inter_op_thread_pool.add(global_name="tfgig")
+    config.session_inter_op_thread_pool.add(global_name="tfgig_background")
+    return config
+
+
+def defaults_of(definition: meta_graph_pb2.SignatureDef) -> dict[str, np.ndarray]:
+    """The inputs of a signature that may be left out, and their values."""
+    return {name: tf.make_ndarray(value) for name, value in definition.defaults.items()}

@@ -1,0 +1,183 @@
+"""The client against the server, over both protocols."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.cases import SHAPE, images
+from tests.serving.conftest import connect, options
+from tfgig.serving import (
+    Client,
+    Code,
+    InvalidRequest,
+    LocalServer,
+    NotFound,
+    ServingError,
+    Unavailable,
+)
+
+IMAGES = images(5)
+
+
+def assert_close(found, expected):
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype, name
+        assert found[name].shape == value.shape, name
+        if value.dtype.kind == "f":
+            # Batches of other sizes sum in another order; JSON keeps nine digits.
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+        else:
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_predictions_are_the_models(client, direct):
+    assert_close(client.predict(IMAGES), direct.run("serving_default", image=IMAGES))
+    assert_close(client.predict({"image": IMAGES}), direct.run("serving_default", image=IMAGES))
+
+
+def test_an_answer_over_rest_is_that_over_grpc_to_the_last_bit(server):
+    with connect(server, "grpc") as one, connect(server, "rest") as other:
+        left, right = (found.explain(IMAGES, "ig") for found in (one, other))
+    for name, value in left.items():
+        np.testing.assert_array_equal(value, right[name])
+
+
+@pytest.mark.parametrize("target", [-1, 2, [0, 4, -1, 1, 2]])
+def test_explanations_are_the_models(client, direct, target):
+    wanted = np.broadcast_to(target, [5]).astype(np.int64)
+    expected = direct.run("explain_ig", image=IMAGES, target=wanted)
+    assert_close(client.explain(IMAGES, method="ig", target=target), expected)
+
+
+def test_heatmaps_are_pictures(client, direct):
+    found = client.heatmap(IMAGES[:2], method="ig")
+    expected = direct.run("heatmap_ig", image=IMAGES[:2])
+    assert found["heatmap_bytes"].tolist() == expected["heatmap_bytes"].tolist()
+    picture = Image.open(io.BytesIO(found["heatmap_bytes"][0]))
+    assert picture.size == (SHAPE[1], SHAPE[0])
+
+
+def test_a_filter_on_the_outputs(client):
+    assert set(client.explain(IMAGES, "ig", outputs=["delta", "score"])) == {"delta", "score"}
+    assert set(client.predict(IMAGES, "explain_gradient", ["ok"])) == {"ok"}  # target: default
+    with pytest.raises(InvalidRequest, match="Did you mean 'score'"):
+        client.explain(IMAGES, "ig", outputs=["scores"])
+
+
+def test_large_batches_are_split(server, protocol, direct):
+    with connect(server, protocol, max_rows=2) as client:
+        many = images(5, seed=3)
+        found = client.explain(many, "ig", target=[0, 1, 2, 3, 4])
+    expected = direct.run("explain_ig", image=many, target=np.arange(5))
+    assert_close(found, expected)
+
+
+def test_the_version_and_the_label(server, protocol, direct):
+    expected = direct.run("serving_default", image=IMAGES)
+    for choice in ({"version": 1}, {"label": "stable"}):
+        with connect(server, protocol, **choice) as client:
+            assert_close(client.predict(IMAGES), expected)
+    with connect(server, protocol, version=9) as client, pytest.raises(NotFound, match=r"9.*1"):
+        client.predict(IMAGES)
+    with connect(server, protocol, label="new") as client, pytest.raises(NotFound, match="stable"):
+        client.predict(IMAGES)
+    with connect(server, protocol, model="other") as client, pytest.raises(NotFound, match="tiny"):
+        client.predict(IMAGES)
+
+
+def test_the_statuses(client):
+    (status,) = client.statuses()
+    assert (status.number, status.state, status.code) == (1, "AVAILABLE", Code.OK)
+
+
+def test_a_method_must_be_clear(client):
+    with pytest.raises(InvalidRequest, match="one of: gradient, ig"):
+        client.explain(IMAGES)
+    with pytest.raises(InvalidRequest, match=r"No method 'igg'.*Did you mean 'ig'"):
+        client.explain(IMAGES, "igg")
+    np.testing.assert_array_equal(
+        client.explain(IMAGES, "explain_ig")["score"], client.explain(IMAGES, "ig")["score"]
+    )
+
+
+def test_bad_rows_are_named(client):
+    bad = IMAGES.copy()
+    bad[3, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="Received: such rows, 3"):
+        client.explain(bad, "ig")
+    with pytest.raises(ValueError, match="Received: such rows, 0, 4"):
+        client.explain(IMAGES, "ig", target=[99, 0, 0, 0, -2])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        (images(0), ValueError, "one row or more"),
+        ({"pixels": IMAGES}, InvalidRequest, r"inputs are \['image'\]. Received: \['pixels'\]"),
+        (IMAGES[0], InvalidRequest, "shape"),
+        (IMAGES.astype(str), InvalidRequest, "is of float32"),
+        (IMAGES[:, :4], InvalidRequest, "shape"),
+    ],
+)
+def test_wrong_inputs(client, inputs, error, message):
+    with pytest.raises(error, match=message) as caught:
+        client.predict(inputs)
+    if error is InvalidRequest:
+        assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("target", [1.5, [0, 1], [[0]] * 5, "cat"])
+def test_wrong_targets(client, target):
+    with pytest.raises(ValueError, match="`target` is one class, or one for each of the 5 rows"):
+        client.explain(IMAGES, "ig", target=target)
+
+
+def test_no_server(protocol):
+    address = "127.0.0.1:1" if protocol == "grpc" else "http://127.0.0.1:1"
+    with Client(address, retries=1, seconds=5) as client, pytest.raises(Unavailable) as caught:
+        client.predict(IMAGES)
+    assert caught.value.code is Code.UNAVAILABLE
+    assert isinstance(caught.value, ServingError)
+
+
+def test_an_address_is_checked():
+    with pytest.raises(ValueError, match="host:port"):
+        Client("ftp://somewhere")
+    with pytest.raises(ValueError, match="a version or a label"):
+        Client("localhost:1", version=1, label="stable")
+
+
+def test_strings_and_several_inputs_and_a_single_output(tmp_path, protocol):
+    """Nothing is assumed of a signature: names, types and how many come from the metadata."""
+
+    class Joined(tf.Module):
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.string, "text_bytes"),
+                tf.TensorSpec([None, 2], tf.int32, "numbers"),
+                tf.TensorSpec([None], tf.bool, "loud"),
+            ]
+        )
+        def join(self, text_bytes, numbers, loud):
+            end = tf.where(loud, b"!\xff", b".")
+            total = tf.strings.as_string(tf.reduce_sum(numbers, 1))
+            return {"joined_bytes": tf.strings.join([text_bytes, total, end])}
+
+    module = Joined()
+    tf.saved_model.save(module, str(tmp_path / "joined" / "1"), signatures=module.join)
+    with LocalServer(tmp_path / "joined", options()) as server, connect(server, protocol) as client:
+        inputs = {
+            "text_bytes": [b"\x00a\x00", "é"],
+            "numbers": [[1, 2], [3, 4]],
+            "loud": [True, False],
+        }
+        found = client.predict(inputs)
+        assert found["joined_bytes"].tolist() == [b"\x00a\x003!\xff", "é7.".encode()]
+        with pytest.raises(InvalidRequest, match="by name: loud, numbers, text_bytes"):
+            client.predict(["a"])
+        with pytest.raises(InvalidRequest, match="has no signature with attributions"):
+            client.explain(inputs)

@@ -1,0 +1,348 @@
+"""What goes over the wire, checked with the official stubs and plain HTTP."""
+
+import base64
+import json
+import socket
+import time
+import urllib.parse
+
+import grpc
+import numpy as np
+import pytest
+import requests
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+)
+
+from tests.cases import CLASSES, images
+from tfgig.serving.errors import Code
+
+IMAGES = images(2)
+ROWS = IMAGES.tolist()
+
+
+def predict_request(signature="serving_default", **inputs):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "tiny"
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def post(server, what, body, expected=200, model="tiny"):
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    url = f"{server.rest_address}/v1/models/{model}{what}"
+    response = requests.post(url, data=data, timeout=30)
+    assert response.status_code == expected, response.text
+    assert response.headers["Content-Type"] == "application/json"
+    if expected != 200:
+        assert set(response.json()) == {"error"}
+        assert response.json()["error"]
+    return response.json()
+
+
+def get(server, path, expected=200):
+    response = requests.get(server.rest_address + path, timeout=30)
+    assert response.status_code == expected, response.text
+    return response.json()
+
+
+def refused(call, code):
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    assert caught.value.code().name == code, caught.value.details()
+    return caught.value.details()
+
+
+# gRPC
+
+
+def test_predict_with_defaults_and_a_filter(stubs, direct):
+    request = predict_request("explain_ig", image=IMAGES)
+    request.output_filter[:] = ["score", "target"]
+    response = stubs.predictions.Predict(request, timeout=30)
+    assert response.model_spec.version.value == 1
+    assert response.model_spec.signature_name == "explain_ig"
+    assert set(response.outputs) == {"score", "target"}
+    expected = direct.run("explain_ig", image=IMAGES)
+    np.testing.assert_allclose(
+        tf.make_ndarray(response.outputs["score"]), expected["score"], rtol=1e-5
+    )
+
+
+def test_the_signature_is_serving_default_unless_named(stubs):
+    response = stubs.predictions.Predict(predict_request("", image=IMAGES), timeout=30)
+    assert response.model_spec.signature_name == "serving_default"
+
+
+def test_metadata(stubs, direct):
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "tiny"
+    response = stubs.predictions.GetModelMetadata(request, timeout=30)
+    found = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(found)
+    assert dict(found.signature_def) == direct.signatures
+    assert response.model_spec.version.value == 1
+    request.metadata_field[:] = ["other"]
+    refused(lambda: stubs.predictions.GetModelMetadata(request, timeout=30), "INVALID_ARGUMENT")
+
+
+def test_status(stubs):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "tiny"
+    (status,) = stubs.models.GetModelStatus(request, timeout=30).model_version_status
+    assert (status.version, status.state) == (1, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
+    request.model_spec.version_label = "stable"
+    assert stubs.models.GetModelStatus(request, timeout=30).model_version_status[0].version == 1
+    request.model_spec.version.value = 7
+    refused(lambda: stubs.models.GetModelStatus(request, timeout=30), "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "message"),
+    [
+        (predict_request("explain_igg", image=IMAGES), "FAILED_PRECONDITION", "'explain_ig'"),
+        (predict_request(image=IMAGES.astype(np.float64)), "INVALID_ARGUMENT", "float32.*float64"),
+        (predict_request(image=IMAGES[0]), "INVALID_ARGUMENT", "shape"),
+        (predict_request(), "INVALID_ARGUMENT", r"Missing: \['image'\]"),
+        (predict_request(image=IMAGES, more=[1]), "INVALID_ARGUMENT", r"Unknown: \['more'\]"),
+    ],
+)
+def test_refusals(stubs, request_, code, message):
+    import re
+
+    details = refused(lambda: stubs.predictions.Predict(request_, timeout=30), code)
+    assert re.search(message, details)
+
+
+def test_an_unknown_output_and_an_unknown_model(stubs):
+    request = predict_request(image=IMAGES)
+    request.output_filter.append("nothing")
+    refused(lambda: stubs.predictions.Predict(request, timeout=30), "INVALID_ARGUMENT")
+    del request.output_filter[:]
+    request.model_spec.name = "other"
+    refused(lambda: stubs.predictions.Predict(request, timeout=30), "NOT_FOUND")
+
+
+def test_a_small_message_cannot_announce_a_huge_tensor(stubs):
+    request = predict_request()
+    request.inputs["image"].CopyFrom(tf.make_tensor_proto(0.5, shape=[10**6, 12, 10, 3]))
+    details = refused(lambda: stubs.predictions.Predict(request, timeout=30), "INVALID_ARGUMENT")
+    assert "larger than" in details
+
+
+def test_a_message_beyond_the_bound(stubs):
+    request = predict_request(image=images(4000))  # 5.8 MB, where 4 MiB are taken
+    refused(lambda: stubs.predictions.Predict(request, timeout=30), "RESOURCE_EXHAUSTED")
+
+
+def test_garbage(server, stubs):
+    raw = stubs.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    refused(lambda: raw(b"\xff\x00garbage", timeout=30), "INTERNAL")
+    for address in (server.grpc_address, server.rest_address.removeprefix("http://")):
+        place = urllib.parse.urlsplit(f"//{address}")
+        with socket.create_connection((place.hostname, place.port), 10) as connection:
+            connection.sendall(b"\xff\x00 garbage \r\n\r\n")
+            connection.settimeout(10)
+            while connection.recv(4096):
+                pass  # the server ends the connection
+    assert post(server, ":predict", {"instances": ROWS})
+
+
+def test_what_is_not_offered(stubs, server):
+    request = classification_pb2.ClassificationRequest()
+    refused(lambda: stubs.predictions.Classify(request, timeout=30), "UNIMPLEMENTED")
+    post(server, ":classify", {"examples": []}, 501)
+
+
+# REST
+
+
+def test_rows_and_columns(server, direct):
+    expected = direct.run("serving_default", image=IMAGES)["output_0"]
+    rows = post(server, ":predict", {"instances": ROWS})
+    named = post(server, ":predict", {"instances": [{"image": row} for row in ROWS]})
+    columns = post(server, ":predict", {"inputs": {"image": ROWS}})
+    plain = post(server, ":predict", {"inputs": ROWS})
+    assert rows == named
+    assert columns == plain
+    # A single output has no name.
+    for found in (rows["predictions"], columns["outputs"]):
+        np.testing.assert_array_equal(np.float32(found), expected)
+    assert np.float32(rows["predictions"]).shape == (2, CLASSES)
+
+
+def test_numbers_that_are_none(server):
+    """NaN and infinity are written bare, both ways, as TensorFlow Serving does."""
+    bad = IMAGES[:1].copy()
+    bad[0, 0, 0, 0] = np.inf
+    body = json.dumps({"instances": bad.tolist()}).encode()
+    assert b"Infinity" in body
+    assert np.isnan(post(server, ":predict", body)["predictions"]).all()
+    body = {"instances": bad.tolist(), "method": "ig"}
+    assert post(server, ":explain", body)["explanations"][0]["ok"] is False
+
+
+def test_several_outputs_have_names(server):
+    body = {"signature_name": "explain_ig", "inputs": {"image": ROWS, "target": [1, -1]}}
+    columns = post(server, ":predict", body)["outputs"]
+    assert columns["ok"] == [True, True]
+    body["instances"] = [{"image": row, "target": t} for row, t in zip(ROWS, [1, -1], strict=True)]
+    del body["inputs"]
+    rows = post(server, ":predict", body)["predictions"]
+    assert [row["score"] for row in rows] == columns["score"]
+    assert [row["target"] for row in rows] == columns["target"]
+
+
+def test_bytes_are_base64(server, direct):
+    body = {"signature_name": "heatmap_ig", "instances": ROWS}
+    rows = post(server, ":predict", body)["predictions"]
+    expected = direct.run("heatmap_ig", image=IMAGES)["heatmap_bytes"]
+    for row, file in zip(rows, expected, strict=True):
+        assert base64.b64decode(row["heatmap_bytes"]["b64"]) == file
+
+
+def test_versions_and_labels(server):
+    for path in ("/versions/1", "/labels/stable"):
+        post(server, f"{path}:predict", {"instances": ROWS})
+        assert get(server, f"/v1/models/tiny{path}")["model_version_status"]
+    post(server, "/versions/2:predict", {"instances": ROWS}, 404)
+    post(server, "/labels/none:predict", {"instances": ROWS}, 404)
+    post(server, ":predict", {"instances": ROWS}, 404, model="other")
+
+
+def test_status_and_metadata_are_as_tensorflow_serving_writes_them(server):
+    assert get(server, "/v1/models/tiny") == {
+        "model_version_status": [
+            {
+                "version": "1",
+                "state": "AVAILABLE",
+                "status": {"error_code": "OK", "error_message": ""},
+            }
+        ]
+    }
+    found = get(server, "/v1/models/tiny/metadata")
+    assert found["model_spec"] == {"name": "tiny", "signature_name": "", "version": "1"}
+    signatures = found["metadata"]["signature_def"]["signature_def"]
+    image = signatures["serving_default"]["inputs"]["image"]
+    assert image["dtype"] == "DT_FLOAT"
+    assert [axis["size"] for axis in image["tensor_shape"]["dim"]] == ["-1", "12", "10", "3"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"\xff\x00garbage", 400),
+        (b"", 400),
+        (b"[1]", 400),
+        (b"[" * 100_000, 400),
+        ({}, 400),
+        ({"instances": ROWS, "inputs": ROWS}, 400),
+        ({"instances": []}, 400),
+        ({"instances": [[1, 2], [3]]}, 400),
+        ({"instances": ["cat"]}, 400),
+        ({"instances": [{"image": ROWS[0], "more": 1}]}, 400),
+        ({"instances": [{"image": ROWS[0]}, ROWS[1]]}, 400),
+        ({"signature_name": "nothing", "instances": ROWS}, 400),
+        ({"signature_name": 7, "instances": ROWS}, 400),
+        # Over REST a default does not count.
+        ({"signature_name": "explain_ig", "instances": [{"image": ROWS[0]}]}, 400),
+        ({"signature_name": "explain_ig", "inputs": {"image": ROWS, "target": [1.5, 2]}}, 400),
+        ({"signature_name": "explain_ig", "inputs": {"image": ROWS, "target": [2**70, 2]}}, 400),
+    ],
+)
+def test_bad_bodies(server, body, status):
+    post(server, ":predict", body, status)
+
+
+def test_other_addresses_are_malformed_requests(server):
+    assert "Malformed" in get(server, "/v1/models", 400)["error"]
+    get(server, "/v1/models/tiny:predict", 400)
+    get(server, "/nothing", 400)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_beyond_the_bound(server, announced):
+    """100 MB, refused without reading them all."""
+
+    def pieces():
+        for _ in range(100):
+            yield b" " * 1_000_000
+
+    body = b" " * 100_000_000 if announced else pieces()
+    url = f"{server.rest_address}/v1/models/tiny:predict"
+    try:
+        response = requests.post(url, data=body, timeout=60)
+    except requests.exceptions.ConnectionError:
+        pass  # the server answered and hung up while the rest was still being sent
+    else:
+        assert response.status_code == 413
+        assert "4194304 bytes" in response.json()["error"]
+    post(server, ":predict", {"instances": ROWS})
+
+
+def test_health_and_metrics(server):
+    assert get(server, "/healthz") == {"ready": True}
+    post(server, ":predict", {"instances": ROWS})
+    post(server, ":predict", {"signature_name": "x" * 50, "instances": ROWS}, 400)
+    address = f"{server.rest_address}/monitoring/prometheus/metrics"
+    text = requests.get(address, timeout=30).text
+    line = 'tfgig_serving_requests_total{code="OK",protocol="rest",signature="serving_default"}'
+    assert line in text
+    assert "xxxx" not in text  # what clients make up does not become a label
+
+
+def test_codes_match_grpc_and_tensorflow():
+    for code in Code:
+        assert getattr(grpc.StatusCode, code.name).value[0] == code.number
+        if code is not Code.OK:
+            assert getattr(tf.errors, code.name) == code.number
+
+
+# :explain
+
+
+def test_explain(server, direct):
+    expected = direct.run("explain_ig", image=IMAGES, target=[3, 3])
+    body = {"instances": ROWS, "method": "ig", "target": 3}
+    rows = post(server, ":explain", body)["explanations"]
+    assert [row["target"] for row in rows] == [3, 3]
+    found = np.float32([row["attributions"] for row in rows])
+    np.testing.assert_allclose(found, expected["attributions"], rtol=1e-5, atol=1e-8)
+    named = {"instances": [{"image": ROWS[0], "target": 2}, {"image": ROWS[1]}], "method": "ig"}
+    rows = post(server, ":explain", named)["explanations"]
+    assert rows[0]["target"] == 2
+    columns = post(server, ":explain", {"inputs": ROWS, "method": "ig", "target": [3, 1]})
+    assert columns["outputs"]["target"] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "igg"}, "Did you mean 'ig'"),
+        ({"method": None}, "one of: gradient, ig"),
+        ({"method": 3}, "name of a method"),
+        ({"target": [1]}, "2 instances"),
+        ({"steps": 3}, "steps"),
+        ({"target": "cat"}, "int64"),
+    ],
+)
+def test_explain_refuses(server, changes, message):
+    body = {"instances": ROWS, "method": "ig", **changes}
+    assert message in post(server, ":explain", body, 400)["error"]
+
+
+def test_answers_are_sent_at_once(server):
+    """Without Nagle's algorithm, which costs each answer 40 ms; the fastest of many is quicker."""
+    with requests.Session() as session:
+        taken = []
+        for _ in range(20):
+            started = time.perf_counter()
+            session.get(f"{server.rest_address}/healthz", timeout=10)
+            taken.append(time.perf_counter() - started)
+    assert min(taken[1:]) < 0.03

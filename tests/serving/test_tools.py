@@ -1,0 +1,136 @@
+"""The programs, and the files that they write and read."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from tests.cases import ROOT
+from tfgig.serving import Batching, LocalServer, ServerOptions
+from tfgig.serving.configuration import Deployment, batching_text, files_of, read_batching
+
+
+def program(name, *arguments):
+    code = f"import sys; sys.argv[0] = 'tfgig-{name}'; from tools.{name} import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_configuration_of_an_export(exported, tmp_path):
+    done = program("config", f"--model_base_path={exported}", f"--output={tmp_path}", "--cpus=3")
+    assert done.returncode == 0, done.stderr
+    assert "explain_ig" in done.stdout
+    assert "1,461" in done.stdout  # 12 x 10 x 3 floats, three more, a target and a flag
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse((tmp_path / "models.config").read_text(), config)
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path) == ("tiny", "/models/tiny")
+    compose = yaml.safe_load((tmp_path / "docker-compose.yaml").read_text())
+    assert set(compose["services"]) == {"predict", "explain"}
+    for service in compose["services"].values():
+        assert service["image"] == "tensorflow/serving:latest"
+        assert f"{exported.resolve()}:/models/tiny:ro" in service["volumes"]
+        for flag in service["command"]:
+            name, _, value = flag.partition("=")
+            if value.startswith("/config/"):
+                assert (tmp_path / value.removeprefix("/config/")).is_file(), name
+    assert compose["services"]["predict"]["cpus"] == 3
+    manifests = list(yaml.safe_load_all((tmp_path / "inference-service.yaml").read_text()))
+    assert [m["metadata"]["name"] for m in manifests] == ["tiny", "tiny-explain"]
+    assert {m["kind"] for m in manifests} == {"InferenceService"}
+
+
+def test_batching_parameters_come_back(tmp_path):
+    batching = Batching(True, 16, 1500, 32, 4, (4, 8, 16))
+    (tmp_path / "parameters.txt").write_text(batching_text(batching))
+    assert read_batching(tmp_path / "parameters.txt") == batching
+    # As people write it, with comments and only some of them.
+    (tmp_path / "some.txt").write_text("# mine\nmax_batch_size { value: 128 }\n")
+    assert read_batching(tmp_path / "some.txt") == Batching(True, max_batch_size=128)
+    (tmp_path / "wrong.txt").write_text("batch_size { value: 128 }\n")
+    with pytest.raises(ValueError, match=r"no batching parameters.*batch_size.*wrong\.txt"):
+        read_batching(tmp_path / "wrong.txt")
+
+
+def test_predictions_and_explanations_are_batched_apart():
+    files = files_of(Deployment("flowers", "/srv/models/flowers"))
+    assert files["batching_parameters.txt"] != files["explain_batching_parameters.txt"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "Big Model"}, "small letters"),
+        ({"base": "/srv/my models"}, "goes into YAML"),
+        ({"cpus": (0, 1)}, "needs a processor"),
+        ({"seconds": 0}, "takes time"),
+    ],
+)
+def test_a_deployment_is_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Deployment(**{"name": "flowers", "base": "/srv/flowers", **changes})
+
+
+def test_mistakes_are_one_line():
+    done = program("serve", "--model_base_path=/nowhere/at/all")
+    assert done.returncode == 1
+    assert done.stderr == "error: There is no directory '/nowhere/at/all'.\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"port": 7000, "rest_port": 7000}, "gRPC and REST need a port each"),
+        ({"poll_seconds": 0}, "`poll_seconds` is more than 0"),
+        ({"max_request_mebibytes": -1}, "`max_request_mebibytes` is more than 0"),
+    ],
+)
+def test_the_servers_options_are_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ServerOptions(**changes)
+
+
+def test_a_version_is_not_a_model(exported):
+    with pytest.raises(ValueError, match=f"name the model's directory.*{exported}"):
+        LocalServer(exported / "1", ServerOptions(port=0, rest_port=0))
+
+
+def test_a_port_that_is_taken(exported, server):
+    for name, address in (("port", server.grpc_address), ("rest_port", server.rest_address)):
+        taken = ServerOptions(**{"port": 0, "rest_port": 0, name: int(address.rpartition(":")[2])})
+        with pytest.raises(OSError, match="port"):
+            LocalServer(exported, taken)
+
+
+def test_without_the_extra():
+    """Nothing of the extra is imported before it is used, and then the error names the command."""
+    code = """
+import sys
+for name in ("grpc", "tensorflow_serving", "starlette", "uvicorn", "prometheus_client"):
+    sys.modules[name] = None
+import tfgig, tfgig.serving
+for make in (lambda: tfgig.serving.Client("host:1"), lambda: tfgig.serving.LocalServer(".")):
+    try:
+        make()
+    except ImportError as error:
+        print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    for line in lines:
+        assert "pip install 'tfgig[serving]'" in line

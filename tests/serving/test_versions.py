@@ -1,0 +1,209 @@
+"""Versions that come and go under a running server."""
+
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgig
+from tests import cases
+from tests.serving.conftest import connect, options
+from tfgig.export.warmup import WARMUP_FILE
+from tfgig.serving import Client, LocalServer, NotFound, SessionModel, Unavailable
+from tfgig.serving.core import load_warm
+from tfgig.serving.versions import Versions
+
+IMAGES = cases.images(2)
+
+
+@pytest.fixture
+def base(exported, tmp_path):
+    """A directory of its own with version 1."""
+    shutil.copytree(exported / "1", tmp_path / "model" / "1")
+    return tmp_path / "model"
+
+
+def states(versions):
+    return {status.number: status.state for status in versions.statuses()}
+
+
+class Model:
+    """A stand-in for a loaded version."""
+
+    def __init__(self, directory):
+        if not (directory / "saved_model.pb").exists():
+            raise FileNotFoundError("There is no saved_model.pb.")
+        self.number = int(directory.name)
+        self.signatures = {}
+        self.closed = False
+
+    def close(self):
+        self.closed = True
+
+
+def add(base, *numbers):
+    for number in numbers:
+        (base / str(number)).mkdir(parents=True)
+        (base / str(number) / "saved_model.pb").write_text("")
+
+
+def test_the_newest_is_served_and_the_old_one_ends_with_its_last_request(tmp_path):
+    add(tmp_path, 1, 2)
+    versions = Versions(tmp_path, Model)
+    versions.poll()
+    assert states(versions) == {2: "AVAILABLE"}
+    used = versions.acquire()
+    assert used.number == 2
+    add(tmp_path, 10)
+    versions.poll()
+    assert states(versions) == {10: "AVAILABLE", 2: "UNLOADING"}
+    assert versions.acquire().number == 10
+    with pytest.raises(NotFound, match=r"Version 2 is not served; these are: 10"):
+        versions.acquire(2)
+    assert not used.model.closed
+    versions.release(used)
+    assert used.model.closed
+    assert states(versions)[2] == "END"
+
+
+def test_a_broken_version_leaves_the_old_one_and_is_tried_again_when_it_changes(tmp_path):
+    add(tmp_path, 1)
+    tries = []
+
+    def load(directory):
+        tries.append(directory.name)
+        return Model(directory)
+
+    versions = Versions(tmp_path, load)
+    versions.poll()
+    (tmp_path / "2").mkdir()
+    for _ in range(3):
+        versions.poll()
+    assert versions.acquire().number == 1
+    status = versions.statuses()[0]
+    assert (status.number, status.state, status.code.name) == (2, "END", "NOT_FOUND")
+    assert "no saved_model.pb" in status.message
+    assert tries == ["1", "2"]
+    (tmp_path / "2" / "saved_model.pb").write_text("")
+    versions.poll()
+    assert states(versions) == {2: "AVAILABLE", 1: "UNLOADING"}  # one request is not given back
+    shutil.rmtree(tmp_path / "2")
+    versions.poll()
+    assert versions.acquire().number == 1
+    shutil.rmtree(tmp_path / "1")
+    versions.poll()
+    assert versions.acquire().number == 1  # nothing takes its place
+
+
+def test_labels_and_the_newest_few(tmp_path):
+    add(tmp_path, 1, 2, 3, 4)
+    versions = Versions(tmp_path, Model, keep=2, labels={"stable": 1, "next": 9})
+    versions.poll()
+    assert states(versions) == dict.fromkeys((1, 3, 4), "AVAILABLE")
+    assert versions.acquire(label="stable").number == 1
+    assert versions.acquire().number == 4
+    with pytest.raises(NotFound, match="Version 9"):
+        versions.acquire(label="next")
+    with pytest.raises(NotFound, match="labelled 'old'"):
+        versions.acquire(label="old")
+
+
+def test_nothing_to_serve(tmp_path):
+    versions = Versions(tmp_path, Model)
+    versions.poll()
+    with pytest.raises(Unavailable, match="No version is served"):
+        versions.acquire()
+
+
+def truncate_variables(version):
+    (data,) = (version / "variables").glob("*.data*")
+    data.write_bytes(data.read_bytes()[:100])
+
+
+def truncate_graph(version):
+    path = version / "saved_model.pb"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def remove_variables(version):
+    shutil.rmtree(version / "variables")
+
+
+@pytest.mark.parametrize("damage", [truncate_variables, truncate_graph, remove_variables])
+def test_a_truncated_version_is_not_taken_up(base, damage):
+    damage(base / "1")
+    with pytest.raises((tf.errors.OpError, OSError, ValueError, RuntimeError)):
+        load_warm(base / "1")
+
+
+def test_a_warmup_record_that_fails_fails_the_load(base):
+    with tf.io.TFRecordWriter(str(base / "1" / WARMUP_FILE)) as writer:
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        log = prediction_log_pb2.PredictionLog()
+        request = log.predict_log.request
+        request.model_spec.signature_name = "explain_ig"
+        request.inputs["image"].CopyFrom(tf.make_tensor_proto(np.zeros([1, 3, 3, 3], np.float32)))
+        request.inputs["target"].CopyFrom(tf.make_tensor_proto([0], tf.int64))
+        writer.write(log.SerializeToString())
+    with pytest.raises((tf.errors.OpError, ValueError)):
+        load_warm(base / "1")
+
+
+def test_a_switch_under_load_loses_nothing_and_a_broken_version_changes_nothing(base):
+    """Both protocols ask all the time; every answer is right, and of one version or the other."""
+    other = cases.image_model("sigmoid")
+    next_one = tfgig.export_saved_model(other, base.with_name("next"), ["gradient"], version=3)
+    with LocalServer(base, options(name="model")) as server:
+        with SessionModel(base / "1") as first:
+            expected = {1: first.run("serving_default", image=IMAGES)["output_0"]}
+        stop, errors, answers = threading.Event(), [], []
+
+        def ask(protocol):
+            with connect(server, protocol, retries=0) as client:
+                while not stop.is_set():
+                    try:
+                        answers.append(client.predict(IMAGES)["output_0"])
+                        time.sleep(0.005)  # and leaves the export some of the machine
+                    except Exception as error:  # any is a lost request
+                        errors.append(error)
+
+        threads = [threading.Thread(target=ask, args=[p]) for p in ("grpc", "rest", "grpc")]
+        for thread in threads:
+            thread.start()
+        broken = base / ".incoming"
+        shutil.copytree(base / "1", broken)
+        truncate_variables(broken)
+        broken.rename(base / "2")
+        wait_for(server, 2, "END")
+        next_one.rename(base / "3")
+        wait_for(server, 3, "AVAILABLE")
+        wait_for(server, 1, "END")
+        time.sleep(0.3)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        with SessionModel(base / "3") as third:
+            expected[3] = third.run("serving_default", image=IMAGES)["output_0"]
+        with Client(server.grpc_address, model="model") as client:
+            statuses = {status.number: status for status in client.statuses()}
+    assert not errors
+    of = [min(expected, key=lambda number: np.abs(expected[number] - a).max()) for a in answers]
+    assert set(of) == {1, 3}
+    for number, answer in zip(of, answers, strict=True):
+        np.testing.assert_allclose(answer, expected[number], rtol=1e-5)
+    assert statuses[2].state == "END"
+    assert statuses[2].message
+    assert statuses[2].code.name != "OK"
+
+
+def wait_for(server, number, state, seconds=60):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if states(server.core.versions).get(number) == state:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{number} is not {state}: {server.core.versions.statuses()}")

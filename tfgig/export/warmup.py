@@ -1,0 +1,220 @@
+"""Warm-up records: requests that a server runs when it loads a version, before it serves it.
+
+TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`. They spare the first
+users the wait while graphs are optimised, and they are a canary: a version with an endpoint that
+fails is not taken up, and the one before goes on serving.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tfgig.export import protos
+from tfgig.export.parsing import parsed_examples
+from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of
+from tfgig.models.versions import description_of
+from tfgig.spec import check, is_whole
+
+WARMUP_FILE = pathlib.PurePath("assets.extra") / "tf_serving_warmup_requests"
+MOST_RECORDS = 1000  # TensorFlow Serving fails the load past that
+_TARGET = "target"
+_PREAMBLE = ("Graph execution error", "Detected at node", "<stack traces")
+_OPEN_SIZES = (1, 32, 224)  # tried in turn for what a signature leaves open beyond the batch
+
+
+class _Doubt(Exception):
+    """No input was found that a signature takes."""
+
+
+def write_warmup(
+    directory: str | os.PathLike,
+    batch_sizes: Sequence[int] = (1,),
+    inputs: Mapping[str, Any] | None = None,
+) -> int:
+    """Writes a warm-up record for each signature and batch size into an exported version.
+
+    The inputs are constants of the right type and shape, in the middle of the value range of an
+    image. Strings and sizes that a signature leaves open are found by trial: encoded images,
+    texts. A signature for which nothing works is left out, with a warning.
+
+    Args:
+        directory: The version's directory.
+        batch_sizes: The sizes of the batches that the server will run, such as its
+            `allowed_batch_sizes`. None at all writes nothing.
+        inputs: One example's value by the input's name, without the batch, where you know better.
+
+    Returns:
+        How many records were written.
+
+    Raises:
+        ValueError: a batch size below 1, or more records than TensorFlow Serving takes.
+    """
+    for size in batch_sizes:
+        check(is_whole(size) and size >= 1, "A batch size is a whole number from 1.", size)
+    directory = pathlib.Path(directory)
+    signatures = {
+        name: definition
+        for name, definition in sorted(meta_graph_of(directory).signature_def.items())
+        if not name.startswith("__")
+    }
+    count = len(signatures) * len(batch_sizes)
+    check(
+        count <= MOST_RECORDS,
+        f"TensorFlow Serving takes {MOST_RECORDS} warm-up records; use fewer batch sizes.",
+        count,
+    )
+    if not count:
+        return 0
+    examples = _Examples(directory, signatures, inputs or {})
+    records = []
+    for name in signatures:
+        try:
+            example = examples.of(name)
+        except _Doubt as doubt:
+            warnings.warn(
+                f"No warm-up record for {name!r}: {doubt} Write it with tfgig.export."
+                "write_warmup(directory, inputs={...}), or switch it off with warmup=().",
+                stacklevel=3,
+            )
+            continue
+        records += [_record(name, example, size) for size in batch_sizes]
+    path = directory / WARMUP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    return len(records)
+
+
+def read_warmup(directory: str | os.PathLike) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The signature's name and the inputs of each warm-up record; nothing if there are none."""
+    path = pathlib.Path(directory) / WARMUP_FILE
+    if not path.is_file():
+        return
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = protos.message("PredictionLog").FromString(record).predict_log.request
+        name = request.model_spec.signature_name or SERVING_DEFAULT
+        yield name, {entry.key: tf.make_ndarray(entry.value) for entry in request.inputs}
+
+
+class _Examples:
+    """One example for each signature of a version."""
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        signatures: Mapping[str, meta_graph_pb2.SignatureDef],
+        given: Mapping[str, Any],
+    ) -> None:
+        self._directory = directory
+        self._signatures = signatures
+        self._given = given
+        self._value_range = description_of(directory).get("value_range")
+        self._found: dict[str, Any] = {}  # what worked, by the names of inputs
+        self._loaded: Any = None
+
+    def of(self, name: str) -> dict[str, np.ndarray]:
+        """A value for each input, without the batch."""
+        inputs = self._signatures[name].inputs
+        unsure = [
+            key for key, info in inputs.items() if key not in self._given and _is_unsure(info)
+        ]
+        if any(key not in self._found for key in unsure):
+            self._try(name, unsure)
+        return {
+            key: self._found[key] if key in unsure else self._sure(key, inputs[key])
+            for key in inputs
+        }
+
+    def _sure(self, key: str, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        if key in self._given:
+            return np.asarray(self._given[key], dtype.as_numpy_dtype)
+        shape = [axis.size for axis in info.tensor_shape.dim[1:]]
+        value: float = 0
+        if key == _TARGET and dtype == tf.int64:
+            value = -1
+        elif dtype.is_floating and len(shape) == 3 and self._value_range:
+            value = sum(self._value_range) / 2
+        return np.full(shape, value, dtype.as_numpy_dtype)
+
+    def _try(self, name: str, unsure: Sequence[str]) -> None:
+        """Finds values for the inputs that leave something open, by calling the model."""
+        default = self._signatures.get(SERVING_DEFAULT)
+        # A prediction tells as much as an explanation, and costs less.
+        cheap = default is not None and set(unsure) <= set(default.inputs)
+        name = SERVING_DEFAULT if cheap else name
+        inputs = self._signatures[name].inputs
+        if self._loaded is None:
+            self._loaded = tf.saved_model.load(str(self._directory))
+        reasons = []
+        texts = (_png(), *parsed_examples(meta_graph_of(self._directory).graph_def), b"")
+        for size, text in itertools.product(_OPEN_SIZES, texts):
+            values = {key: _candidate(inputs[key], size, text) for key in unsure}
+            complete = {
+                key: values[key] if key in values else self._sure(key, info)
+                for key, info in inputs.items()
+            }
+            try:
+                self._loaded.signatures[name](
+                    **{key: tf.constant(value[np.newaxis]) for key, value in complete.items()}
+                )
+            except (tf.errors.OpError, ValueError, TypeError) as error:
+                reasons.append(_reason(error))
+                continue
+            self._found.update(values)
+            return
+        raise _Doubt(f"{', '.join(unsure)} take none of what was tried ({reasons[-1]}).")
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(_PREAMBLE)]
+    return (told or lines or [type(error).__name__])[0].strip()
+
+
+def _is_unsure(info: meta_graph_pb2.TensorInfo) -> bool:
+    open_axes = any(axis.size < 0 for axis in info.tensor_shape.dim[1:])
+    return info.dtype == tf.string.as_datatype_enum or open_axes or info.tensor_shape.unknown_rank
+
+
+def _candidate(info: meta_graph_pb2.TensorInfo, size: int, text: bytes) -> np.ndarray:
+    shape = [size if axis.size < 0 else axis.size for axis in info.tensor_shape.dim[1:]]
+    dtype = tf.dtypes.as_dtype(info.dtype)
+    if dtype == tf.string:
+        texts = np.empty(shape, object)
+        texts.fill(text)  # np.full would strip zeros from its end
+        return texts
+    return np.zeros(shape, dtype.as_numpy_dtype)
+
+
+def _png() -> bytes:
+    return tf.io.encode_png(np.full((32, 32, 3), 128, np.uint8)).numpy()
+
+
+def _record(name: str, example: Mapping[str, np.ndarray], size: int) -> bytes:
+    log = protos.message("PredictionLog")()
+    request = log.predict_log.request
+    request.model_spec.signature_name = name
+    for key, value in example.items():
+        entry = request.inputs.add(key=key)
+        entry.value.CopyFrom(_repeated(value, size))
+    return log.SerializeToString(deterministic=True)
+
+
+def _repeated(value: np.ndarray, size: int) -> tensor_pb2.TensorProto:
+    """A batch of equal rows; a constant is stored as one number."""
+    shape = [size, *value.shape]
+    if value.size and np.all(value == value.reshape(-1)[0]):
+        return tf.make_tensor_proto(value.reshape(-1)[0], tf.as_dtype(value.dtype), shape)
+    return tf.make_tensor_proto(np.broadcast_to(value, shape))

@@ -1,0 +1,207 @@
+"""The endpoint contract: what TensorFlow Serving needs of an exported version, checked.
+
+It holds for SavedModels of any origin; what only tfgig promises is checked where tfgig wrote it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tfgig.export.warmup import WARMUP_FILE, read_warmup
+from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of, unknown_operations
+from tfgig.models.versions import description_of
+from tfgig.serving.sizes import GRPC_LIMIT, row_bytes
+
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+_BYTES = "_bytes"
+_UNWRITABLE = (tf.float16, tf.bfloat16)
+_EXPLANATIONS = {
+    "attributions": ("target", "score", "baseline_score", "delta", "ok"),
+    "heatmap": ("heatmap_bytes", "target", "score", "delta", "ok"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One breach of the contract.
+
+    Args:
+        subject: Where it is: a signature, an operation, a file.
+        problem: What is wrong, and what comes of it.
+        remedy: What to do.
+    """
+
+    subject: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem} Fix: {self.remedy}"
+
+
+def check_contract(directory: str | os.PathLike) -> list[Finding]:
+    """Checks a version's directory; returns what breaks the contract, nothing if all is well.
+
+    Raises:
+        OSError: there is no SavedModel.
+        ValueError: it is damaged.
+    """
+    directory = pathlib.Path(directory)
+    meta_graph = meta_graph_of(directory)
+    public = {
+        name: definition
+        for name, definition in sorted(meta_graph.signature_def.items())
+        if not name.startswith("__")
+    }
+    found: list[Finding] = []
+    if SERVING_DEFAULT not in public:
+        found.append(
+            Finding(
+                SERVING_DEFAULT,
+                "there is no such signature, so requests must name one.",
+                f"save the prediction under that name; now: {', '.join(public) or 'none'}.",
+            )
+        )
+    endpoints = description_of(directory)["endpoints"]
+    for name, definition in public.items():
+        found += _check_tensors(name, definition)
+        if name in endpoints:
+            found += _check_endpoint(name, definition, endpoints[name]["kind"])
+    for name in sorted(set(endpoints) - set(public)):
+        found.append(
+            Finding(name, "tfgig.json describes it, and it is not there.", "export again.")
+        )
+    found += _check_operations(meta_graph)
+    found += _check_files(directory, meta_graph, list(public))
+    return found
+
+
+def _check_tensors(name: str, definition: meta_graph_pb2.SignatureDef) -> Iterator[Finding]:
+    tensors = [("input", *pair) for pair in sorted(definition.inputs.items())]
+    tensors += [("output", *pair) for pair in sorted(definition.outputs.items())]
+    for role, key, info in tensors:
+        subject = f"{name}, {role} {key!r}"
+        shape = tf.TensorShape(info.tensor_shape)
+        if shape.rank is None:
+            continue  # whatever comes
+        if shape.rank == 0:
+            yield Finding(
+                subject,
+                "is a scalar, and requests are merged along dimension 0.",
+                "give it the shape [B].",
+            )
+        elif shape[0] is not None:
+            yield Finding(
+                subject,
+                f"has {shape[0]} rows, so no other number can be asked for, nor merged.",
+                "leave its first dimension open.",
+            )
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        if role == "output" and dtype in _UNWRITABLE:
+            yield Finding(
+                subject,
+                f"is of {dtype.name}, which REST cannot write.",
+                "cast it to float32.",
+            )
+        size = row_bytes(info)
+        if role == "output" and size is not None and size > GRPC_LIMIT:
+            yield Finding(
+                subject,
+                f"takes {size:,} bytes a row; a gRPC client takes {GRPC_LIMIT:,} unless told.",
+                "serve a smaller input, or raise grpc.max_receive_message_length in every client.",
+            )
+
+
+def _check_endpoint(
+    name: str, definition: meta_graph_pb2.SignatureDef, kind: str
+) -> Iterator[Finding]:
+    again = "export again with this version of tfgig."
+    if len(definition.outputs) < 2:
+        yield Finding(name, "has one output, which loses its name over REST.", again)
+    missing = set(_EXPLANATIONS[kind]) - set(definition.outputs)
+    maps = [key for key in definition.outputs if key.startswith("attributions")]
+    if kind == "attributions" and not maps:
+        missing.add("attributions")
+    if missing:
+        yield Finding(name, f"lacks the outputs {sorted(missing)}.", again)
+    for key, info in sorted(definition.outputs.items()):
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        if dtype == tf.string and not key.endswith(_BYTES):
+            yield Finding(
+                f"{name}, output {key!r}",
+                "is of bytes, and REST writes only names in _bytes in base64.",
+                again,
+            )
+        if dtype.is_floating and dtype != tf.float32:
+            yield Finding(f"{name}, output {key!r}", f"is of {dtype.name}, not float32.", again)
+
+
+def _check_operations(meta_graph: meta_graph_pb2.MetaGraphDef) -> Iterator[Finding]:
+    definition = meta_graph.graph_def
+    functions = definition.library.function
+    nodes = [*definition.node, *(node for function in functions for node in function.node_def)]
+    python = sorted({node.op for node in nodes} & _PYTHON)
+    if python:
+        yield Finding(
+            ", ".join(python),
+            "calls Python, which loads and then fails at every request.",
+            "replace tf.py_function and tf.numpy_function by TensorFlow operations.",
+        )
+    unknown = [name for name in unknown_operations(definition) if name not in _PYTHON]
+    if unknown:
+        yield Finding(
+            ", ".join(unknown),
+            "is no operation of TensorFlow's; the version fails to load.",
+            "use TensorFlow's own, or build the server with that library.",
+        )
+    compiled = [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
+    compiled += [
+        n.name for n in nodes if "_XlaMustCompile" in n.attr and n.attr["_XlaMustCompile"].b
+    ]
+    if compiled:
+        yield Finding(
+            compiled[0],
+            "is to be compiled by XLA, which is off in TensorFlow Serving; every call fails.",
+            "export without jit_compile.",
+        )
+
+
+def _check_files(
+    directory: pathlib.Path, meta_graph: meta_graph_pb2.MetaGraphDef, names: list[str]
+) -> Iterator[Finding]:
+    variables = {"VarHandleOp", "VariableV2"} & {node.op for node in meta_graph.graph_def.node}
+    if variables and not (directory / "variables" / "variables.index").is_file():
+        yield Finding(
+            "variables",
+            "there are none on disk; the version loads, and every call fails.",
+            "copy the directory again, whole.",
+        )
+    file = directory / WARMUP_FILE
+    remedy = "tfgig.export.write_warmup(directory), or export with warmup=(1,)."
+    if not file.is_file():
+        yield Finding(
+            str(WARMUP_FILE),
+            "there is none: a broken endpoint is taken up, and first requests are slow.",
+            remedy,
+        )
+        return
+    try:
+        warm = {signature for signature, _ in read_warmup(directory)}
+    except (tf.errors.OpError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        yield Finding(str(WARMUP_FILE), f"is damaged ({reason}); the load fails.", remedy)
+        return
+    for name in sorted(warm - set(names)):
+        yield Finding(
+            f"{WARMUP_FILE}, {name}",
+            "is a record for a signature that is not there; the load fails.",
+            remedy,
+        )
+    for name in sorted(set(names) - warm):
+        yield Finding(f"{WARMUP_FILE}, {name}", "has no record.", remedy)

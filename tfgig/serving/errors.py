@@ -1,0 +1,140 @@
+"""What can go wrong between a client and a server: one hierarchy, with the canonical codes."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+from typing import Any
+
+LATE = "There was no answer before the deadline; the work was stopped."
+STOPPING = "The server is stopping."
+
+
+class Code(enum.Enum):
+    """A canonical status: its number in gRPC and TensorFlow, and TensorFlow Serving's for HTTP."""
+
+    OK = (0, 200)
+    CANCELLED = (1, 499)
+    UNKNOWN = (2, 500)
+    INVALID_ARGUMENT = (3, 400)
+    DEADLINE_EXCEEDED = (4, 504)
+    NOT_FOUND = (5, 404)
+    ALREADY_EXISTS = (6, 409)
+    PERMISSION_DENIED = (7, 403)
+    RESOURCE_EXHAUSTED = (8, 429)
+    FAILED_PRECONDITION = (9, 400)
+    ABORTED = (10, 409)
+    OUT_OF_RANGE = (11, 400)
+    UNIMPLEMENTED = (12, 501)
+    INTERNAL = (13, 500)
+    UNAVAILABLE = (14, 503)
+    DATA_LOSS = (15, 500)
+    UNAUTHENTICATED = (16, 401)
+
+    @property
+    def number(self) -> int:
+        """As gRPC and TensorFlow count them."""
+        return self.value[0]
+
+    @property
+    def http(self) -> int:
+        """The HTTP status."""
+        return self.value[1]
+
+
+class ServingError(RuntimeError):
+    """A request that was not answered.
+
+    Args:
+        message: What was wrong.
+        code: The canonical code.
+    """
+
+    code: Code
+
+    def __init__(self, message: str, code: Code = Code.UNKNOWN) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class InvalidRequest(ServingError):
+    """The request is at fault; sending it again does not help."""
+
+    def __init__(self, message: str, code: Code = Code.INVALID_ARGUMENT) -> None:
+        super().__init__(message, code)
+
+
+class NotFound(ServingError):
+    """There is no such model, version or label."""
+
+    def __init__(self, message: str, code: Code = Code.NOT_FOUND) -> None:
+        super().__init__(message, code)
+
+
+class DeadlineExceeded(ServingError):
+    """There was no answer in time; the work was stopped."""
+
+    def __init__(self, message: str, code: Code = Code.DEADLINE_EXCEEDED) -> None:
+        super().__init__(message, code)
+
+
+class Overloaded(ServingError):
+    """The queue is full, or a message too large."""
+
+    def __init__(self, message: str, code: Code = Code.RESOURCE_EXHAUSTED) -> None:
+        super().__init__(message, code)
+
+
+class Unavailable(ServingError):
+    """The server cannot be reached, is starting or stopping, or went away before it answered."""
+
+    def __init__(self, message: str, code: Code = Code.UNAVAILABLE) -> None:
+        super().__init__(message, code)
+
+
+_KINDS: dict[Code, type[ServingError]] = {
+    Code.INVALID_ARGUMENT: InvalidRequest,
+    Code.FAILED_PRECONDITION: InvalidRequest,
+    Code.OUT_OF_RANGE: InvalidRequest,
+    Code.NOT_FOUND: NotFound,
+    Code.DEADLINE_EXCEEDED: DeadlineExceeded,
+    Code.RESOURCE_EXHAUSTED: Overloaded,
+    Code.UNAVAILABLE: Unavailable,
+}
+_BY_NUMBER = {code.number: code for code in Code}
+# Where several codes share a status, the first; and what proxies and size limits answer.
+_BY_HTTP = {code.http: code for code in reversed(Code)} | {
+    413: Code.RESOURCE_EXHAUSTED,
+    500: Code.INTERNAL,
+    502: Code.UNAVAILABLE,
+}
+
+
+def error_of(code: Code, message: str) -> ServingError:
+    """The error of a code, of its own kind."""
+    return _KINDS.get(code, ServingError)(message, code)
+
+
+def error_of_number(number: int, message: str) -> ServingError:
+    """The error of TensorFlow's or gRPC's number."""
+    return error_of(_BY_NUMBER.get(number, Code.UNKNOWN), message)
+
+
+def error_of_http(status: int, message: str) -> ServingError:
+    """The error of an HTTP status."""
+    return error_of(_BY_HTTP.get(status, Code.UNKNOWN), message)
+
+
+def needed(module: str) -> Any:
+    """Imports a module of the extra `serving`; nothing else of the project needs them.
+
+    Raises:
+        ImportError: it is not installed; the error names the command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"Serving needs {module.partition('.')[0]!r}. Install it with: "
+            "pip install 'tfgig[serving]'"
+        ) from error

@@ -1,0 +1,112 @@
+"""A server for one model, on this machine: TensorFlow Serving's protocols for tests and trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import threading
+from collections.abc import Mapping
+
+from tfgig.serving.batching import Batching
+from tfgig.serving.core import Core
+from tfgig.serving.grpc_server import GrpcServer
+from tfgig.serving.rest import RestServer
+from tfgig.spec import check
+
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerOptions:
+    """How a local server serves.
+
+    Args:
+        name: What clients call the model; the directory's name if None.
+        host: The address to listen at; only this machine by default.
+        port: For gRPC; 0 for a free one.
+        rest_port: For REST; 0 for a free one.
+        batching: How requests are queued and merged.
+        poll_seconds: How often the directory is looked into for new versions.
+        keep: How many of the newest versions are served.
+        labels: Versions by names of their own.
+        max_request_mebibytes: The largest request, in MiB.
+        rest_seconds: How long a REST request may take; TensorFlow Serving's default.
+    """
+
+    name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8500
+    rest_port: int = 8501
+    batching: Batching = Batching()
+    poll_seconds: float = 1.0
+    keep: int = 1
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    max_request_mebibytes: int = 64
+    rest_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for field in ("poll_seconds", "keep", "max_request_mebibytes", "rest_seconds"):
+            check(getattr(self, field) > 0, f"`{field}` is more than 0.", getattr(self, field))
+        taken = self.port and self.port == self.rest_port
+        check(not taken, "gRPC and REST need a port each.", self.port)
+
+
+class LocalServer:
+    """Serves the versions of a model over gRPC and REST.
+
+        with LocalServer("/models/flowers", ServerOptions(port=0, rest_port=0)) as server:
+            client = Client(server.grpc_address, model="flowers")
+
+    For development and tests: it speaks TensorFlow Serving's protocols and loads what that loads,
+    in Python. In production, run TensorFlow Serving.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it is a version's.
+        ImportError: the extra `serving` is not installed.
+        OSError: a port is taken.
+    """
+
+    def __init__(self, base: str | os.PathLike, options: ServerOptions = ServerOptions()) -> None:
+        base = pathlib.Path(base)
+        if not base.is_dir():
+            raise FileNotFoundError(f"There is no directory {str(base)!r}.")
+        check(
+            not (base / "saved_model.pb").is_file(),
+            "This is a version; name the model's directory, which holds versions by number: "
+            f"{str(base.parent)!r}.",
+            str(base),
+        )
+        self.name = options.name or base.resolve().name
+        self._options = options
+        max_bytes = options.max_request_mebibytes * MIB
+        self.core = Core(base, self.name, options.batching, options.labels, options.keep)
+        self._grpc = GrpcServer(self.core, options.host, options.port, max_bytes)
+        self._rest = RestServer(
+            self.core, options.host, options.rest_port, max_bytes, options.rest_seconds
+        )
+        self.grpc_address = f"{options.host}:{self._grpc.port}"
+        self.rest_address = f"http://{options.host}:{self._rest.port}"
+
+    def start(self) -> LocalServer:
+        """Loads the model, then answers."""
+        self.core.start(self._options.poll_seconds)
+        self._grpc.start()
+        self._rest.start()
+        return self
+
+    def stop(self, grace: float = 1.0) -> None:
+        """Takes no more requests, gives those under way so many seconds, and closes the model."""
+        closing = threading.Thread(target=self._rest.stop)
+        closing.start()
+        stopped = self._grpc.stop(grace)
+        self.core.stop(grace)
+        stopped.wait()
+        closing.join()
+
+    def __enter__(self) -> LocalServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

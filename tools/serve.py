@@ -1,0 +1,151 @@
+"""Serves an exported model on this machine, over TensorFlow Serving's protocols.
+
+For development and tests: it loads what TensorFlow Serving loads, and answers as that does, but in
+Python. The newest version in the directory is served; a new one replaces it without a request
+lost. In production, run TensorFlow Serving itself; tfgig-config writes what it needs.
+
+  tfgig-serve --model_base_path=/models/name
+  tfgig-serve --model_base_path=/models/name --enable_batching --max_batch_size=16
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from tfgig import command_line
+from tfgig.serving import Batching, LocalServer, ServerOptions
+from tfgig.serving.configuration import read_batching
+
+_SERVER, _BATCHING = ServerOptions(), Batching()
+
+MODEL_BASE_PATH = flags.DEFINE_string(
+    "model_base_path", None, "The model's directory, which holds versions by number.", required=True
+)
+MODEL_NAME = flags.DEFINE_string(
+    "model_name", None, "What clients call the model; the directory's name if not given."
+)
+HOST = flags.DEFINE_string("host", _SERVER.host, "The address to listen at.")
+PORT = flags.DEFINE_integer("port", _SERVER.port, "The port for gRPC; 0 for a free one.")
+REST_PORT = flags.DEFINE_integer(
+    "rest_port", _SERVER.rest_port, "The port for REST; 0 for a free one."
+)
+POLL = flags.DEFINE_float(
+    "file_system_poll_wait_seconds",
+    _SERVER.poll_seconds,
+    "How often the directory is looked into for new versions.",
+)
+KEEP = flags.DEFINE_integer(
+    "num_versions", _SERVER.keep, "How many of the newest versions are served."
+)
+LABELS = flags.DEFINE_list(
+    "version_labels", [], "Versions by names of their own, such as stable:1,canary:2."
+)
+TIMEOUT = flags.DEFINE_integer(
+    "rest_api_timeout_in_ms",
+    int(_SERVER.rest_seconds * 1000),
+    "How long a REST request may take; over gRPC the client says so.",
+)
+MAX_REQUEST = flags.DEFINE_integer(
+    "max_request_mebibytes", _SERVER.max_request_mebibytes, "The largest request, in MiB."
+)
+ENABLE_BATCHING = flags.DEFINE_boolean(
+    "enable_batching", _BATCHING.enabled, "Merge requests that come at the same time."
+)
+BATCHING_PARAMETERS = flags.DEFINE_string(
+    "batching_parameters_file",
+    None,
+    "A file of TensorFlow Serving's batching parameters, instead of the flags below.",
+)
+MAX_BATCH_SIZE = flags.DEFINE_integer(
+    "max_batch_size", _BATCHING.max_batch_size, "The most rows that are run together."
+)
+BATCH_TIMEOUT = flags.DEFINE_integer(
+    "batch_timeout_micros", _BATCHING.batch_timeout_micros, "How long a batch waits to be filled."
+)
+MAX_ENQUEUED = flags.DEFINE_integer(
+    "max_enqueued_batches",
+    _BATCHING.max_enqueued_batches,
+    "How many batches (requests, where they are not merged) may wait; more are refused.",
+)
+BATCH_THREADS = flags.DEFINE_integer(
+    "num_batch_threads",
+    _BATCHING.num_batch_threads,
+    "How many batches of predictions, and how many of explanations, run at once.",
+)
+ALLOWED_BATCH_SIZES = flags.DEFINE_list(
+    "allowed_batch_sizes", [], "Batches are padded to the next of these sizes."
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serves until it is told to stop."""
+    if len(arguments) > 1:
+        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+    options = ServerOptions(
+        name=MODEL_NAME.value,
+        host=HOST.value,
+        port=PORT.value,
+        rest_port=REST_PORT.value,
+        batching=_batching(),
+        poll_seconds=POLL.value,
+        keep=KEEP.value,
+        labels=_labels(),
+        max_request_mebibytes=MAX_REQUEST.value,
+        rest_seconds=TIMEOUT.value / 1000,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with LocalServer(MODEL_BASE_PATH.value, options) as server:
+        statuses = server.core.versions.statuses()
+        if not statuses:
+            print("There is no version yet; one that comes is served.")
+        for status in statuses:
+            print(f"Version {status.number}: {status.state} {status.message}".rstrip())
+        print(f"  gRPC  {server.grpc_address}")
+        print(f"  REST  {server.rest_address}/v1/models/{server.name}")
+        print(f"Serving {server.name}, for development and tests; Ctrl-C ends it.", flush=True)
+        stop.wait()
+    return 0
+
+
+def _batching() -> Batching:
+    if BATCHING_PARAMETERS.value is not None:
+        return read_batching(BATCHING_PARAMETERS.value, ENABLE_BATCHING.value)
+    return Batching(
+        enabled=ENABLE_BATCHING.value,
+        max_batch_size=MAX_BATCH_SIZE.value,
+        batch_timeout_micros=BATCH_TIMEOUT.value,
+        max_enqueued_batches=MAX_ENQUEUED.value,
+        num_batch_threads=BATCH_THREADS.value,
+        allowed_batch_sizes=tuple(_whole(ALLOWED_BATCH_SIZES, ALLOWED_BATCH_SIZES.value)),
+    )
+
+
+def _labels() -> dict[str, int]:
+    pairs = [label.partition(":") for label in LABELS.value]
+    numbers = _whole(LABELS, [number for _, _, number in pairs])
+    return {name: number for (name, _, _), number in zip(pairs, numbers, strict=True)}
+
+
+def _whole(flag: Any, texts: Sequence[str]) -> list[int]:
+    try:
+        return [int(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag.name} takes whole numbers. Received: {','.join(flag.value)!r}."
+        ) from error
+
+
+def run() -> None:
+    """The installed program's entry."""
+    command_line.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()
