@@ -42,13 +42,13 @@ def render(protocol: Protocol, ours: Mapping[str, Mapping[str, Cell]]) -> str:
     models, papers = list(ours), list(protocol.published)
     shown = papers[:5]
     lines = [f"{protocol.name}: {protocol.what}", ""]
-    head = "".join(f"{_cut(m, 27):>29}" for m in models) + " |"
+    head = "".join(f"{_cut(m, 30):>32}" for m in models) + " |"
     lines.append(f"{'':{width}}{head}" + "".join(f"{_cut(p):>17}" for p in shown))
     for row in rows:
         line = f"{row:{width}}"
         for model in models:
             cell = ours[model].get(row)
-            line += f"{'-' if cell is None else _interval(cell):>29}"
+            line += f"{'-' if cell is None else _interval(cell):>32}"
         line += " |"
         for paper in shown:
             value = protocol.published[paper].get(row, math.nan)

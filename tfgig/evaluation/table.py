@@ -95,7 +95,7 @@ def render(table: Table) -> str:
         lines = [f"{metric:{width}}" + "".join(_heading(column) for column in columns)]
         for method in table.methods:
             cells = (table.cells[method, metric, column.name] for column in columns)
-            lines.append(f"{method:{width}}" + "".join(f"{_text(cell):>30}" for cell in cells))
+            lines.append(f"{method:{width}}" + "".join(f"{_text(cell):>32}" for cell in cells))
         blocks.append("\n".join(line.rstrip() for line in lines))
     return "\n\n".join(blocks) + "\n"
 
@@ -131,7 +131,7 @@ def _best(column: Column, cells: Mapping[str, Cell]) -> str | None:
 
 def _heading(column: Column) -> str:
     arrow = {True: " (+)", False: " (-)", None: ""}[column.larger_is_better]
-    return f"{column.name + arrow:>30}"
+    return f"{column.name + arrow:>32}"
 
 
 def _text(cell: Cell) -> str:
