@@ -19,9 +19,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
+from tfgig_tools import model_flags
 
 import tfgig
 from tfgig import command_line, presets
@@ -48,20 +48,6 @@ METHODS = flags.DEFINE_list(
 )
 VERSION = flags.DEFINE_integer("version", None, "The version's number; the next free one if none.")
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace the version if it exists.")
-VALUE_RANGE = flags.DEFINE_list(
-    "value_range",
-    None,
-    "For models of images: what is black and what is white in the model's input, such as 0,255 "
-    "or -1,1. Read off the model's Rescaling layer if not given.",
-)
-SIGNATURE = flags.DEFINE_string(
-    "signature",
-    None,
-    "Which signature of a SavedModel to explain; serving_default, or the only one, if not given.",
-)
-SHAPE = flags.DEFINE_list(
-    "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
-)
 LAYER = flags.DEFINE_string(
     "layer",
     None,
@@ -77,29 +63,18 @@ DECODE_IMAGE = flags.DEFINE_boolean(
 LABELS = flags.DEFINE_string(
     "labels", None, "A text file with the classes' names, one a line, that goes along."
 )
-OP_LIBRARY = flags.DEFINE_multi_string(
-    "op_library",
-    [],
-    "A shared library with operations that the model needs, loaded first. It is code, and every "
-    "server of the model needs it, too.",
-)
 WARMUP = flags.DEFINE_list(
     "warmup",
     ["1"],
     "Batch sizes for which each signature gets a warm-up request, which servers run when they load "
     "the version. None at all (--warmup=) writes none.",
 )
-ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
-    "allow_unsafe_deserialization",
-    False,
-    "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
-    "only for files whose origin you trust.",
-)
 command_line.define_family_flag(
     "target",
     tfgig.targets.Target,
     "What is explained: a kind of target (class_score if not given), or its config as JSON.",
 )
+flags.adopt_module_key_flags(model_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 command_line.define_preset_flags()
 
@@ -109,17 +84,8 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     started = time.perf_counter()
-    for library in OP_LIBRARY.value:
-        command_line.load_op_library(library)
-    source = tfgig.load_model(
-        HANDLE.value,
-        _numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
-        signature=SIGNATURE.value,
-        shape=_numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
-        layer=LAYER.value,
-        allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
-    )
     chosen = flags.FLAGS["target"].value or tfgig.targets.ClassScore()
+    source = model_flags.load(HANDLE.value, LAYER.value)
     if DECODE_IMAGE.value:
         source = taking_encoded_images(source)
     if LABELS.value:
@@ -133,7 +99,9 @@ def main(arguments: Sequence[str]) -> int:
         target,
         version=VERSION.value,
         overwrite=OVERWRITE.value,
-        warmup=_numbers(WARMUP, int, "whole numbers, such as 1,8") if WARMUP.value else (),
+        warmup=model_flags.numbers(WARMUP, int, "whole numbers, such as 1,8")
+        if WARMUP.value
+        else (),
     )
     with SessionModel(directory) as model:
         width = max(map(len, model.signatures))
@@ -145,18 +113,6 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Try it: tfgig-explain --model={OUTPUT.value} --images='*.jpg'")
     print(f"Serve it: tfgig-serve --model_base_path={OUTPUT.value}")
     return 0
-
-
-def _numbers(flag: Any, kind: type, expected: str, count: int | None = None) -> Any:
-    if flag.value is None:
-        return None
-    try:
-        numbers = tuple(map(kind, flag.value))
-    except ValueError:
-        numbers = ()
-    if not numbers or count not in (None, len(numbers)):
-        raise ValueError(f"--{flag.name} takes {expected}. Received: {','.join(flag.value)!r}.")
-    return numbers
 
 
 def run() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 import tfgig
+from tfgig import command_line
 from tfgig.models import SourceModel
 
 VALUE_RANGE = flags.DEFINE_list(
@@ -25,6 +26,12 @@ SIGNATURE = flags.DEFINE_string(
 SHAPE = flags.DEFINE_list(
     "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
 )
+OP_LIBRARY = flags.DEFINE_multi_string(
+    "op_library",
+    [],
+    "A shared library with operations that the model needs, loaded first. It is code, and every "
+    "server of the model needs it, too.",
+)
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
@@ -39,23 +46,31 @@ def shipped() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if (entry / "model.keras").is_file())
 
 
-def load(handle: str) -> SourceModel:
+def load(handle: str, layer: str | None = None) -> SourceModel:
     """The model of a handle, or of a shipped model's name, as the flags say."""
+    for library in OP_LIBRARY.value:
+        command_line.load_op_library(library)
     if handle in shipped() and not pathlib.Path(handle).exists():
         with resources.as_file(
             resources.files("tfgig_saved_models") / handle / "model.keras"
         ) as file:
-            return tfgig.load_model(str(file))
+            return tfgig.load_model(str(file), layer=layer)
     return tfgig.load_model(
         handle,
-        _numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
+        numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
         signature=SIGNATURE.value,
-        shape=_numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        shape=numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        layer=layer,
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
     )
 
 
-def _numbers(flag: Any, kind: type, expected: str, count: int | None = None) -> Any:
+def numbers(flag: Any, kind: type, expected: str, count: int | None = None) -> Any:
+    """A list flag's value as numbers; None where it was not given.
+
+    Raises:
+        ValueError: it holds something else, or another count.
+    """
     if flag.value is None:
         return None
     try:
