@@ -174,6 +174,23 @@ def test_a_layer_at_the_input_is_the_input():
     )
 
 
+def test_volumes_are_explained():
+    volume = keras.Input((4, 5, 6, 2), name="volume")
+    hidden = keras.layers.Conv3D(3, 2, activation="tanh")(volume)
+    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(hidden))
+    values = np.random.default_rng(0).normal(size=(2, 4, 5, 6, 2)).astype(np.float32)
+    for name in ("ig", "guided_ig"):
+        found = tfgig.Explainer(keras.Model(volume, scores), name)(values)
+        assert found["attributions"].shape == values.shape
+        assert np.abs(found["delta"]).max() < 0.02 * np.abs(found["score"]).max()
+
+
+def test_tokens_are_of_sequences(handles, tmp_path):
+    endpoint = tfgig.Endpoint("tokens_ig", IG, kind="tokens")
+    with pytest.raises(ValueError, match=r"positions of one sequence.*embedding"):
+        tfgig.export_saved_model(handles["pixels"], tmp_path / "model", [endpoint])
+
+
 def test_padding_is_masked_and_gets_nothing(explained):
     attributions = np.abs(explained["text at its embedding"][1]["attributions"]).sum(2)
     np.testing.assert_array_equal(attributions[WORDS == 0], 0)

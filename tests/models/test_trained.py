@@ -83,10 +83,12 @@ def served(reader, tabular, tmp_path_factory):
         version = tfgig.export_saved_model(source, place / name, {"ig": IG})
         asked = {**asked, "target": np.full([8], -1)}
         requests.append((str(version), "explain_ig", asked))
+        if name == "reader":
+            requests.append((str(version), "tokens_ig", asked))
     (place / "requests").write_bytes(pickle.dumps(requests))
     run_python(run_requests.__file__, place / "requests", place / "answers")
     answers = pickle.loads((place / "answers").read_bytes())
-    return dict(zip(sources, answers, strict=True))
+    return dict(zip(("reader", "tokens", "tabular"), answers, strict=True))
 
 
 @pytest.mark.parametrize("name", ["reader", "tabular"])
@@ -102,7 +104,9 @@ def test_the_reader_learned_and_looks_at_the_judging_words(reader, served):
     texts, kind = sentences(300, seed=3)
     assert (reader.predict(tf.constant(texts), verbose=0).argmax(1) == kind).mean() > 0.9
     texts, _ = sentences(8, seed=2)
-    tokens = np.abs(served["reader"]["attributions"].sum(2))
+    tokens = np.abs(served["tokens"]["tokens"])
+    np.testing.assert_allclose(tokens, np.abs(served["reader"]["attributions"].sum(2)), atol=1e-6)
+    assert set(served["tokens"]) - {"tokens"} == set(served["reader"]) - {"attributions"}
     hits = 0
     for row, text in enumerate(texts):
         words = text.split()

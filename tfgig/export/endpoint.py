@@ -15,7 +15,7 @@ from tfgig.models import SourceModel
 from tfgig.spec import check, check_is, to_config
 from tfgig.targets import ClassScore, Target
 
-KINDS = ("attributions", "heatmap")
+KINDS = ("attributions", "heatmap", "tokens")
 RESERVED = ("serve", "serving_default", "signatures", "name")
 
 
@@ -27,8 +27,9 @@ class Endpoint:
         name: The signature's name, such as "explain_ig".
         method: A `Method`, or the name of a preset.
         target: Which output is explained.
-        kind: "attributions" returns numbers, for the requested target; "heatmap" returns a PNG
-            drawn over the image, for the top class.
+        kind: "attributions" returns numbers, for the requested target; "tokens" one number for
+            each position of a sequence, the sum over its features; "heatmap" a PNG drawn over the
+            image, for the top class.
         overlay: How a heat-map is drawn, as a style of `tfgig.image`.
         layer: Where the model is explained: the name of a layer or an input; None for where the
             model was loaded to be explained.
@@ -37,7 +38,7 @@ class Endpoint:
     name: str
     method: Method | str
     target: Target = ClassScore()
-    kind: Literal["attributions", "heatmap"] = "attributions"
+    kind: Literal["attributions", "heatmap", "tokens"] = "attributions"
     overlay: Style = Overlay()
     layer: str | None = None
 
@@ -77,7 +78,8 @@ def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[
     """The endpoints that `methods` stand for, complete and consistent.
 
     A name (of a preset, or one given to a method in a mapping) stands for `explain_<name>` and,
-    for models of images, `heatmap_<name>`.
+    for models of images, `heatmap_<name>`; for sequences, such as words at an embedding,
+    `tokens_<name>`.
 
     Raises:
         ValueError: nothing to export, a name twice, or heat-maps of a model whose input is not
@@ -94,6 +96,8 @@ def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[
         endpoints.append(Endpoint(f"explain_{name}", method, target))
         if source.takes_images:
             endpoints.append(Endpoint(f"heatmap_{name}", method, target, kind="heatmap"))
+        elif source.points.shape.rank == 3 and source.cut is not source.entry:
+            endpoints.append(Endpoint(f"tokens_{name}", method, target, kind="tokens"))
     check(len(endpoints) > 0, "Name at least one method to export.", methods)
     names = [endpoint.name for endpoint in endpoints]
     check(len(set(names)) == len(names), "Every endpoint needs a name of its own.", names)

@@ -39,14 +39,18 @@ class Signatures:
         """The functions by signature name, `serving_default` first."""
         # A model's other signatures go along; among them may be its own serving_default.
         functions = {"serving_default": self._serve(), **self._source.signatures}
+        make = {
+            "attributions": self._attributions,
+            "tokens": self._tokens,
+            "heatmap": self._heatmap,
+        }
         for endpoint in endpoints:
             check(
                 endpoint.name not in functions,
                 "The model has a signature of this name; give the endpoint another.",
                 endpoint.name,
             )
-            make = self._heatmap if endpoint.kind == "heatmap" else self._attributions
-            functions[endpoint.name] = make(endpoint)
+            functions[endpoint.name] = make[endpoint.kind](endpoint)
         return functions
 
     def _serve(self) -> Callable:
@@ -58,8 +62,28 @@ class Signatures:
 
         return tf.function(serve, input_signature=[_structure(source.served)], autograph=False)
 
+    def _tokens(self, endpoint: Endpoint) -> Callable:
+        explain = self._explain(endpoint)
+        cut = self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)
+        check(
+            not cut.parts and cut.points.shape.rank == 3,
+            "Tokens are the positions of one sequence, [B, positions, features]; explain the "
+            'model at its embedding, with layer="...".',
+            f"{cut.points.name!r} of shape {cut.points.shape}",
+        )
+
+        def explain_tokens(target, *inputs):
+            explanation = explain(target, *inputs)
+            return {"tokens": tf.reduce_sum(explanation.pop("attributions"), -1), **explanation}
+
+        return self._for_target(explain_tokens)
+
     def _attributions(self, endpoint: Endpoint) -> Callable:
-        explain, specs = self._explain(endpoint), self._source.inputs
+        return self._for_target(self._explain(endpoint))
+
+    def _for_target(self, explain: Callable) -> Callable:
+        """The signature of `explain(target, *inputs)`, whose target has a default."""
+        specs = self._source.inputs
         signature = [_structure(specs), tf.TensorSpec([None], tf.int64, TARGET)]
         # An eager tensor as the default becomes the signature's default over gRPC.
         top_class = tf.constant([TOP_CLASS], tf.int64)

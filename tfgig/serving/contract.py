@@ -23,6 +23,7 @@ _BYTES = "_bytes"
 _UNWRITABLE = (tf.float16, tf.bfloat16)
 _EXPLANATIONS = {
     "attributions": ("target", "score", "baseline_score", "delta", "ok"),
+    "tokens": ("tokens", "target", "score", "baseline_score", "delta", "ok"),
     "heatmap": ("heatmap_bytes", "target", "score", "delta", "ok"),
 }
 
