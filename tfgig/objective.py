@@ -146,5 +146,7 @@ class _Bound:
         return self._model.under(target).bind(inputs, requested, context).objective
 
     def _repeated(self, points: tf.Tensor) -> list[tf.Tensor]:
-        times = tf.shape(points)[0] // tf.maximum(tf.shape(self._rows[0])[0], 1)
-        return [tf.tile(values, [times, *[1] * (values.shape.rank - 1)]) for values in self._rows]
+        rows = tf.maximum(tf.shape(self._rows[0])[0], 1)
+        index = tf.range(tf.shape(points)[0]) % rows
+        # Not tiled, which TensorFlow cannot do with every dtype.
+        return [tf.gather(values, index) for values in self._rows]

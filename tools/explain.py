@@ -24,11 +24,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 from tfgig import catalogue, command_line, presets
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, read_image, write_picture
+from tfgig.image.resize import over_picture
 from tfgig.models.versions import description_of, labels_of, latest, read_labels
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
@@ -104,11 +106,10 @@ class _Program:
         output: pathlib.Path,
     ) -> None:
         description = description_of(directory)
-        inputs, (first, *_) = description["inputs"], description["explained"]
-        if len(inputs) != 1 or len(first["shape"]) != 4:
+        inputs, picture = description["inputs"], description["picture"]
+        if len(inputs) != 1 or picture is None:
             raise ValueError(
-                "Explained here are models of one image, at its pixels; call the signatures of "
-                "others yourself."
+                "Explained here are models of one image; call the signatures of others yourself."
             )
         if description["value_range"] is None:
             raise ValueError(
@@ -116,7 +117,7 @@ class _Program:
                 "export it again with --value_range=0,255, or 0,1, or -1,1."
             )
         self._model, self._methods, self._style = model, methods, style
-        (self._input,), self._shape = inputs, tuple(first["shape"][1:])
+        (self._input,), self._shape = inputs, tuple(picture["shape"][1:])
         self._encoded = self._input["dtype"] == "string"
         endpoints = description["endpoints"]
         self._complete = {m for m, s in methods.items() if endpoints[s].get("complete", True)}
@@ -167,7 +168,7 @@ class _Program:
         for method, signature in self._methods.items():
             started = time.perf_counter()
             explanation = self._run(signature, given, scores.size)
-            maps[method] = explanation.pop("attributions")
+            maps[method] = self._laid_over(explanation.pop("attributions"), image)
             picture = self._draw(f"{name}_{method}.png", image, maps[method])
             if self._xrai is not None:
                 regions = self._xrai.rank(maps[method], segments)
@@ -200,6 +201,10 @@ class _Program:
                 f"among the model's {classes}, or a score or gradient is not finite."
             )
         return {key: value[0] for key, value in explanation.items()}
+
+    def _laid_over(self, attributions: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """A layer's attributions at the image's size; a pixel's are as they are."""
+        return over_picture(tf.constant(attributions[np.newaxis]), tf.constant(image)).numpy()[0]
 
     def _draw(self, name: str, image: np.ndarray, attributions: np.ndarray) -> str:
         attributions = attributions[np.newaxis].astype(np.float32)
@@ -255,6 +260,7 @@ def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
         name.removeprefix("explain_"): name
         for name, endpoint in endpoints.items()
         if endpoint["kind"] == "attributions"
+        and [len(spec["shape"]) for spec in endpoint["explained"]] == [4]
     }
     for name in METHODS.value:
         if name not in known:

@@ -54,7 +54,11 @@ def load(handle: str, layer: str | None = None) -> SourceModel:
         with resources.as_file(
             resources.files("tfgig_saved_models") / handle / "model.keras"
         ) as file:
-            return tfgig.load_model(str(file), layer=layer)
+            return _load(str(file), layer)
+    return _load(handle, layer)
+
+
+def _load(handle: str, layer: str | None) -> SourceModel:
     return tfgig.load_model(
         handle,
         numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),

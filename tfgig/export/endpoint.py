@@ -48,6 +48,11 @@ class Endpoint:
         check_is(self.method, Method, "method")
         check_is(self.target, Target, "target")
         check_is(self.overlay, Style, "overlay")
+        check(
+            self.layer is None or (isinstance(self.layer, str) and bool(self.layer)),
+            "Endpoint(layer=...) is the name of a layer.",
+            self.layer,
+        )
         check(self.kind in KINDS, f"Endpoint(kind=...) is one of {KINDS}.", self.kind)
         check(
             self.name.isidentifier() and not self.name.startswith("_"),

@@ -59,7 +59,8 @@ def export_saved_model(
     destination = Version(path, version, overwrite)
     source = load_model(model)
     endpoints = endpoints_of(source, methods, target)
-    functions = Signatures(source).build(endpoints)
+    signatures = Signatures(source)
+    functions = signatures.build(endpoints)
     with destination.incoming() as directory:
         _save(source, functions, directory)
         spec_file = directory / SPEC_FILE
@@ -67,7 +68,9 @@ def export_saved_model(
         if source.labels is not None:
             text = "\n".join(source.labels) + "\n"
             (directory / LABELS_FILE).write_text(text, encoding="utf-8")
-        spec_file.write_text(json.dumps(_description(source, endpoints), indent=2) + "\n")
+        spec_file.write_text(
+            json.dumps(_description(source, signatures, endpoints), indent=2) + "\n"
+        )
         write_warmup(directory, warmup)
     return destination.directory
 
@@ -112,14 +115,21 @@ def _description_of_tensor(spec: tf.TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "shape": spec.shape.as_list(), "dtype": spec.dtype.name}
 
 
-def _description(source: SourceModel, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+def _description(
+    source: SourceModel, signatures: Signatures, endpoints: Sequence[Endpoint]
+) -> dict[str, Any]:
+    picture = source.picture_spec
     return {
         "model": source.name,
         "inputs": [_description_of_tensor(spec) for spec in source.inputs],
-        "explained": [_description_of_tensor(spec) for spec in source.cut.explained],
+        "picture": None if picture is None else _description_of_tensor(picture),
         "value_range": source.value_range,
         "endpoints": {
-            endpoint.name: {**endpoint.config(), "output": _output_of(source, endpoint)}
+            endpoint.name: {
+                **endpoint.config(),
+                "explained": [_description_of_tensor(s) for s in signatures.explained(endpoint)],
+                "output": _output_of(source, endpoint),
+            }
             for endpoint in endpoints
         },
     }

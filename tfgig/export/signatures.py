@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import tensorflow as tf
 
 from tfgig.export.endpoint import Endpoint
+from tfgig.image.resize import over_picture
 from tfgig.image.style import encode_png
 from tfgig.methods import Method
 from tfgig.models import SourceModel
+from tfgig.models.cut import Cut
 from tfgig.models.explaining import Explaining
-from tfgig.models.source import IMAGE_CHANNELS
 from tfgig.spec import check
 from tfgig.targets import TOP_CLASS
 
@@ -32,6 +35,7 @@ class Signatures:
             f"An explaining signature has an input {TARGET!r} of its own; rename the model's.",
             [spec.name for spec in source.inputs],
         )
+        _check_names([spec.name for spec in source.inputs])
         self._source = source
         self._explaining = Explaining(source)
 
@@ -53,6 +57,10 @@ class Signatures:
             functions[endpoint.name] = make[endpoint.kind](endpoint)
         return functions
 
+    def explained(self, endpoint: Endpoint) -> tuple[tf.TensorSpec, ...]:
+        """What an endpoint's attributions are of, each [None, ...]."""
+        return self._cut(endpoint).explained
+
     def _serve(self) -> Callable:
         source = self._source
 
@@ -64,7 +72,7 @@ class Signatures:
 
     def _tokens(self, endpoint: Endpoint) -> Callable:
         explain = self._explain(endpoint)
-        cut = self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)
+        cut = self._cut(endpoint)
         check(
             not cut.parts and cut.points.shape.rank == 3,
             "Tokens are the positions of one sequence, [B, positions, features]; explain the "
@@ -98,14 +106,12 @@ class Signatures:
     def _heatmap(self, endpoint: Endpoint) -> Callable:
         explain, source, overlay = self._explain(endpoint), self._source, endpoint.overlay
         signature = [_structure(source.inputs)]
-        drawn = source.drawn(
-            self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)
-        )
+        drawn = source.drawn(self._cut(endpoint))
         black, white = cast(tuple[float, float], source.value_range)
         file = tf.TensorSpec([], tf.string)
 
         def draw(images, attributions):
-            attributions = _over_picture(attributions, images)
+            attributions = over_picture(attributions, images)
             return encode_png(overlay.draw(images, attributions, (black, white)))
 
         def draw_original(row):
@@ -129,25 +135,30 @@ class Signatures:
 
         return tf.function(draw_heatmap, input_signature=signature, autograph=False)
 
+    def _cut(self, endpoint: Endpoint) -> Cut:
+        return self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)
+
     def _explain(self, endpoint: Endpoint) -> Callable:
         return self._explaining.function(
             cast(Method, endpoint.method), endpoint.target, endpoint.layer
         )
 
 
-def _over_picture(attributions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Attributions [B, h, w, c] of an inner layer, laid over images [B, height, width, ...]."""
+def _check_names(names: Sequence[str]) -> None:
+    """Raises `ValueError` for names of inputs that TensorFlow cannot write into a signature."""
+    words = [re.sub(r"\W", "_", name) for name in names]
+    for name, word in zip(names, words, strict=True):
+        check(
+            word.isidentifier() and not keyword.iskeyword(word) and word != "self",
+            "A signature cannot have an input of this name; rename the model's.",
+            name,
+        )
     check(
-        attributions.shape.rank == 4,
-        "Heat-maps show what has a height and a width; export this endpoint with "
-        'kind="attributions" only.',
-        f"attributions of shape {attributions.shape}",
+        len({word.lower() for word in words}) == len(words),
+        "In a signature, the names of inputs must differ by more than case and punctuation; "
+        "rename the model's.",
+        list(names),
     )
-    if attributions.shape[-1] not in IMAGE_CHANNELS:  # a layer has many
-        attributions = tf.reduce_sum(attributions, -1, keepdims=True)
-    if attributions.shape[1:3] == images.shape[1:3]:
-        return attributions
-    return tf.image.resize(attributions, tf.shape(images)[1:3])
 
 
 def _structure(specs: Sequence[tf.TensorSpec]) -> tf.TensorSpec | dict[str, tf.TensorSpec]:

@@ -16,6 +16,7 @@ def as_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
 
     Raises:
         TypeError: text for numbers, numbers for text, or floats for whole numbers.
+        ValueError: whole numbers that the dtype does not hold.
     """
     tensor = tf.convert_to_tensor(value)
     numbers, text = tensor.dtype != tf.string, spec.dtype == tf.string
@@ -23,6 +24,13 @@ def as_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
         raise TypeError(
             f"The input {spec.name!r} is of {spec.dtype.name}. Received: {tensor.dtype.name}."
         )
+    if not text and tf.executing_eagerly() and spec.dtype.is_integer and len(tensor):
+        low, high = tf.reduce_min(tensor).numpy(), tf.reduce_max(tensor).numpy()
+        if low < spec.dtype.min or high > spec.dtype.max:
+            raise ValueError(
+                f"The input {spec.name!r} is of {spec.dtype.name}, from {spec.dtype.min} to "
+                f"{spec.dtype.max}. Received: numbers from {low} to {high}."
+            )
     return tensor if text else tf.cast(tensor, spec.dtype)
 
 

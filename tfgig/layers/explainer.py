@@ -73,7 +73,6 @@ class Explainer(keras.layers.Layer):
         self.model = self.source.origin  # a Keras model is tracked, and saved, as a sub-layer
         self.method = method
         self.target = target
-        self.layer = layer
         explaining = Explaining(self.source)
         self._explained = explaining.explained(method)
         explain = explaining.function(method, target)
@@ -116,17 +115,17 @@ class Explainer(keras.layers.Layer):
         }
 
     def get_config(self):
-        if not isinstance(self.model, keras.Model):
+        if not isinstance(self.model, keras.Model) or self.source.served_inputs is not None:
             raise ValueError(
-                "Only an Explainer of a Keras model can be saved as a Keras layer; export others "
-                f"with tfgig.export_saved_model. Received: {self.source.name!r}."
+                "Only an Explainer of a Keras model as it is can be saved as a Keras layer; export "
+                f"others with tfgig.export_saved_model. Received: {self.source.name!r}."
             )
         return {
             **super().get_config(),
             "model": self.model,  # Keras itself serializes it: once, however many layers share it
             "method": to_config(self.method),
             "target": to_config(self.target),
-            "layer": self.layer,
+            "layer": self.source.layer,
         }
 
     @classmethod
@@ -147,8 +146,9 @@ class Explainer(keras.layers.Layer):
             return [inputs[key] for key in keys]
         if len(names) == 1 and not isinstance(inputs, tuple):
             return [inputs]
-        check_count(inputs, names)
-        return list(inputs)
+        flat = keras.tree.flatten(inputs) if isinstance(inputs, (list, tuple)) else inputs
+        check_count(flat, names)
+        return list(flat)
 
     def _classes(self) -> int | None:
         return self.target.classes(self.source.forward.structured_outputs)

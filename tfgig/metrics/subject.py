@@ -56,7 +56,7 @@ class Subject:
         check(
             self.source.takes_images
             and len(self.source.inputs) == 1
-            and self.source.points.shape.is_compatible_with(self.source.inputs[0].shape),
+            and self.source.cut is self.source.entry,
             "Metrics judge explanations of images: of a model with one input, [B, height, width, "
             "1, 3 or 4], explained at that input.",
             {spec.name: spec.shape.as_list() for spec in self.source.inputs},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -48,7 +49,7 @@ class Cut:
         """What an explanation calls the attributions of each explained tensor."""
         if not self.parts:
             return ("attributions",)
-        return tuple(f"attributions_{spec.name}" for spec in self.parts)
+        return tuple("attributions_" + re.sub(r"\W", "_", spec.name) for spec in self.parts)
 
     def unpack(self, points: tf.Tensor) -> list[tf.Tensor]:
         """Points [N, ...] as the explained tensors, each [N, ...] in the points' dtype."""
@@ -122,7 +123,7 @@ def join(
     several = len(explained) > 1
     for spec in explained:
         check(
-            not several or spec.shape.is_fully_defined() or None not in spec.shape[1:],
+            not several or None not in spec.shape[1:],
             "Several inputs are explained together only if each has a fixed size; name one of "
             "them with layer=...",
             f"{spec.name!r} of shape {spec.shape}",
@@ -167,10 +168,27 @@ def only_needed(
     return [i for i, placeholder in enumerate(placeholders) if placeholder.op.name in needed]
 
 
+def _check_rows(
+    front: Callable, inputs: Sequence[tf.TensorSpec], explained: Sequence[tf.TensorSpec]
+) -> None:
+    """Raises `ValueError` unless two examples give two rows of what is explained, or none can."""
+    if any(spec.dtype == tf.string or None in spec.shape[1:] for spec in inputs):
+        return  # of which nothing is known that the model would take
+    zeros = [tf.zeros([2, *spec.shape[1:]], spec.dtype) for spec in inputs]
+    for spec, values in zip(explained, concrete(front, *inputs)(*zeros), strict=True):
+        check(
+            values.shape[0] == 2,
+            "What is explained must have the batch as its first axis; this layer has other rows.",
+            f"{spec.name!r} of shape {values.shape} for a batch of 2",
+        )
+
+
 def blank(spec: tf.TensorSpec, rows: tf.Tensor) -> tf.Tensor:
-    """A tensor of a spec for what is traced but never computed."""
-    shape = [1 if size is None else size for size in spec.shape[1:]]
-    return tf.zeros([rows, *shape], spec.dtype)
+    """A tensor of a spec, its open axes open, for what is traced but never computed."""
+    # Any size that is not known while the model is traced.
+    return tf.zeros(
+        [rows, *(rows if size is None else size for size in spec.shape[1:])], spec.dtype
+    )
 
 
 def cut_behind(
@@ -188,6 +206,7 @@ def cut_behind(
             place of its own. What it does not need of the inputs is left out of the context.
         inputs: What the model takes.
     """
+    _check_rows(front, inputs, explained)
     needed = only_needed(forward, explained, inputs)
 
     def whole_front(*values):

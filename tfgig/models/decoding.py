@@ -25,21 +25,26 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
 
     Each image is decoded, resized to the model's size (bilinear, with antialiasing; stretched, as
     the model sees no other) and scaled to its value range, inside the graph. Attributions are of
-    the pixels that the model sees; heat-maps are drawn over the image at its own size.
+    the pixels that the model sees; heat-maps are drawn over the image at its own size (up to 1024
+    pixels a side).
 
     `serving_default` stays as it is; `serving_image_bytes` predicts for encoded images. A row
     that is no image comes back with `ok` false, and one that was cut short is recovered as far as
-    it goes if it is a JPEG. One that is damaged inside fails its request.
+    it goes if it is a JPEG. One that is damaged inside fails its request, as any that is no image
+    does in `serving_image_bytes`.
 
     Raises:
         ValueError: the model has not one image of known size as its only input, or does not say
             its value range.
     """
     entry = source.entry
-    images = entry is not None and source.takes_images and len(source.inputs) == 1
     shape = source.inputs[0].shape
     check(
-        images and shape.rank == 4 and shape[1:].is_fully_defined() and shape[-1] in (1, 3),
+        entry is not None
+        and len(source.inputs) == 1
+        and shape.rank == 4
+        and shape[1:].is_fully_defined()
+        and shape[-1] in (1, 3),
         "Encoded images are decoded for models of one image of a fixed size, [None, height, "
         "width, 1 or 3]; give the size with load_model(handle, shape=(224, 224, 3)).",
         [f"{spec.name}: {spec.dtype.name} {spec.shape}" for spec in source.inputs],
@@ -114,8 +119,15 @@ class _Decoder:
         return tf.cast(image if self._dtype.is_floating else tf.math.round(image), self._dtype)
 
     def _decode(self, file: tf.Tensor) -> tf.Tensor:
-        # TensorFlow's operation for JPEG reads PNG and GIF, too.
-        return tf.io.decode_jpeg(file, self._channels, try_recover_truncated=True)
+        def first_frame():
+            return tf.io.decode_image(file, 3, expand_animations=False)
+
+        def still():  # TensorFlow's operation for JPEG reads PNG, too
+            return tf.io.decode_jpeg(file, 3, try_recover_truncated=True)
+
+        image = tf.cond(tf.strings.substr(file, 0, 4) == _GIF, first_frame, still)
+        image = tf.ensure_shape(image, [None, None, 3])
+        return tf.image.rgb_to_grayscale(image) if self._channels == 1 else image
 
     def _in_units(self, pixels: tf.Tensor) -> tf.Tensor:
         black, white = self._range

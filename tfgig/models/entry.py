@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfgig.models.cut import Concrete, Cut, cut_at_inputs
 from tfgig.models.gradients import check_gradient
 from tfgig.models.graph_cut import cut_behind_decoding
+from tfgig.spec import check
 
 
 class Cuts(NamedTuple):
@@ -47,6 +48,11 @@ def cuts_of(
     def cut_at(name: str | None) -> Cut:
         if name is not None and name in names and names[name].is_floating:
             return cut_at_inputs(serve, inputs, [name])
+        check(
+            name is None or name not in names,
+            "An input without a gradient cannot be explained; name a layer behind it.",
+            f"layer={name!r}, an input of {name is not None and names.get(name)}",
+        )
         cut = cut_at_layer(name)
         check_gradient(cut, where)
         return cut

@@ -6,16 +6,19 @@ The Keras layer and the exported signatures are both made of these, so they cann
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import tensorflow as tf
 
+from tfgig.image.resize import resize_bilinear
 from tfgig.methods import Attribution, LayerMethod, Method, explain
 from tfgig.methods.explain import Explanation
 from tfgig.models.cut import Cut
+from tfgig.models.inlining import needed_for
 from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
+from tfgig.spec import check
 from tfgig.targets import Target
 
 
@@ -52,13 +55,13 @@ class Explaining:
         """
         cut = self._looked_at(method, layer)
         traced = self._traced(method, target, cut)
-        source, pixels = self._source, isinstance(method, LayerMethod)
-        if pixels:
-            self._pixels(method)  # with its error, now
+        pixels = self._pixels(method) if isinstance(method, LayerMethod) else None
 
         def explain_inputs(requested, *inputs):
             points, *context = cut.front(*inputs)
-            shape = tf.shape(source.picture(*inputs) if pixels else points)  # of the attributions
+            points = self._marked(points, cut, inputs)
+            # The shape of the attributions: a method of a layer speaks of the pixels.
+            shape = tf.shape(points if pixels is None else pixels.front(*inputs)[0])
             explanation = dict(traced(tf.cast(points, tf.float32), requested, shape, *context))
             if cut.parts:
                 attributions = cut.unpack(explanation.pop("attributions"))
@@ -67,8 +70,26 @@ class Explaining:
 
         return explain_inputs
 
+    def _marked(self, points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """The points, with NaN in each row of which an input that is not explained is not finite.
+
+        The model may hide it: the hyperbolic tangent of infinity is 1.
+        """
+        for spec, values in zip(self._source.inputs, inputs, strict=True):
+            if not spec.dtype.is_floating or spec in cut.explained:
+                continue
+            finite = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
+            finite = tf.reshape(finite, [-1, *[1] * (points.shape.rank - 1)])
+            points = tf.where(finite, points, tf.cast(float("nan"), points.dtype))
+        return points
+
     def _looked_at(self, method: Method, layer: str | None) -> Cut:
         if isinstance(method, LayerMethod):
+            check(
+                layer is None or method.layer in (None, layer),
+                "The method names one layer and the explanation another; name one.",
+                (method.layer, layer),
+            )
             layer = method.layer if layer is None else layer
             if layer is None and self._source.cut is self._source.entry:
                 return self._cut_at(None)
@@ -78,14 +99,16 @@ class Explaining:
         entry = self._source.entry
         if entry is None or entry.parts or entry.points.shape.rank != 4:
             raise ValueError(
-                f"{type(method).__name__} lays the map of a layer over an image, and this model "
-                f"does not take one image. Received: {self._source.name!r} with the inputs "
+                f"{type(method).__name__} lays the map of a layer over an image, and what this "
+                "model is explained by is not one image. Received: "
+                f"{self._source.name!r} with the inputs "
                 f"{[spec.name for spec in self._source.inputs]}."
             )
         return entry
 
     def _traced(self, method: Method, target: Target, cut: Cut) -> Callable:
         if (cut, target) not in self._objectives:
+            _check_on_the_way(cut, target)
             objective = ModelObjective(cut.forward, target, cut.points, cut.context)
             self._objectives[cut, target] = objective
         objective = self._objectives[cut, target]
@@ -108,6 +131,19 @@ class Explaining:
         return self._functions[cut, target, method]
 
 
+def _check_on_the_way(cut: Cut, target: Target) -> None:
+    """Raises `ValueError` if the explained output does not depend on what is explained."""
+    values = cut.forward.structured_outputs.values
+    chosen = values.get(target.output_name)
+    outputs = list(values.values()) if chosen is None else [chosen]
+    check(
+        cut.forward.graph.inputs[0].op.name in needed_for(outputs),
+        f"The explained output does not depend on {cut.points.name!r}; choose another layer, or "
+        "another output with output_name=...",
+        target,
+    )
+
+
 class _LaidOver:
     """A method of a layer whose maps [B, h, w, 1] are laid over images [B, height, width, c].
 
@@ -119,7 +155,7 @@ class _LaidOver:
 
     def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
         maps, baseline_score = self._method.attribute(objective, inputs)
-        over = tf.image.resize(maps, self._shape[1:3])
+        over = resize_bilinear(maps, self._shape[1:3])
         before, after = (tf.reduce_sum(m, [1, 2, 3], keepdims=True) for m in (maps, over))
         channels = tf.cast(self._shape[3], tf.float32)
         over *= tf.math.divide_no_nan(before, after) / channels

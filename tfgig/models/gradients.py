@@ -37,7 +37,7 @@ def nodes(definition: tf.compat.v1.GraphDef) -> Iterator[tf.compat.v1.NodeDef]:
 
 def own_name(node: tf.compat.v1.NodeDef) -> str:
     """A node's name in the model, without what the layout put before it."""
-    return re.sub(rf"^{SCOPE}(_\d+)?/", "", node.name)
+    return re.sub(rf"^({SCOPE}(_\d+)?/)+", "", node.name)
 
 
 def unsaved_gradients(definition: tf.compat.v1.GraphDef) -> set[str]:

@@ -44,7 +44,8 @@ def cut_behind_decoding(
         decoded = []
     if not decoded:
         names = " and ".join(f"{spec.name!r} ({spec.dtype.name})" for spec in inputs)
-        choices = [_layer_of(tensor, layers) for tensor in looked_up or found]
+        named = (_layer_of(tensor, layers) for tensor in looked_up or found)
+        choices = [name for name in named if name is not None]
         known = f", such as layer={choices[0]!r}" if choices else ""
         raise ValueError(
             "A gradient needs floating-point numbers, and the model takes none. Explain it at the "
@@ -62,7 +63,7 @@ def cut_at_tensors(
     specs = []
     for tensor, name in zip(tensors, names, strict=True):
         shape = tensor.shape
-        if shape.rank is None or shape.rank < 1 or (shape[0] is not None and len(inputs) > 0):
+        if shape.rank is None or shape.rank < 1 or shape[0] is not None:
             raise ValueError(
                 "What is explained must have the batch as its first axis, [None, ...], and a known "
                 f"rank. Received: {tensor.op.name!r} of shape {shape} in {where}."
@@ -96,8 +97,14 @@ def cut_at_layer(
         found = [t for t in passed if t.shape.rank == 4 and 1 not in t.shape[1:3]][-1:]
     else:
         found = [t for t in passed if layer in (own_name(t.op.node_def), t.op.name)]
-        for scope in (re.escape(layer), rf"{re.escape(layer)}_\d+"):  # Keras numbers scopes
-            found = found or _leaving_scope(passed, scope)
+        scopes = [] if found else _scopes_of(passed, layer)
+        if len(scopes) > 1:
+            raise ValueError(
+                f"Several scopes of the graph have this name, which Keras numbers anew when it "
+                f"saves: {', '.join(scopes)}. Name one of them whole. Received: layer={layer!r} "
+                f"for {where}."
+            )
+        found = found or [t for scope in scopes for t in _leaving(passed, scope)]
     if len(found) != 1:
         among = "it has several outputs" if found else "there is none such"
         raise ValueError(
@@ -159,14 +166,14 @@ def _before_passing_on(tensor: tf.Tensor) -> tf.Tensor:
     return tensor
 
 
-def _layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str:
-    """The innermost of the layers that a tensor is computed in; else, its operation's name."""
+def _layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str | None:
+    """The innermost of the layers that a tensor is computed in; of none, its operation's name."""
     name = own_name(tensor.op.node_def)
     for part in reversed(name.split("/")):
         for layer in layers:
             if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part):
                 return layer
-    return name
+    return None if layers else name
 
 
 def _on_the_way(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> Iterator[tf.Tensor]:
@@ -175,11 +182,21 @@ def _on_the_way(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> Iterator[tf.Ten
         yield from (t for t in op.outputs if t.dtype.is_floating and op.type != "Placeholder")
 
 
-def _leaving_scope(tensors: Sequence[tf.Tensor], scope: str) -> list[tf.Tensor]:
-    """What is computed in a name scope (a pattern) and used outside of it."""
+def _scopes_of(tensors: Sequence[tf.Tensor], layer: str) -> list[str]:
+    """The name scopes that a name may mean: itself, or what Keras made of it when it saved."""
+    paths = [own_name(tensor.op.node_def).split("/")[:-1] for tensor in tensors]
+    every = {"/".join(path[: depth + 1]) for path in paths for depth in range(len(path))}
+    if "/" in layer:
+        return [layer] if layer in every else []
+    pattern = re.compile(rf"{re.escape(layer)}(_\d+)?")
+    return sorted(scope for scope in every if pattern.fullmatch(scope.rpartition("/")[2]))
+
+
+def _leaving(tensors: Sequence[tf.Tensor], scope: str) -> list[tf.Tensor]:
+    """What is computed in a name scope and used outside of it."""
 
     def inside(op: tf.Operation) -> bool:
-        return re.search(rf"(^|/){scope}/", own_name(op.node_def)) is not None
+        return own_name(op.node_def).startswith(f"{scope}/")
 
     return [
         tensor

@@ -135,6 +135,7 @@ def _import(
         del definition.node[:]
         definition.node.extend(kept)
     present = {node.name for node in definition.node}
+    _drop_colocations(definition, present)
     used = {_whole_name(name) for node in definition.node for name in node.input} | {
         tensor.name for tensor in wanted
     }
@@ -186,6 +187,14 @@ def _rename_custom_gradients(definition: tf.compat.v1.GraphDef) -> dict[str, str
             renamed[node.name] = f"{SCOPE}-{uuid.uuid4().hex}"
             node.attr["_gradient_op_type"].s = renamed[node.name].encode()
     return renamed
+
+
+def _drop_colocations(definition: tf.compat.v1.GraphDef, present: Collection[str]) -> None:
+    """Lets no node stand beside one that is left behind, such as the place of a variable."""
+    for node in definition.node:
+        places = node.attr["_class"].list.s if "_class" in node.attr else ()
+        if any(place.decode().removeprefix("loc:@") not in present for place in places):
+            del node.attr["_class"]
 
 
 def _whole_name(name: str) -> str:

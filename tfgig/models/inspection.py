@@ -10,8 +10,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.models.gradients import has_gradient, nodes
-from tfgig.models.load import load_model, located
+from tfgig.models.gradients import check_gradient, has_gradient, nodes
+from tfgig.models.keras_model import from_keras
+from tfgig.models.load import located, read_keras_file
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
 from tfgig.models.saved_model import explainable
 from tfgig.models.versions import description_of
@@ -66,15 +67,26 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
     with located(handle) as place:
         if place is not None:
             return _inspect(open_saved_model(place.directory, handle))
-    source = load_model(handle, allow_unsafe_deserialization=allow_unsafe_deserialization)
-    values = source.serve.structured_outputs.values
-    outputs = {name: _words(value) for name, value in values.items()}
-    report = SignatureReport({spec.name: _words(spec) for spec in source.inputs}, outputs, None)
+    return _inspect_file(handle, allow_unsafe_deserialization)
+
+
+def _inspect_file(handle: str, allow_unsafe_deserialization: bool) -> Inspection:
+    model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
+    obstacle = None
+    try:
+        check_gradient(from_keras(model).cut, repr(handle))
+    except ValueError as error:  # the report is what it says
+        obstacle = str(error).partition(" Received: ")[0]
+    inputs = {tensor.name: _words(tensor) for tensor in model.inputs or ()}
+    names, outputs = getattr(model, "output_names", None) or (), model.outputs or ()
+    report = SignatureReport(
+        inputs, {n: _words(o) for n, o in zip(names, outputs, strict=False)}, obstacle
+    )
     return Inspection(
         handle=handle,
         form="a Keras file",
         sizes={"weights": os.path.getsize(handle)},
-        parameters=source.origin.count_params(),
+        parameters=model.count_params(),
         signatures={"the model": report},
         endpoints={},
     )
@@ -119,7 +131,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
 
 
 def _words(spec: Any) -> str:
-    return f"{spec.dtype.name} {_axes(spec.shape)}"
+    return f"{tf.as_dtype(spec.dtype).name} {_axes(tf.TensorShape(spec.shape))}"
 
 
 def _axes(shape: tf.TensorShape) -> str:

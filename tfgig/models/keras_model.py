@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from tfgig.models.cut import Cut, concrete, cut_behind
 from tfgig.models.entry import cuts_of
+from tfgig.models.inlining import needed_for
 from tfgig.models.source import SourceModel, model_outputs, resources_of
-from tfgig.spec import nearest
+from tfgig.spec import check, nearest
 
 _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 _CALLS = ("call", "quantized_call")
@@ -35,8 +36,7 @@ def from_keras(
             input; None for all float inputs, or what is decoded from them.
 
     Raises:
-        ValueError: the model is not built, no gradient reaches what is to be explained, or there
-            is no such layer.
+        ValueError: the model is not built, takes what cannot be explained, or has no such layer.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -53,7 +53,8 @@ def from_keras(
 
     serve = concrete(call, *inputs)
     cut_at_layer = functools.partial(_cut_at_layer, model, call, inputs)
-    where, layers = f"the Keras model {model.name!r}", list(_layers_of(model))
+    where = f"the Keras model {model.name!r}"
+    layers = [layer.name for _, layer in _layers_of(model)]
     cuts = cuts_of(serve, inputs, layer, cut_at_layer, where, layers)
     return SourceModel(
         name=model.name,
@@ -65,6 +66,7 @@ def from_keras(
         origin=model,
         resources=tuple(resources_of(model)),
         keys=_keys_of(model),
+        layer=layer,
     )
 
 
@@ -91,6 +93,18 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
             "keras.Model(inputs, model(inputs))`. "
             f"Received: {type(model).__name__} {model.name!r}, which has no known input."
         )
+    for tensor in inputs:
+        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+            raise ValueError(
+                "Sparse and ragged inputs cannot be explained; wrap the model so that it takes "
+                f"dense ones. Received: {model.name!r} with the input {tensor.name!r}."
+            )
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                "A layer that keeps a state from call to call has no score of its own for an "
+                f"input; build the model with stateful=False. Received: {layer.name!r}."
+            )
     return tuple(
         tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, tensor.name) for tensor in inputs
     )
@@ -104,17 +118,25 @@ def _structured(model: keras.Model, values: Sequence[tf.Tensor]) -> Any:
 
 def _keys_of(model: keras.Model) -> tuple[str, ...]:
     """The keys of a dictionary of inputs, in the order of `model.inputs`."""
-    structure = getattr(model, "_inputs_struct", None)
-    return tuple(sorted(structure)) if isinstance(structure, dict) else ()
+    structure: Any = getattr(model, "_inputs_struct", None)
+    return tuple(sorted(structure)) if _is_flat(structure) else ()
+
+
+def _is_flat(structure: Any) -> bool:
+    """Whether a structure is a dictionary of tensors, and of nothing deeper."""
+    return isinstance(structure, dict) and len(keras.tree.flatten(structure)) == len(structure)
 
 
 def _output_names(model: keras.Model) -> dict[str, str]:
     """Keras's names of the outputs, in flattened order, and their names in `model.export`."""
-    structure = getattr(model, "_outputs_struct", None)
-    if isinstance(structure, dict):
+    structure: Any = getattr(model, "_outputs_struct", None)
+    if _is_flat(structure):
         return {name: name for name in sorted(structure)}
+    exported = [f"output_{i}" for i in range(len(keras.tree.flatten(structure)) or 1)]
     names = getattr(model, "output_names", None) or ["output"]
-    return {name: f"output_{index}" for index, name in enumerate(names)}
+    if len(set(names)) != len(exported):  # one layer may have several outputs
+        names = exported
+    return dict(zip(names, exported, strict=True))
 
 
 def _cut_at_layer(
@@ -124,29 +146,48 @@ def _cut_at_layer(
 
     So masks go on: they are computed beside the output, from the inputs.
     """
-    layer = _last_spatial(model) if name is None else _layer_of(model, name)
-    found: list[tf.Tensor] = []
+    layer = _last_spatial(model, call, inputs) if name is None else _layer_of(model, name)
 
     def front(*values):
-        found.clear()
-
-        def watched(method, *arguments, **options):
-            found.append(method(*arguments, **options))
-            return found[-1]
-
-        with _calling(layer, watched):
-            call(*values)
-        return [_only_output(layer, found)]
+        return [_only_output(layer, _outputs_of_calls(call, values, [layer])[0])]
 
     tensor = concrete(front, *inputs).structured_outputs[0]
     explained = tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, layer.name)
 
     def forward(tensors, *values):
-        # A new tensor, for Keras hangs the mask on it.
-        with _calling(layer, lambda *_, **__: tf.identity(tensors[0])):
+        def stand_in(method, *arguments, **options):
+            # A new tensor, for Keras hangs the mask on it: that of the layer's own output, if it
+            # is made within the layer, as that of a nested model is.
+            mask = getattr(method(*arguments, **options), "_keras_mask", None)
+            output = tf.identity(tensors[0])
+            if mask is not None:
+                output._keras_mask = mask
+            return output
+
+        with _calling(layer, stand_in):
             return call(*values)
 
     return cut_behind((explained,), front, forward, inputs)
+
+
+def _outputs_of_calls(
+    call: Callable, values: Sequence[tf.Tensor], layers: Sequence[keras.layers.Layer]
+) -> list[list[Any]]:
+    """What each of the layers returns, call by call, while the model is traced."""
+    found: list[list[Any]] = [[] for _ in layers]
+
+    def watching(outputs):
+        def watched(method, *arguments, **options):
+            outputs.append(method(*arguments, **options))
+            return outputs[-1]
+
+        return watched
+
+    with contextlib.ExitStack() as stack:
+        for layer, outputs in zip(layers, found, strict=True):
+            stack.enter_context(_calling(layer, watching(outputs)))
+        call(*values)
+    return found
 
 
 @contextlib.contextmanager
@@ -178,31 +219,74 @@ def _only_output(layer: keras.layers.Layer, found: Sequence[Any]) -> tf.Tensor:
     )
 
 
-def _layers_of(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """All layers by name, also those of nested models."""
-    return {layer.name: layer for layer in model._flatten_layers(include_self=False)}
+def _layers_of(outer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All layers by their paths: "block", and what is inside of it as "block/convolution"."""
+    for layer in outer._layers:
+        yield f"{prefix}{layer.name}", layer
+        yield from _layers_of(layer, f"{prefix}{layer.name}/")
 
 
 def _layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
-    layers = _layers_of(model)
-    if name not in layers:
+    """The layer of a path or, if there is one such only, of a name."""
+    layers = dict(_layers_of(model))
+    if name in layers:
+        return layers[name]
+    inner = {path: layer for path, layer in layers.items() if path.endswith(f"/{name}")}
+    if not inner:
+        hint = nearest(name, layers)
+        raise ValueError(f"The model has no such layer. {hint} Received: layer={name!r}.")
+    if len({id(layer) for layer in inner.values()}) > 1:
         raise ValueError(
-            f"The model has no such layer. {nearest(name, layers)} Received: {name!r}."
+            f"Several inner layers have this name: {', '.join(inner)}. Name one of them whole. "
+            f"Received: layer={name!r}."
         )
-    return layers[name]
+    return next(iter(inner.values()))
 
 
-def _last_spatial(model: keras.Model) -> keras.layers.Layer:
-    """The last layer of a functional model that has a height and a width."""
-    inputs = [tensor.name for tensor in model.inputs]
-    for layer in reversed(model.layers):
-        shape = getattr(getattr(layer, "output", None), "shape", ())
-        if len(shape) == 4 and 1 not in shape[1:3] and layer.name not in inputs:
-            return layer
-    raise ValueError(
-        "The model has no layer with a height and a width; name one with layer=... "
-        f"Received: {model.name!r}."
+def _last_spatial(
+    model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec]
+) -> keras.layers.Layer:
+    """The last layer with a height and a width that the classes, or else any output, come from."""
+    layers = [layer for _, layer in _layers_of(model) if not list(layer._layers)]
+    layers = list({id(layer): layer for layer in layers}.values())
+    chosen: list[keras.layers.Layer] = []
+
+    def trace(*values):
+        results: list[tf.Tensor] = []
+        found = _outputs_of_calls(
+            lambda *given: results.extend(call(*given).values.values()), values, layers
+        )
+        single = [(layer, o[0]) for layer, o in zip(layers, found, strict=True) if len(o) == 1]
+        chosen.extend(_spatial(single, results))
+        return results
+
+    concrete(trace, *inputs)
+    check(
+        len(chosen) > 0,
+        "The model has no layer with a height and a width; name one with layer=...",
+        model.name,
     )
+    return chosen[-1]
+
+
+def _spatial(
+    outputs: Sequence[tuple[keras.layers.Layer, Any]], results: Sequence[tf.Tensor]
+) -> list[keras.layers.Layer]:
+    """The layers with a height and a width that results are computed from, in their order."""
+    classes = [result for result in results if result.shape.rank == 2]
+    needed = needed_for(classes or results)
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    order = {op.name: place for place, op in enumerate(operations) if op.name in needed}
+    places = {
+        order[output.op.name]: layer
+        for layer, output in outputs
+        if tf.is_tensor(output)
+        and output.shape.rank == 4
+        and 1 not in output.shape[1:3]
+        and output.op.name in order
+        and not any(output is result for result in results)
+    }
+    return [places[place] for place in sorted(places)]
 
 
 def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:

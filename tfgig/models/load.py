@@ -53,6 +53,8 @@ def load_model(
         OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
+    if isinstance(handle, (SourceModel, keras.Model)):
+        _refuse_choice(handle.name, signature, shape)
     if isinstance(handle, SourceModel):
         source = handle if layer is None else handle.at(layer)
         return (
@@ -70,15 +72,19 @@ def load_model(
             opened = open_saved_model(place.directory, str(handle))
             source = from_saved_model(opened, value_range, signature, shape, layer)
             return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
-    if signature is not None or shape is not None:
-        raise ValueError(
-            "`signature` and `shape` are for SavedModels; a Keras file has neither to choose. "
-            f"Received: {str(handle)!r} with signature={signature!r}, shape={shape!r}."
-        )
-    model = _read(pathlib.Path(handle), allow_unsafe_deserialization)
+    _refuse_choice(str(handle), signature, shape)
+    model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
     source = from_keras(model, value_range, layer)
     check_gradient(source.cut, repr(str(handle)))
     return source
+
+
+def _refuse_choice(name: str, signature: str | None, shape: Sequence[int] | None) -> None:
+    if signature is not None or shape is not None:
+        raise ValueError(
+            "`signature` and `shape` are for SavedModels; a Keras model has neither to choose. "
+            f"Received: {name!r} with signature={signature!r}, shape={shape!r}."
+        )
 
 
 class Place:
@@ -123,7 +129,8 @@ def located(handle: str | os.PathLike) -> Iterator[Place | None]:
             temporary.cleanup()
 
 
-def _read(path: pathlib.Path, unsafe: bool) -> keras.Model:
+def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
+    """The model in a `.keras` or `.h5` file; with `unsafe`, its Python code is run."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
     if path.suffix not in _KERAS_FILES:

@@ -46,6 +46,7 @@ class SourceModel:
         labels: The names of the classes, if they are known.
         keys: What the inputs are called in Python, where that is not their names.
         served_inputs: What `serve` takes, where that is not `inputs`.
+        layer: The name of the layer or input that it is cut at; None for its inputs.
     """
 
     name: str
@@ -65,6 +66,7 @@ class SourceModel:
     labels: tuple[str, ...] | None = None
     keys: tuple[str, ...] = ()
     served_inputs: tuple[tf.TensorSpec, ...] | None = None
+    layer: str | None = None
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
@@ -93,6 +95,14 @@ class SourceModel:
     def takes_images(self) -> bool:
         """Whether there is a picture, [None, height, width, 1, 3 or 4 channels], to draw over."""
         return self._image is not None
+
+    @property
+    def picture_spec(self) -> tf.TensorSpec | None:
+        """The picture's spec, [None, height, width, channels]; None if there is none."""
+        if self._image is None:
+            return None
+        index, entry = self._image
+        return entry.explained[index]
 
     def picture(self, *inputs: tf.Tensor) -> tf.Tensor:
         """The picture [B, height, width, channels] in the inputs, for models of images."""
@@ -140,7 +150,7 @@ class SourceModel:
             ValueError: there is no such layer, or it is not on the way to the output.
         """
         check(self.cut_at is not None, "This model has no layers to explain.", self.name)
-        return dataclasses.replace(self, cut=self.cut_at(layer))  # type: ignore[misc]
+        return dataclasses.replace(self, cut=self.cut_at(layer), layer=layer)  # type: ignore[misc]
 
 
 def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:

@@ -1,0 +1,47 @@
+"""Maps laid over images of another size."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfgig.spec import check
+
+_MOST_COLOURS = 4  # red, green, blue and opacity
+
+
+def resize_bilinear(maps: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Maps float32 [B, h, w, channels] at another `size` (int32 [2]); B may be 0.
+
+    TensorFlow's own operation refuses an empty batch. Bilinear interpolation is a matrix for each
+    axis: what becomes of its unit vectors.
+    """
+    rows = _interpolation(tf.shape(maps)[1], size[0])
+    columns = _interpolation(tf.shape(maps)[2], size[1])
+    return tf.einsum("bhwc,Hh,Ww->bHWc", maps, rows, columns)
+
+
+def _interpolation(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+    units = tf.eye(before)[tf.newaxis, :, :, tf.newaxis]
+    return tf.image.resize(units, [after, before])[0, :, :, 0]
+
+
+def over_picture(attributions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Attributions [B, h, w, c] of pixels or of an inner layer, at the size of images.
+
+    The many channels of a layer are added up: [B, height, width, 1].
+
+    Args:
+        attributions: float32 [B, h, w, c].
+        images: [B, height, width, ...].
+    """
+    check(
+        attributions.shape.rank == 4,
+        "Heat-maps show what has a height and a width; export this endpoint with "
+        'kind="attributions" only.',
+        f"attributions of shape {attributions.shape}",
+    )
+    if attributions.shape[-1] is None or attributions.shape[-1] > _MOST_COLOURS:
+        attributions = tf.reduce_sum(attributions, -1, keepdims=True)
+    if attributions.shape[1:3] == images.shape[1:3]:
+        return attributions
+    return resize_bilinear(attributions, tf.shape(images)[1:3])
