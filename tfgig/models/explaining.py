@@ -85,10 +85,11 @@ class Explaining:
 
     def _looked_at(self, method: Method, layer: str | None) -> Cut:
         if isinstance(method, LayerMethod):
+            outer = self._source.layer if layer is None else layer
             check(
-                layer is None or method.layer in (None, layer),
+                None in (outer, method.layer) or outer == method.layer,
                 "The method names one layer and the explanation another; name one.",
-                (method.layer, layer),
+                (method.layer, outer),
             )
             layer = method.layer if layer is None else layer
             if layer is None and self._source.cut is self._source.entry:
