@@ -153,7 +153,9 @@ def test_the_layer_explains_a_saved_model(loaded):
     explainer = tfgig.Explainer(loaded["tf1_reference"], "gradient")
     found = explainer(sources.X, target=2)["attributions"]
     np.testing.assert_allclose(found, sources.gradient_of(sources.X, 2), rtol=1e-3, atol=1e-5)
-    with pytest.raises(ValueError, match=r"Only an Explainer of a Keras model can be saved"):
+    with pytest.raises(
+        ValueError, match=r"Only an Explainer of a Keras model as it is can be saved"
+    ):
         explainer.get_config()
 
 

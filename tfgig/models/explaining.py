@@ -59,7 +59,7 @@ class Explaining:
 
         def explain_inputs(requested, *inputs):
             points, *context = cut.front(*inputs)
-            points = self._marked(points, cut, inputs)
+            points = self._marked(_shaped(points, cut, inputs), cut, inputs)
             # The shape of the attributions: a method of a layer speaks of the pixels.
             shape = tf.shape(points if pixels is None else pixels.front(*inputs)[0])
             explanation = dict(traced(tf.cast(points, tf.float32), requested, shape, *context))
@@ -130,6 +130,18 @@ class Explaining:
                 autograph=False,
             )
         return self._functions[cut, target, method]
+
+
+def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The points in the shape of the cut, where it is known.
+
+    A convolution that TensorFlow has fused with what follows it hands an empty batch on in the
+    shape of its input.
+    """
+    features = cut.points.shape[1:]
+    if not features.is_fully_defined():
+        return points
+    return tf.reshape(points, [tf.shape(inputs[0])[0], *features])
 
 
 def _check_on_the_way(cut: Cut, target: Target) -> None:
