@@ -94,6 +94,16 @@ def test_grad_cam_of_one_of_two_heads_and_of_images_of_any_size():
         tfgig.Explainer(model, IG, target, layer="up")
 
 
+def test_grad_cam_of_encoded_images_looks_at_the_same_layer():
+    net = convolutions()
+    source = tfgig.models.taking_encoded_images(tfgig.load_model(net, value_range=(0, 255)))
+    pixels = random.integers(0, 256, (2, 10, 12, 3)).astype(np.uint8)
+    files = np.array([tf.io.encode_png(image).numpy() for image in pixels], object)
+    found = tfgig.Explainer(source, "grad_cam")(files)["attributions"]
+    expected = tfgig.Explainer(net, "grad_cam")(pixels.astype(np.float32))["attributions"]
+    assert deviation(found, expected) < 1e-5
+
+
 def test_two_names_for_one_layer_are_an_error():
     with pytest.raises(ValueError, match="names one layer and the explanation another"):
         tfgig.Explainer(convolutions(), GradCAM(layer="early"), layer="late")

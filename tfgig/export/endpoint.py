@@ -101,7 +101,7 @@ def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[
         endpoints.append(Endpoint(f"explain_{name}", method, target))
         if source.takes_images:
             endpoints.append(Endpoint(f"heatmap_{name}", method, target, kind="heatmap"))
-        elif source.points.shape.rank == 3 and source.cut is not source.entry:
+        elif source.points.shape.rank == 3 and not source.at_inputs:
             endpoints.append(Endpoint(f"tokens_{name}", method, target, kind="tokens"))
     check(len(endpoints) > 0, "Name at least one method to export.", methods)
     names = [endpoint.name for endpoint in endpoints]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import tensorflow as tf
 
@@ -63,12 +64,13 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
         return {source.signature_outputs[name]: value for name, value in values.items()}
 
     cut_at = source.cut_at
+    at_pixels = decoder.before(cast(Cut, entry))
     return dataclasses.replace(
         source,
         inputs=(encoded,),
         served_inputs=source.served,
-        cut=decoder.before(source.cut),
-        entry=None if entry is None else decoder.before(entry),
+        cut=at_pixels if source.at_inputs else decoder.before(source.cut),
+        entry=at_pixels,
         cut_at=None if cut_at is None else lambda layer: decoder.before(cut_at(layer)),
         originals=decoder.original,
         signatures={

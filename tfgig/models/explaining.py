@@ -92,7 +92,7 @@ class Explaining:
                 (method.layer, outer),
             )
             layer = method.layer if layer is None else layer
-            if layer is None and self._source.cut is self._source.entry:
+            if layer is None and self._source.at_inputs:
                 return self._cut_at(None)
         return self._source.cut if layer is None else self._cut_at(layer)
 

@@ -82,6 +82,11 @@ class SourceModel:
         return self.inputs if self.served_inputs is None else self.served_inputs
 
     @property
+    def at_inputs(self) -> bool:
+        """Whether it is cut at the inputs, and not at a layer."""
+        return self.cut is self.entry
+
+    @property
     def points(self) -> tf.TensorSpec:
         """What is explained, [None, ...]."""
         return self.cut.points
@@ -118,7 +123,7 @@ class SourceModel:
     @property
     def _image(self) -> tuple[int, Cut] | None:
         """The place of the only image among what the entry explains."""
-        if self.entry is None or (self.cut is not self.entry and self.points.shape.rank != 4):
+        if self.entry is None or (not self.at_inputs and self.points.shape.rank != 4):
             return None
         specs = self.entry.explained
         images = [
