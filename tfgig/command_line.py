@@ -51,6 +51,36 @@ def _report_errors(main: Main, arguments: Sequence[str]) -> int:
         return 1
 
 
+def numbers(
+    flag: flags.FlagHolder,
+    kind: type,
+    expected: str,
+    count: int | None = None,
+    texts: Sequence[str] | None = None,
+) -> Any:
+    """A list flag's value as a tuple of numbers; None where the flag has no value.
+
+    Args:
+        flag: The flag.
+        kind: `int` or `float`.
+        expected: What it takes, in words.
+        count: How many there must be; None for any.
+        texts: The part of each entry that is the number; None for the whole.
+
+    Raises:
+        ValueError: it holds something else, or another count.
+    """
+    if flag.value is None:
+        return None
+    try:
+        found = tuple(map(kind, flag.value if texts is None else texts))
+    except ValueError:
+        found = None
+    if found is None or count not in (None, len(found)):
+        raise ValueError(f"--{flag.name} takes {expected}. Received: {','.join(flag.value)!r}.")
+    return found
+
+
 def load_op_library(path: str) -> None:
     """Loads a shared library with operations of its owner's.
 

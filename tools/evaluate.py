@@ -109,8 +109,8 @@ def _experiment(source: SourceModel) -> experiments.Experiment:
     source_range = source.value_range or (0.0, 1.0)
     methods = variants.variants(
         command_line.methods_from_flags(METHODS.value),
-        _whole_numbers(STEPS),
-        _whole_numbers(ANCHORS),
+        command_line.numbers(STEPS, int, "whole numbers, such as 8,16"),
+        command_line.numbers(ANCHORS, int, "whole numbers, such as 0,10"),
         {name: variants.baseline_of(name, source_range) for name in BASELINES.value},
     )
     names = list(METRICS) if METRIC_NAMES.value == ["all"] else METRIC_NAMES.value
@@ -139,15 +139,6 @@ def _run(experiment, source, output) -> Results:
     total = experiment.dataset.size()
     with tqdm(total=total, unit="image", disable=None) as progress:
         return experiments.run(experiment, source, output, progress.update)
-
-
-def _whole_numbers(flag) -> list[int]:
-    try:
-        return [int(text) for text in flag.value]
-    except ValueError as error:
-        raise ValueError(
-            f"--{flag.name} takes whole numbers. Received: {','.join(flag.value)!r}."
-        ) from error
 
 
 def run() -> None:

@@ -99,9 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         target,
         version=VERSION.value,
         overwrite=OVERWRITE.value,
-        warmup=model_flags.numbers(WARMUP, int, "whole numbers, such as 1,8")
-        if WARMUP.value
-        else (),
+        warmup=command_line.numbers(WARMUP, int, "whole numbers, such as 1,8"),
     )
     with SessionModel(directory) as model:
         width = max(map(len, model.signatures))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 from importlib import resources
-from typing import Any
 
 from absl import flags
 
@@ -61,26 +60,9 @@ def load(handle: str, layer: str | None = None) -> SourceModel:
 def _load(handle: str, layer: str | None) -> SourceModel:
     return tfgig.load_model(
         handle,
-        numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
+        command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
         signature=SIGNATURE.value,
-        shape=numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        shape=command_line.numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
         layer=layer,
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
     )
-
-
-def numbers(flag: Any, kind: type, expected: str, count: int | None = None) -> Any:
-    """A list flag's value as numbers; None where it was not given.
-
-    Raises:
-        ValueError: it holds something else, or another count.
-    """
-    if flag.value is None:
-        return None
-    try:
-        numbers = tuple(map(kind, flag.value))
-    except ValueError:
-        numbers = ()
-    if not numbers or count not in (None, len(numbers)):
-        raise ValueError(f"--{flag.name} takes {expected}. Received: {','.join(flag.value)!r}.")
-    return numbers

@@ -13,7 +13,6 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
@@ -123,23 +122,19 @@ def _batching() -> Batching:
         batch_timeout_micros=BATCH_TIMEOUT.value,
         max_enqueued_batches=MAX_ENQUEUED.value,
         num_batch_threads=BATCH_THREADS.value,
-        allowed_batch_sizes=tuple(_whole(ALLOWED_BATCH_SIZES, ALLOWED_BATCH_SIZES.value)),
+        allowed_batch_sizes=command_line.numbers(
+            ALLOWED_BATCH_SIZES, int, "whole numbers, such as 1,8"
+        ),
     )
 
 
 def _labels() -> dict[str, int]:
     pairs = [label.partition(":") for label in LABELS.value]
-    numbers = _whole(LABELS, [number for _, _, number in pairs])
-    return {name: number for (name, _, _), number in zip(pairs, numbers, strict=True)}
-
-
-def _whole(flag: Any, texts: Sequence[str]) -> list[int]:
-    try:
-        return [int(text) for text in texts]
-    except ValueError as error:
-        raise ValueError(
-            f"--{flag.name} takes whole numbers. Received: {','.join(flag.value)!r}."
-        ) from error
+    texts = [number for _, _, number in pairs]
+    versions = command_line.numbers(
+        LABELS, int, "names with whole numbers, such as stable:1", texts=texts
+    )
+    return {name: number for (name, _, _), number in zip(pairs, versions, strict=True)}
 
 
 def run() -> None:

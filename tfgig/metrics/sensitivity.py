@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from tfgig.metrics.base import Column, Metric, Need, finite_or_none
-from tfgig.spec import check, is_whole
+from tfgig.noise import check_samples
+from tfgig.spec import check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +37,7 @@ class MaxSensitivity(Metric):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(
-            is_whole(self.samples) and self.samples >= 1,
-            "`samples` must be a whole number of at least 1.",
-            self.samples,
-        )
+        check_samples(self.samples, self.seed, type(self).__name__)
         check(self.radius > 0, "`radius` must be larger than 0.", self.radius)
 
     def statistics(self, examples, subject):
