@@ -10,6 +10,7 @@ and, if asked, a report. A run that was stopped is continued by running it again
   tfgig-evaluate --handle=shapes --output=steps --methods=ig,ig_idgi --steps=8,16,32,64,128
   tfgig-evaluate --handle=shapes --output=anchors --methods=guided_ig_anchored \
       --anchors=0,10,20,40 --baselines=black,black_white,random_2
+  tfgig-evaluate --handle=shapes --output=regions --methods=ig,guided_ig --regions=ig,guided_ig
 
 --handle takes what tfgig-export takes, or the name of a model that comes with tfgig. Every option
 of every method, metric and dataset is a flag; --helpfull lists them.
@@ -33,8 +34,9 @@ from tfgig.evaluation import figures, table, variants
 from tfgig.evaluation.report import write_report
 from tfgig.evaluation.results import Results
 from tfgig.metrics import Metric, Need
-from tfgig.metrics.subject import PROBABILITIES, Probabilities
+from tfgig.metrics.subject import PROBABILITIES, Judged, Probabilities
 from tfgig.models import SourceModel
+from tfgig.regions import XRAI, Regional
 from tfgig.spec import members, nearest
 
 METRICS: dict[str, Any] = {metric.kind: metric for metric in members(Metric)}
@@ -51,6 +53,12 @@ OUTPUT = flags.DEFINE_string(
     required=True,
 )
 METHODS = flags.DEFINE_list("methods", list(presets.names()), "Which presets to compare.")
+REGIONS = flags.DEFINE_list(
+    "regions",
+    [],
+    "Of which of the methods, or all, to judge the map gathered over the segments of its image as "
+    "well (XRAI), as <method>_regions.",
+)
 METRIC_NAMES = flags.DEFINE_list(
     "metrics",
     _QUICK,
@@ -79,6 +87,7 @@ REPORT = flags.DEFINE_string("report", None, "Write a page with table, curves an
 flags.adopt_module_key_flags(model_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 command_line.define_preset_flags()
+command_line.define_spec_flags("xrai", XRAI())
 for _name, _spec in {**METRICS, **DATASETS}.items():
     command_line.define_spec_flags(_name, _spec())
 
@@ -108,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
 def _experiment(source: SourceModel) -> experiments.Experiment:
     source_range = source.value_range or (0.0, 1.0)
     methods = variants.variants(
-        command_line.methods_from_flags(METHODS.value),
+        _methods(),
         command_line.numbers(STEPS, int, "whole numbers, such as 8,16"),
         command_line.numbers(ANCHORS, int, "whole numbers, such as 0,10"),
         {name: variants.baseline_of(name, source_range) for name in BASELINES.value},
@@ -126,6 +135,16 @@ def _experiment(source: SourceModel) -> experiments.Experiment:
         cast(experiments.Keep, KEEP.value),
         MAPS.value,
     )
+
+
+def _methods() -> dict[str, Judged]:
+    methods = command_line.methods_from_flags(METHODS.value)
+    names = list(methods) if REGIONS.value == ["all"] else REGIONS.value
+    for name in names:
+        if name not in methods:
+            raise ValueError(f"--regions={name} is not among --methods. {nearest(name, methods)}")
+    xrai = command_line.spec_from_flags("xrai", XRAI())
+    return {**methods, **{f"{name}_regions": Regional(methods[name], xrai) for name in names}}
 
 
 def _run(experiment, source, output) -> Results:

@@ -13,6 +13,7 @@ from tfgig.baselines import Several
 from tfgig.evaluation import comparison, protocols, table, variants
 from tfgig.evaluation.experiment import run
 from tfgig.metrics import Insertion, Localization, Metric
+from tfgig.regions import Regional
 from tfgig.spec import leaves, members
 
 
@@ -60,7 +61,9 @@ def test_text_and_csv(made, experiment):
     results, found = made
     text = table.render(found)
     assert "guided_ig" in text
-    assert text.count("*") == sum(cell.best for cell in found.cells.values())
+    assert text.count("*") - 1 == sum(cell.best for cell in found.cells.values())
+    assert text.count("~") - 1 == sum(cell.tied for cell in found.cells.values()) > 0
+    assert text.endswith(f"* the best; ~ {table.TIED}.\n")
     rows = list(csv.DictReader(io.StringIO(table.to_csv(found))))
     assert len(rows) == len(found.cells)
     assert float(rows[0]["value"]) == found.cells["ig", "completeness", "relative_delta"].value
@@ -85,8 +88,8 @@ def test_variants_have_the_options_and_say_so():
 def test_every_published_table_can_be_repeated(name):
     protocol = protocols.get(name, (0.0, 255.0))
     rows = {row for figures in protocol.published.values() for row in figures}
-    assert set(protocol.methods) | set(protocol.absent) == rows
-    assert len(protocol.methods) >= 2
+    assert set(protocol.methods) == rows
+    assert len(rows) >= 2
     assert protocol.column in {column.name for column in protocol.metric.columns}
     assert protocol.metric.kind in {kind.kind for kind in members(Metric)}
 
@@ -97,6 +100,8 @@ def test_the_protocols_parameters_are_the_papers():
     assert (anchored.steps, anchored.path.anchors, anchored.path.path.fraction) == (200, 10, 0.1)
     assert [b.value for b in anchored.path.path.baseline.baselines] == [0.0, 255.0]
     assert "Blur IG, 2 random" in four  # whose path has no baseline
+    regional = four["XRAI + GIG(20), black + white"]
+    assert regional == Regional(four["GIG(20), black + white"])
     study = protocols.get("idgi/steps_sic", (0.0, 1.0)).methods
     steps = {value for m in study.values() for name, value, _ in leaves(m) if name == "steps"}
     assert steps == {8, 16, 32, 64, 128}
@@ -114,21 +119,50 @@ def test_an_unknown_table_names_the_nearest():
 
 def test_agreement_counts_pairs():
     published = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 3.0}
-    ours = {"a": 10.0, "b": 30.0, "c": 20.0, "d": 40.0}
-    assert comparison.agreement(ours, published) == (4, 5)  # c and d are one to the paper
-    assert comparison.agreement({"a": 1.0}, published) == (0, 0)
-    assert comparison.agreement({**ours, "a": math.nan}, published) == (1, 2)
+
+    def cells(**values):  # each with draws that lie within 1 of the value
+        return {
+            name: table.Cell(value, value - 1, value + 1, 5, draws=(value - 1, value, value + 1))
+            for name, value in values.items()
+        }
+
+    ours = cells(a=10.0, b=30.0, c=20.0, d=40.0)
+    assert comparison.agreement(ours, published) == (4, 5, 4, 5)  # c and d are one to the paper
+    assert comparison.agreement(cells(a=1.0), published) == (0, 0, 0, 0)
+    assert comparison.agreement({**ours, **cells(a=math.nan)}, published) == (1, 2, 1, 2)
+    close = ours["a"]._replace(value=9.9, draws=(9.5, 10.5, 9.7))
+    found = comparison.agreement({**ours, "b": close}, published)
+    assert found == (4, 5, 4, 4)  # a and b are the wrong way round, but not told apart
+
+
+def test_methods_are_told_apart_image_by_image():
+    """Each image is .02 better by the one than by the other; images differ by far more."""
+    hard = np.random.default_rng(0).normal(0.6, 0.2, 50)
+
+    def cell(values):
+        statistics = {
+            str(i): {"probability": float(v), "probability_ratio": None}
+            for i, v in enumerate(values)
+        }
+        return table.cells_of(Insertion(), statistics, 300, 0)["probability"]
+
+    noise = np.random.default_rng(1).normal(0, 0.02, 50)
+    better, worse, same = cell(hard + 0.02 + noise), cell(hard), cell(hard + noise - noise.mean())
+    assert better.low < worse.high  # the intervals overlap
+    assert table.told_apart(better, worse)
+    assert not table.told_apart(worse, same)
+    assert not table.told_apart(better, worse._replace(draws=()))
 
 
 def test_the_comparison_shows_both_and_what_is_missing():
     protocol = protocols.get("guided_ig/2", (0.0, 255.0))
     cell = table.Cell(0.61234, 0.6, 0.65, 10)
+    protocol = protocol._replace(skipped=("Edge",))
     text = comparison.render(protocol, {"mine": dict.fromkeys(protocol.methods, cell)})
     assert "0.612 [0.600, 0.650]" in text
     assert "0.705" in text
     assert "mine and ImageNet MobileNet: 0 of" in text
-    for row in protocol.absent:
-        assert row in text.splitlines()[-1]
+    assert text.splitlines()[-1] == "Not measured: Edge."
 
 
 def test_a_method_that_one_metric_cannot_judge_has_a_dash():

@@ -1,5 +1,7 @@
 """Performance information curves, against the reference implementation's arrays."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 import tfgig
 from tests.cases import GOLDEN
 from tests.metrics.conftest import SHAPE, explained
-from tfgig.metrics import EntropyCurve, SimilarityCurve, Subject, revealing
+from tfgig.metrics import EntropyCurve, Example, SimilarityCurve, Subject, revealing
 from tfgig.metrics import information_curves as curves
 from tfgig.metrics.base import area
 
@@ -46,6 +48,45 @@ def test_the_curve_is_the_references(golden):
     np.testing.assert_allclose(curve.x, golden["curve_x"], rtol=0, atol=1e-12)
     np.testing.assert_allclose(curve.y, golden["curve_y"], rtol=0, atol=1e-6)
     assert curve.area == pytest.approx(float(golden["auc"]), abs=1e-6)
+
+
+def by_hand(information, performance):
+    """The area under the curve through (0, 0), the pictures and (1, 1), point by point."""
+    best, points = 0.0, []
+    for x, y in zip(information, performance, strict=True):
+        best = max(best, y)
+        points.append((x, best))
+    points = sorted([*points, (0.0, 0.0), (1.0, 1.0)], key=lambda point: point[0])
+    x, y = zip(*points, strict=True)
+    values = np.interp(np.arange(1001) / 1000, x, y)
+    values[-1] = 1
+    return sum((a + b) / 2000 for a, b in itertools.pairwise(values))
+
+
+def test_the_statistic_as_by_hand(golden):
+    """SIC and AIC of a whole example, from nothing but the pictures that the model is shown."""
+    shown = {}
+
+    class Sure:
+        """Two classes, the first with the reference's probability."""
+
+        value_range = (0, 255)
+
+        def predict(self, pictures):
+            p = predicted(golden, pictures)
+            shown.update(pictures=pictures.astype(np.uint8), p=p)
+            return np.stack([p, 1 - p], -1)
+
+    image, saliency = golden["image"].astype(np.float32), golden["saliency"]
+    example = Example(image, saliency[..., np.newaxis], 0, 1.0, 0.0, 0.0)
+    (found,) = EntropyCurve(channels="signed").statistics([example], Sure())
+    pictures, p = shown["pictures"], shown["p"]
+    entropy = np.array([revealing.webp_length(picture) for picture in pictures])
+    share = np.clip((entropy[2:] - entropy[1]) / (entropy[0] - entropy[1]), 0, 1)
+    softmax = np.clip((p[2:] - p[1]) / (p[0] - p[1]), 0, 1)
+    assert 0 < (p[2:] > 0.5).sum() < len(p) - 2  # the class changes on the way
+    assert found["sic"] == pytest.approx(by_hand(share, softmax), abs=1e-12)
+    assert found["aic"] == pytest.approx(by_hand(share, p[2:] > 0.5), abs=1e-12)
 
 
 def test_over_examples_the_median_curve_counts(golden):

@@ -8,9 +8,20 @@ import pytest
 import tfgig
 from tests.cases import image_model, images
 from tests.metrics.conftest import SHAPE, explained
-from tfgig.metrics import ClassSensitivity, ClosedPath, ModelRandomization, Stability, Subject
+from tfgig.metrics import (
+    ClassSensitivity,
+    ClosedPath,
+    Completeness,
+    Deletion,
+    Infidelity,
+    MaxSensitivity,
+    ModelRandomization,
+    Stability,
+    Subject,
+)
 from tfgig.metrics.similarity import rank_correlation
 from tfgig.metrics.stability import jpeg
+from tfgig.regions import XRAI, Felzenszwalb, Regional
 
 
 def test_a_linear_score_attributes_nothing_to_a_round_trip(linear):
@@ -123,6 +134,48 @@ def test_a_model_of_logits_is_asked_how_they_become_probabilities():
         Subject(model, method).predict(images(2, SHAPE))
     predicted = Subject(model, method, probabilities="softmax").predict(images(2, SHAPE))
     np.testing.assert_allclose(predicted.sum(1), 1, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def regional(source):
+    """Gradients gathered over a few large segments."""
+    segments = Felzenszwalb(scales=(50.0,), sigma=0.0, min_size=30, size=SHAPE[0], dilation=1)
+    method = Regional(tfgig.presets.get("gradient"), XRAI(segmentation=segments))
+    return Subject(source, method)
+
+
+def test_regions_gather_what_the_method_attributes(regional, subjects):
+    batch = images(2, SHAPE) / np.array([1, 4], np.float32).reshape(2, 1, 1, 1)
+    found, pixels = regional.explain(batch), subjects["gradient"].explain(batch)
+    assert found["attributions"].shape == (2, *SHAPE[:2], 1)
+    for i in range(2):
+        strength = regional.method.regions(pixels["attributions"][i], batch[i]).strength
+        expected = strength - strength.min()
+        assert len(np.unique(expected)) > 2
+        np.testing.assert_allclose(found["attributions"][i, ..., 0], expected, rtol=1e-6)
+
+
+def test_regions_rank_and_nothing_else(regional):
+    examples = explained(regional, images(1, SHAPE))
+    for metric, column in (
+        (Completeness(), "relative_delta"),
+        (Infidelity(), "infidelity"),
+        (ClosedPath(trips=1), "error"),
+    ):
+        assert metric.statistics(examples, regional) == [{column: None}]
+    assert Deletion(steps=3).statistics(examples, regional)[0]["probability"] is not None
+    assert MaxSensitivity(samples=1).statistics(examples, regional)[0]["max_sensitivity"] > 0
+
+
+def test_a_bad_image_among_regions_is_marked(regional):
+    batch = images(3, SHAPE)
+    batch[1] = np.nan
+    found = regional.explain(batch)
+    assert found["ok"].tolist() == [True, False, True]
+    assert not found["attributions"][1].any()
+    np.testing.assert_array_equal(
+        found["attributions"][[0, 2]], regional.explain(batch[[0, 2]])["attributions"]
+    )
 
 
 def test_a_bad_image_is_marked_and_no_error(subjects, examples):

@@ -18,6 +18,8 @@ def evaluated(tmp_path_factory):
         "--builtin.count=3",
         "--methods=gradient,ig",
         "--steps=4,8",
+        "--regions=gradient",
+        "--xrai.ranking=fast",
         "--metrics=completeness,localization,insertion",
         "--insertion.steps=4",
         "--resamples=20",
@@ -30,13 +32,14 @@ def evaluated(tmp_path_factory):
 
 def test_evaluate_writes_results_a_table_figures_and_a_report(evaluated):
     folder, done = evaluated
-    names = ["gradient", "ig[steps=4]", "ig[steps=8]"]
+    names = ["gradient", "ig[steps=4]", "ig[steps=8]", "gradient_regions"]
     lines = [json.loads(x) for x in (folder / "out" / "results.jsonl").read_text().splitlines()]
     assert [(line["example"], line["method"]) for line in lines] == [
         (f"scene{i:04d}", name) for name in names for i in range(3)
     ]
     config = json.loads((folder / "out" / "experiment.json").read_text())
     assert config["metrics"]["insertion"]["steps"] == 4
+    assert config["methods"]["gradient_regions"]["regions"]["ranking"] == "fast"
     assert (folder / "out" / "table.txt").read_text() in done.stdout + "\n"
     with (folder / "out" / "table.csv").open() as file:
         cells = {(r["method"], r["metric"], r["column"]): r for r in csv.DictReader(file)}
@@ -53,6 +56,7 @@ def test_evaluate_refuses_with_the_fix(evaluated):
     cases = {
         "Did you mean 'insertion'": [*base, "--metrics=insertions"],
         "Did you mean 'ig'": [*base, "--methods=igg"],
+        "Did you mean 'gradient'": [*base, "--methods=gradient,ig", "--regions=gradent"],
         "Did you mean 'black'": [*base, "--baselines=blac"],
         "--steps takes whole numbers": [*base, "--steps=few"],
         "another experiment": [

@@ -8,26 +8,32 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfgig.evaluation.protocols import Protocol
-from tfgig.evaluation.table import Cell, format_number
+from tfgig.evaluation.table import Cell, format_number, told_apart
 
 
 class Agreement(NamedTuple):
-    """Of `pairs` pairs of methods that a paper tells apart, `same` are in the same order here."""
+    """Of `pairs` pairs of methods that a paper tells apart, `same` are in the same order here.
+
+    Of those, `clear_pairs` are told apart here as well, `clear_same` of them in the same order.
+    """
 
     same: int
     pairs: int
+    clear_same: int
+    clear_pairs: int
 
 
-def agreement(ours: Mapping[str, float], published: Mapping[str, float]) -> Agreement:
+def agreement(ours: Mapping[str, Cell], published: Mapping[str, float]) -> Agreement:
     """How far two lists of values, by method, put the methods in one order."""
-    names = [name for name in published if not math.isnan(ours.get(name, math.nan))]
-    same = pairs = 0
+    names = [name for name in published if name in ours and not math.isnan(ours[name].value)]
+    pairs = []
     for first, second in itertools.combinations(names, 2):
         there = published[first] - published[second]
         if there != 0:
-            pairs += 1
-            same += (ours[first] - ours[second]) * there > 0
-    return Agreement(same, pairs)
+            here = ours[first].value - ours[second].value
+            pairs.append((here * there > 0, told_apart(ours[first], ours[second])))
+    clear = [same for same, apart in pairs if apart]
+    return Agreement(sum(same for same, _ in pairs), len(pairs), sum(clear), len(clear))
 
 
 def render(protocol: Protocol, ours: Mapping[str, Mapping[str, Cell]]) -> str:
@@ -58,15 +64,15 @@ def render(protocol: Protocol, ours: Mapping[str, Mapping[str, Cell]]) -> str:
         lines.append(f"{'':{width}}({len(papers) - len(shown)} more models in the paper)")
     lines += ["", "Pairs of methods in the paper's order:"]
     for model in models:
-        values = {row: cell.value for row, cell in ours[model].items()}
         for paper in papers:
-            found = agreement(values, protocol.published[paper])
+            found = agreement(ours[model], protocol.published[paper])
             word = "agrees" if found.same == found.pairs else "differs"
-            lines.append(f"  {model} and {paper}: {found.same} of {found.pairs}, the order {word}")
+            lines.append(
+                f"  {model} and {paper}: {found.same} of {found.pairs}, the order {word}; of the "
+                f"{found.clear_pairs} that are told apart here, {found.clear_same}"
+            )
     if protocol.skipped:
         lines.append(f"Not measured: {', '.join(protocol.skipped)}.")
-    if protocol.absent:
-        lines.append(f"No method here for: {', '.join(protocol.absent)}.")
     return "\n".join(lines) + "\n"
 
 

@@ -26,9 +26,8 @@ import numpy as np
 
 from tfgig.evaluation.dataset import UNKNOWN, Dataset, Item
 from tfgig.evaluation.results import RESULTS, Results, claim, finished, keep_map
-from tfgig.methods import Method
 from tfgig.metrics import Example, Metric, Subject, pixel_saliency
-from tfgig.metrics.subject import Probabilities
+from tfgig.metrics.subject import Judged, Probabilities
 from tfgig.models import SourceModel
 from tfgig.spec import check, to_config
 from tfgig.targets import ClassScore, Target
@@ -44,7 +43,7 @@ class Experiment:
     """What is compared, on what.
 
     Args:
-        methods: The methods, by the names that tables give them.
+        methods: The methods, on their own or over regions, by the names that tables give them.
         metrics: The metrics, by name.
         dataset: The images.
         target: Which output is explained; of each image its top class.
@@ -54,7 +53,7 @@ class Experiment:
         maps: Of how many examples, the first, the maps are kept for the report.
     """
 
-    methods: Mapping[str, Method]
+    methods: Mapping[str, Judged]
     metrics: Mapping[str, Metric]
     dataset: Dataset
     target: Target = ClassScore()

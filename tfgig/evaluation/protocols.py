@@ -15,15 +15,17 @@ from __future__ import annotations
 import functools
 import json
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from tfgig.baselines import Baseline
 from tfgig.evaluation.experiment import Keep
 from tfgig.evaluation.variants import named_baselines, with_option
 from tfgig.methods import Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
 from tfgig.metrics import ClosedPath, Metric
+from tfgig.metrics.subject import Judged
 from tfgig.paths import Anchored, Blur, Guided, Straight
 from tfgig.quadratures import Endpoints, Left, Right
+from tfgig.regions import Regional
 from tfgig.rules import ImportantDirection
 from tfgig.spec import members, nearest
 
@@ -33,6 +35,7 @@ _STEPS = {"guided_ig": 200, "idgi": 128}
 _KEEP: dict[str, Keep] = {"guided_ig": "top_5", "idgi": "correct"}
 _OF_ONE_KIND = {"Gradients": Gradient(), "Edge": Edge(), "GradCAM": GradCAM()}
 _SMOOTH = "SmoothGrad + "
+_REGIONS = "XRAI + "
 _IDGI = " + IDGI"
 
 
@@ -43,10 +46,9 @@ class Protocol(NamedTuple):
     what: str
     metric: Metric
     column: str
-    methods: dict[str, Method]  # by the table's row
+    methods: dict[str, Judged]  # by the table's row
     keep: Keep
     published: dict[str, dict[str, float]]  # by the paper's model, by row
-    absent: tuple[str, ...]  # rows that no method here corresponds to
     skipped: tuple[str, ...] = ()  # rows that are not to be measured
 
 
@@ -67,17 +69,15 @@ def get(name: str, value_range: tuple[float, float]) -> Protocol:
     table = tables[name]
     paper = name.split("/")[0]
     rows = dict.fromkeys(row for figures in table["figures"].values() for row in figures)
-    found = {row: _method(paper, row, value_range) for row in rows}
     metric: Any = next(kind for kind in members(Metric) if kind.kind == table["metric"])
     return Protocol(
         name,
         table["what"],
         ClosedPath(trips=50) if metric is ClosedPath else metric(),
         table["column"],
-        {row: method for row, method in found.items() if method is not None},
+        {row: _method(paper, row, value_range) for row in rows},
         _KEEP[paper],
         table["figures"],
-        tuple(row for row, method in found.items() if method is None),
     )
 
 
@@ -87,27 +87,25 @@ def _published() -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _method(paper: str, row: str, value_range: tuple[float, float]) -> Method | None:
-    """The method of a row, such as "GIG(20), black + white" or "IG + IDGI, 64 steps"."""
-    label, _, option = row.partition(", ")
+def _method(paper: str, row: str, value_range: tuple[float, float]) -> Judged:
+    """What a row stands for, such as "XRAI + GIG(20), black + white" or "IG + IDGI, 64 steps"."""
+    label, _, option = row.removeprefix(_REGIONS).partition(", ")
     baselines = named_baselines(value_range)
-    method = _plain(paper, label, baselines["black"])
-    if method is None or not option:
-        return method
+    method: Judged = _plain(paper, label, baselines["black"])
     if option.endswith(" steps"):
-        return with_option(method, "steps", int(option.removesuffix(" steps")))
-    return with_option(method, "baseline", baselines[_BASELINE_NAMES[option]])
+        method = with_option(method, "steps", int(option.removesuffix(" steps")))
+    elif option:
+        method = with_option(method, "baseline", baselines[_BASELINE_NAMES[option]])
+    return Regional(cast(Method, method)) if row.startswith(_REGIONS) else method
 
 
-def _plain(paper: str, label: str, black: Baseline) -> Method | None:
+def _plain(paper: str, label: str, black: Baseline) -> Method:
     steps = _STEPS[paper]
     if label.startswith(_SMOOTH):
         inner = _plain(paper, label.removeprefix(_SMOOTH), black)
-        return None if inner is None else Smooth(inner, samples=25, spread=0.15)
+        return Smooth(inner, samples=25, spread=0.15)
     if label.endswith(_IDGI):
-        plain = _plain(paper, label.removesuffix(_IDGI), black)
-        if not isinstance(plain, PathIntegral):
-            return None
+        plain = cast(PathIntegral, _plain(paper, label.removesuffix(_IDGI), black))
         return PathIntegral(plain.path, ImportantDirection(), Left(), steps)
     if label == "IG":
         return PathIntegral(Straight(black), quadrature=Endpoints(), steps=steps)
@@ -121,4 +119,4 @@ def _plain(paper: str, label: str, black: Baseline) -> Method | None:
     if label.startswith("GIG("):
         anchored = Anchored(Guided(black, 0.1, 1.0), int(label[4:-1]))
         return PathIntegral(anchored, quadrature=Left(), steps=steps)
-    return _OF_ONE_KIND.get(label)
+    return _OF_ONE_KIND[label]

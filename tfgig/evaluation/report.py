@@ -19,7 +19,7 @@ import numpy as np
 from tfgig.evaluation.dataset import UNKNOWN, Item
 from tfgig.evaluation.experiment import Experiment, image_shape
 from tfgig.evaluation.results import Results
-from tfgig.evaluation.table import Cell, Table, format_number, notes
+from tfgig.evaluation.table import TIED, Cell, Table, format_number, notes
 from tfgig.image.overlay import COLOURS
 from tfgig.models import SourceModel
 
@@ -50,6 +50,7 @@ def write_report(
         summary=f"{judged} examples, {len(results.methods)} methods.",
         style=(assets / "report.css").read_text(encoding="utf-8"),
         table=_table(table),
+        tied=TIED,
         notes="".join(f"<p>{html.escape(note)}</p>" for note in notes(results, experiment.metrics)),
         figures="".join(_figure(file) for file in figures),
         # "</" would end the element that holds the data.
@@ -83,8 +84,8 @@ def _cell(cell: Cell) -> str:
     interval = ""
     if not math.isnan(cell.low):
         interval = f"<small>{format_number(cell.low)} to {format_number(cell.high)}</small>"
-    best = ' class="best"' if cell.best else ""
-    return f'<td{best} data-value="{cell.value!r}">{format_number(cell.value)}{interval}</td>'
+    mark = ' class="best"' if cell.best else ' class="tied"' if cell.tied else ""
+    return f'<td{mark} data-value="{cell.value!r}">{format_number(cell.value)}{interval}</td>'
 
 
 def _figure(path: pathlib.Path) -> str:

@@ -14,16 +14,23 @@ from tfgig.evaluation.results import Results
 from tfgig.metrics import Column, Metric, Statistic
 
 CONFIDENCE = 0.95
+TIED = "not told apart from it: the 95 % interval of the difference, image by image, holds 0"
 
 
 class Cell(NamedTuple):
-    """One number of a table: NaN if no example has it; its interval, and how many have it."""
+    """One number of a table: NaN if no example has it; its interval, and how many have it.
+
+    `best` and `tied`: whether it is its column's best, or not told apart from that. `draws`: the
+    bootstrap's values, which are those of the same examples for every method.
+    """
 
     value: float
     low: float
     high: float
     examples: int
     best: bool = False
+    tied: bool = False
+    draws: tuple[float, ...] = ()
 
 
 class Table(NamedTuple):
@@ -56,8 +63,9 @@ def make_table(
         for column in metric.columns:
             best = _best(column, {method: row[column.name] for method, row in found.items()})
             for method, row in found.items():
-                cell = row[column.name]._replace(best=method == best)
-                cells[method, name, column.name] = cell
+                cell = row[column.name]
+                tied = best not in (None, method) and not told_apart(cell, found[best][column.name])
+                cells[method, name, column.name] = cell._replace(best=method == best, tied=tied)
     return Table(tuple(results.methods), columns, cells)
 
 
@@ -69,7 +77,7 @@ def cells_of(
     References:
         Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13: percentiles.
     """
-    rows = metric.rows(list(statistics.values()))
+    rows = metric.rows([statistics[name] for name in sorted(statistics)])  # draws are by place
     values = metric.reduce(rows)
     counts = metric.defined(statistics)
     random = np.random.default_rng(seed)
@@ -79,15 +87,34 @@ def cells_of(
     ]
     cells = {}
     for column in metric.columns:
-        known = [values[column.name] for values in drawn if math.isfinite(values[column.name])]
-        tail = 100 * (1 - CONFIDENCE) / 2
-        low, high = np.percentile(known, (tail, 100 - tail)) if known else (math.nan, math.nan)
-        cells[column.name] = Cell(values[column.name], float(low), float(high), counts[column.name])
+        name = column.name
+        draws = tuple(values[name] for values in drawn)
+        cells[name] = Cell(values[name], *_interval(draws), counts[name], draws=draws)
     return cells
 
 
+def told_apart(first: Cell, second: Cell) -> bool:
+    """Whether the interval of the difference of two methods leaves out 0.
+
+    The difference is taken draw by draw, over the same examples: images that are hard for one
+    method are hard for another, so two methods may be told apart whose intervals overlap.
+    """
+    if len(first.draws) != len(second.draws):
+        return False
+    low, high = _interval(np.subtract(first.draws, second.draws))
+    return low > 0 or high < 0  # not if they are NaN
+
+
+def _interval(draws: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    known = np.asarray(draws, np.float64)
+    known = known[np.isfinite(known)]
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(known, (tail, 100 - tail)) if known.size else (math.nan, math.nan)
+    return float(low), float(high)
+
+
 def render(table: Table) -> str:
-    """The table as text, one block a metric: value, interval, and `*` at the best."""
+    """The table as text, one block a metric: value, interval, `*` at the best, `~` at the tied."""
     width = max(map(len, table.methods)) + 2
     blocks = []
     for metric in dict.fromkeys(metric for metric, _ in table.columns):
@@ -97,6 +124,8 @@ def render(table: Table) -> str:
             cells = (table.cells[method, metric, column.name] for column in columns)
             lines.append(f"{method:{width}}" + "".join(f"{_text(cell):>32}" for cell in cells))
         blocks.append("\n".join(line.rstrip() for line in lines))
+    if any(cell.tied for cell in table.cells.values()):
+        blocks.append(f"* the best; ~ {TIED}.")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -104,10 +133,13 @@ def to_csv(table: Table) -> str:
     """The table as CSV, one line a cell."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["method", "metric", "column", "value", "low", "high", "examples", "best"])
+    writer.writerow(
+        ["method", "metric", "column", "value", "low", "high", "examples", "best", "tied"]
+    )
     for (method, metric, column), cell in table.cells.items():
-        numbers = ["" if math.isnan(x) else repr(float(x)) for x in cell[:3]]
-        writer.writerow([method, metric, column, *numbers, cell.examples, int(cell.best)])
+        values = ["" if math.isnan(x) else repr(float(x)) for x in cell[:3]]
+        counts = (cell.examples, int(cell.best), int(cell.tied))
+        writer.writerow([method, metric, column, *values, *counts])
     return file.getvalue()
 
 
@@ -137,7 +169,7 @@ def _heading(column: Column) -> str:
 def _text(cell: Cell) -> str:
     if math.isnan(cell.value):
         return "-"
-    mark = "*" if cell.best else ""
+    mark = "*" if cell.best else "~" if cell.tied else ""
     interval = f"[{format_number(cell.low)}, {format_number(cell.high)}]"
     known = not math.isnan(cell.low)
     return (

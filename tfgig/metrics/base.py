@@ -49,7 +49,7 @@ class Example(NamedTuple):
     """One explained image; H, W and C are its height, width and channels."""
 
     image: np.ndarray  # float32 [H, W, C], in the model's input units
-    attributions: np.ndarray  # float32 [H, W, C], signed
+    attributions: np.ndarray  # float32 [H, W, C], signed; of regions [H, W, 1]
     target: int  # the explained class
     score: float
     baseline_score: float

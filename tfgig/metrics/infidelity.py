@@ -20,7 +20,8 @@ class Infidelity(Metric):
     I is normal noise. With `normalize`, b is the factor that makes the difference smallest, so
     that the attributions' scale does not count; otherwise 1. Attributions that are shares of the
     score, as a path integral's, are multiplied by I as they stand, as in captum: they are judged
-    as if they were sensitivities. In squared units of the score.
+    as if they were sensitivities. Not defined for maps that only rank. In squared units of the
+    score.
 
     Args:
         samples: How many perturbations, at least 1.
@@ -49,6 +50,8 @@ class Infidelity(Metric):
         return [self._statistic(example, subject) for example in examples]
 
     def _statistic(self, example, subject):
+        if subject.only_ranks:
+            return self.undefined()
         low, high = subject.value_range
         random = np.random.default_rng(self.seed)
         shape = (self.samples, *example.image.shape)

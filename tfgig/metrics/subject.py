@@ -15,9 +15,11 @@ from tfgig.baselines import Baseline
 from tfgig.layers import Explainer
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
+from tfgig.regions import Regional
 from tfgig.spec import check, leaves, replace_all
 from tfgig.targets import ClassScore, Target
 
+Judged = Method | Regional  # what can be judged
 Probabilities = Literal["as_is", "softmax", "sigmoid"]
 PROBABILITIES = get_args(Probabilities)
 _ACTIVATIONS: dict[str, Callable] = {
@@ -34,7 +36,7 @@ class Subject:
 
     Args:
         model: What is explained: a Keras model, or what `tfgig.load_model` takes or returns.
-        method: The method that explains it.
+        method: The method that explains it, on its own or over regions.
         target: Which output is explained.
         probabilities: How the model's output becomes probabilities: "as_is", "softmax" or
             "sigmoid".
@@ -43,7 +45,7 @@ class Subject:
     def __init__(
         self,
         model: Any,
-        method: Method,
+        method: Judged,
         target: Target = ClassScore(),
         probabilities: Probabilities = "as_is",
     ) -> None:
@@ -62,8 +64,15 @@ class Subject:
         self.method = method
         self.target = target
         self.probabilities = probabilities
-        self._explain = _in_graph(Explainer(self.source, method, target))
+        self._regional = method if isinstance(method, Regional) else None
+        inner = method.method if isinstance(method, Regional) else method
+        self._explain = _in_graph(Explainer(self.source, inner, target))
         self._between: tuple[Callable, tf.Variable] | None = None
+
+    @property
+    def only_ranks(self) -> bool:
+        """Whether maps put pixels in an order, but are no attributions: those of regions."""
+        return self._regional is not None
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -105,7 +114,13 @@ class Subject:
         As `tfgig.Explainer` returns it, but a row that cannot be explained is not `ok`, and no
         error: one bad image must not end a study of thousands.
         """
-        return _in_rows(self._explain, images, targets)
+        images = np.asarray(images, np.float32)
+        found = _in_rows(self._explain, images, targets)
+        if self._regional is not None:
+            good, pixels = found["ok"], found["attributions"]
+            found["attributions"] = np.zeros((*pixels.shape[:-1], 1), np.float32)
+            found["attributions"][good] = self._regional.gather(pixels[good], images[good])
+        return found
 
     def explain_between(
         self, starts: np.ndarray, ends: np.ndarray, target: int
@@ -113,9 +128,9 @@ class Subject:
         """Attributions [B, H, W, C] of paths from `starts` to `ends`; None without a baseline.
 
         A method has no baseline where its path owns another kind of start (a blurred image) or
-        where it is no path at all.
+        where it is no path at all; regions have none either.
         """
-        if self._between is None:
+        if self._between is None and not self.only_ranks:
             self._between = self._with_given_starts()
         if self._between is None:
             return None
@@ -201,7 +216,6 @@ def _of_dtype(images: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def _in_rows(explain: Callable, images: np.ndarray, targets: Any) -> dict[str, np.ndarray]:
-    images = np.asarray(images, np.float32)
     targets = np.broadcast_to(np.asarray(targets, np.int64), [len(images)])
     parts = []
     for i in range(0, len(images), _ROWS_PER_EXPLANATION):
