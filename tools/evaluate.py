@@ -11,6 +11,8 @@ and, if asked, a report. A run that was stopped is continued by running it again
   tfgig-evaluate --handle=shapes --output=anchors --methods=guided_ig_anchored \
       --anchors=0,10,20,40 --baselines=black,black_white,random_2
   tfgig-evaluate --handle=shapes --output=regions --methods=ig,guided_ig --regions=ig,guided_ig
+  tfgig-evaluate --handle=shapes --output=part1 --shard=1/2    # here, and 2/2 elsewhere; then
+  tfgig-evaluate --handle=shapes --output=all --merge=part1,part2
 
 --handle takes what tfgig-export takes, or the name of a model that comes with tfgig. Every option
 of every method, metric and dataset is a flag; --helpfull lists them.
@@ -19,6 +21,7 @@ of every method, metric and dataset is a flag; --helpfull lists them.
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, cast
@@ -30,7 +33,7 @@ import tfgig
 from tfgig import command_line, presets
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
-from tfgig.evaluation import figures, table, variants
+from tfgig.evaluation import figures, running, table, variants
 from tfgig.evaluation.report import write_report
 from tfgig.evaluation.results import Results
 from tfgig.metrics import Metric, Need
@@ -83,6 +86,12 @@ RESAMPLES = flags.DEFINE_integer(
     "resamples", 500, "How often the bootstrap draws; 0 for no intervals.", lower_bound=0
 )
 MAPS = flags.DEFINE_integer("maps", 24, "How many examples the report shows.", lower_bound=0)
+SHARD = flags.DEFINE_string(
+    "shard", None, "Do one part of the images only: 2/4 is the second of four."
+)
+MERGE = flags.DEFINE_list(
+    "merge", [], "Directories of parts (--shard) whose results are put together in --output."
+)
 REPORT = flags.DEFINE_string("report", None, "Write a page with table, curves and maps here.")
 flags.adopt_module_key_flags(model_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
@@ -99,6 +108,8 @@ def main(arguments: Sequence[str]) -> int:
     source = model_flags.load(HANDLE.value)
     experiment = _experiment(source)
     output = pathlib.Path(OUTPUT.value)
+    if MERGE.value:
+        running.merge(experiment, source, output, MERGE.value)
     results = _run(experiment, source, output)
     made = table.make_table(results, experiment.metrics, RESAMPLES.value)
     text = table.render(made) + "\n" + "\n".join(table.notes(results, experiment.metrics)) + "\n"
@@ -155,9 +166,19 @@ def _run(experiment, source, output) -> Results:
         f"{len(experiment.metrics)} metrics ...",
         file=sys.stderr,
     )
-    total = experiment.dataset.size()
-    with tqdm(total=total, unit="image", disable=None) as progress:
-        return experiments.run(experiment, source, output, progress.update)
+    shard, total = _shard(), experiment.dataset.size()
+    left = None if total is None else shard.size(total)
+    with tqdm(total=left, unit="image", disable=None) as progress:
+        return running.run(experiment, source, output, progress.update, shard)
+
+
+def _shard() -> running.Shard:
+    text = SHARD.value or "1/1"
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    shard = running.Shard(*map(int, found.groups())) if found else None
+    if shard is None or not 1 <= shard.place <= shard.of:
+        raise ValueError(f"--shard takes a part of n, such as 2/4. Received: {text!r}.")
+    return shard
 
 
 def run() -> None:

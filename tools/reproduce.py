@@ -24,7 +24,7 @@ from tfgig_tools import model_flags
 
 import tfgig
 from tfgig import command_line
-from tfgig.evaluation import comparison, protocols, table
+from tfgig.evaluation import comparison, protocols, running, table
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
 from tfgig.metrics import Metric
@@ -125,7 +125,7 @@ def _measure(protocol: protocols.Protocol, source: Any) -> dict[str, table.Cell]
     )
     print(f"{protocol.name}: {len(protocol.methods)} methods of {source.name} ...", file=sys.stderr)
     with tqdm(total=experiment.dataset.size(), unit="image", disable=None) as progress:
-        results = experiments.run(experiment, source, directory, progress.update)
+        results = running.run(experiment, source, directory, progress.update)
     return {
         row: table.cells_of(
             protocol.metric, results.statistics(row, protocol.metric.kind), RESAMPLES.value, 0

@@ -8,7 +8,8 @@ import time
 import tfgig
 from tests.cases import image_model
 from tests.evaluation.conftest import SHAPE
-from tfgig.evaluation.experiment import Experiment, run
+from tfgig.evaluation.experiment import Experiment
+from tfgig.evaluation.running import run
 from tfgig.metrics import Insertion
 from tfgig.spec import from_config
 

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from tfgig.evaluation import figures, report, table
-from tfgig.evaluation.experiment import run
 from tfgig.evaluation.results import Results
+from tfgig.evaluation.running import run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

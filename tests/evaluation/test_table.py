@@ -11,7 +11,7 @@ import tfgig
 from tests.cases import ROOT
 from tfgig.baselines import Several
 from tfgig.evaluation import comparison, protocols, table, variants
-from tfgig.evaluation.experiment import run
+from tfgig.evaluation.running import run
 from tfgig.metrics import Insertion, Localization, Metric
 from tfgig.regions import Regional
 from tfgig.spec import leaves, members

@@ -64,6 +64,7 @@ def test_evaluate_refuses_with_the_fix(evaluated):
             f"--output={folder}/out",
             "--builtin.count=4",
         ],
+        "--shard takes a part": [*base, "--shard=3/2"],
         "no model file": ["--handle=nowhere.keras", f"--output={folder}/other"],
     }
     for message, (status, error) in zip(cases, refusals("evaluate", *cases.values()), strict=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from tfgig.spec import check
 
 RESULTS = "results.jsonl"
 CONFIG = "experiment.json"
+SHARD = "shard"  # in the config: which part of the images
 MAPS = "maps"
 
 
@@ -22,10 +25,7 @@ class Results:
 
     def __init__(self, directory: str | os.PathLike) -> None:
         self.directory = pathlib.Path(directory)
-        path = self.directory / RESULTS
-        text = path.read_bytes() if path.is_file() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        self.lines = [json.loads(line) for line in whole.splitlines()]
+        self.lines = [json.loads(line) for line in _whole_lines(self.directory)]
         self.config = json.loads((self.directory / CONFIG).read_text())
 
     @property
@@ -61,8 +61,7 @@ def claim(directory: pathlib.Path, config: dict[str, Any]) -> None:
         beside.write_text(text)
         beside.rename(path)
         return
-    there = json.loads(path.read_text())
-    differing = [key for key in config if there.get(key) != json.loads(text)[key]]
+    differing = _differing(json.loads(path.read_text()), json.loads(text))
     check(
         not differing,
         f"{str(directory)!r} holds the results of another experiment; choose another directory, or "
@@ -82,6 +81,50 @@ def finished(directory: pathlib.Path) -> set[tuple[str, str | None]]:
         os.truncate(path, whole)
     lines = map(json.loads, text[:whole].splitlines())
     return {(line["example"], line["method"]) for line in lines}
+
+
+def gather(
+    directory: pathlib.Path, shards: Sequence[pathlib.Path], places: Mapping[str, int]
+) -> None:
+    """Takes the shards' lines and maps into a claimed directory.
+
+    `places` has for each example the number of its batch. A batch was done by one process in a
+    fixed order, so sorting by batch restores the order of a run of all.
+    """
+    config = json.loads((directory / CONFIG).read_text())
+    found: dict[tuple[str, str | None], bytes] = {}
+    for shard in (directory, *shards):
+        check((shard / CONFIG).is_file(), "No experiment was run there.", str(shard))
+        there = json.loads((shard / CONFIG).read_text())
+        there.pop(SHARD, None)
+        differing = _differing(there, config)
+        check(not differing, f"{str(shard)!r} is of another experiment.", ", ".join(differing))
+        for text in _whole_lines(shard):
+            line = json.loads(text)
+            same = found.setdefault((line["example"], line["method"]), text) == text
+            check(
+                same and line["example"] in places,
+                f"{str(shard)!r} is of other images, or differs from another part.",
+                line["example"],
+            )
+    for shard in shards:
+        if (shard / MAPS).is_dir():
+            shutil.copytree(shard / MAPS, directory / MAPS, dirs_exist_ok=True)
+    beside = (directory / RESULTS).with_suffix(".part")
+    ordered = sorted(found.items(), key=lambda entry: places[entry[0][0]])
+    beside.write_bytes(b"".join(text + b"\n" for _, text in ordered))
+    beside.rename(directory / RESULTS)
+
+
+def _whole_lines(directory: pathlib.Path) -> list[bytes]:
+    path = directory / RESULTS
+    text = path.read_bytes() if path.is_file() else b""
+    return text[: text.rfind(b"\n") + 1].splitlines()
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The keys under which two configs differ."""
+    return [key for key in {**first, **second} if first.get(key) != second.get(key)]
 
 
 def keep_map(directory: pathlib.Path, method: str, example: str, saliency: np.ndarray) -> None:

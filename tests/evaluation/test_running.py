@@ -1,4 +1,4 @@
-"""Experiments: what they write, and that a kill costs nothing."""
+"""What a run writes, that a kill costs nothing, and that parts make a whole."""
 
 import dataclasses
 import json
@@ -16,8 +16,8 @@ import tfgig
 from tests.cases import ROOT
 from tests.evaluation.conftest import SHAPE, lines_of
 from tfgig.evaluation.dataset import Directory
-from tfgig.evaluation.experiment import run
 from tfgig.evaluation.results import Results
+from tfgig.evaluation.running import Shard, merge, run
 from tfgig.metrics import Subject, pixel_saliency
 
 RUNNER = pathlib.Path(__file__).with_name("run_experiment.py")
@@ -77,6 +77,58 @@ def test_a_cut_file_is_completed_to_the_same_bytes(finished, experiment, source,
     (tmp_path / "results.jsonl").write_bytes(whole[:cut])
     run(experiment, source, tmp_path)
     assert (tmp_path / "results.jsonl").read_bytes() == whole
+
+
+def test_merged_parts_are_the_file_of_one_run(finished, experiment, source, tmp_path):
+    directory, results = finished
+    parts = [tmp_path / "first", tmp_path / "second"]
+    done = []
+    for place, part in enumerate(parts, 1):
+        run(experiment, source, part, done.append, Shard(place, 2))
+    assert done == [8, 4] == [Shard(1, 2).size(12), Shard(2, 2).size(12)]
+    with pytest.raises(ValueError, match="Received: 'another shard'"):
+        run(experiment, source, parts[0])
+    merge(experiment, source, tmp_path / "all", parts[::-1])
+    merged = run(experiment, source, tmp_path / "all")
+    assert (tmp_path / "all" / "results.jsonl").read_bytes() == (
+        directory / "results.jsonl"
+    ).read_bytes()
+    for name in ("image00.png", "image02.png"):
+        np.testing.assert_array_equal(merged.map("ig", name), results.map("ig", name))
+
+
+def test_what_an_unfinished_part_lacks_is_done_after_the_merge(
+    finished, experiment, source, tmp_path
+):
+    whole = (finished[0] / "results.jsonl").read_bytes()
+    run(experiment, source, tmp_path / "second", shard=Shard(2, 2))
+    cut = tmp_path / "first"
+    cut.mkdir()
+    config = {**experiment.config(source), "shard": [1, 2]}
+    (cut / "experiment.json").write_text(json.dumps(config))
+    (cut / "results.jsonl").write_bytes(whole[:3000])
+    merge(experiment, source, tmp_path / "all", [cut, tmp_path / "second"])
+    merged = run(experiment, source, tmp_path / "all")
+    assert sorted(merged.lines, key=str) == sorted(finished[1].lines, key=str)
+
+
+def test_parts_that_do_not_fit_are_refused(finished, experiment, source, tmp_path):
+    other = dataclasses.replace(experiment, keep="top_5")
+    with pytest.raises(ValueError, match=r"is of another experiment. Received: 'keep'"):
+        merge(other, source, tmp_path / "other", [finished[0]])
+    with pytest.raises(ValueError, match="No experiment was run there"):
+        merge(experiment, source, tmp_path / "all", [tmp_path])
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    (changed / "experiment.json").write_text(json.dumps(experiment.config(source)))
+    text = (finished[0] / "results.jsonl").read_text()
+    (changed / "results.jsonl").write_text(text.replace('"score": 0.', '"score": 1.', 1))
+    with pytest.raises(ValueError, match=r"differs from another part. Received: 'image00.png'"):
+        merge(experiment, source, tmp_path / "all", [finished[0], changed])
+    with pytest.raises(ValueError, match="i of n"):
+        run(experiment, source, tmp_path / "none", shard=Shard(3, 2))
+    with pytest.raises(ValueError, match="No image to judge"):
+        run(experiment, source, tmp_path / "none", shard=Shard(3, 3))
 
 
 def test_killed_and_resumed_it_writes_the_same_file(finished, experiment, source, tmp_path):

@@ -1,0 +1,125 @@
+"""Runs experiments: resumable at any moment, and on several machines.
+
+An experiment lives in a directory:
+
+    experiment.json   what is run; another experiment is refused the directory
+    results.jsonl     one line for each example and method, appended as it goes
+    maps/             the pixels' scores of the first examples, for the report
+
+The work is done in a fixed order, in batches of fixed examples, and each line is written once it
+is complete. A run that was killed is continued by running it again: what is there is kept, half a
+line is cut off, and the file that results is the one that an undisturbed run would have written.
+Several machines may share the batches out among them (`Shard`); `merge` makes one of their files,
+the same once more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tfgig.evaluation.dataset import Item
+from tfgig.evaluation.experiment import Experiment, image_shape
+from tfgig.evaluation.judging import Judge
+from tfgig.evaluation.results import RESULTS, SHARD, Results, claim, finished, gather
+from tfgig.models import SourceModel
+from tfgig.spec import check
+
+Progress = Callable[[int], Any]
+BATCH = 8  # examples explained at once; fixed, for a resumed run must repeat it
+
+
+class Shard(NamedTuple):
+    """One part of an experiment's images: every `of`-th batch from the `place`-th on."""
+
+    place: int = 1
+    of: int = 1
+
+    def size(self, total: int) -> int:
+        """How many of `total` images the part holds."""
+        starts = range(BATCH * (self.place - 1), total, BATCH * self.of)
+        return sum(min(BATCH, total - start) for start in starts)
+
+
+def run(
+    experiment: Experiment,
+    source: SourceModel,
+    directory: str | os.PathLike,
+    progress: Progress = lambda done: None,
+    shard: Shard = Shard(),
+) -> Results:
+    """Runs an experiment, or what is left of it, and returns all its results.
+
+    Args:
+        experiment: What is run.
+        source: The model, from `tfgig.load_model`.
+        directory: Where the results are, or are to be.
+        progress: Called with how many examples were just finished.
+        shard: Which part of the images to do.
+
+    Raises:
+        ValueError: the directory holds another experiment or another part, two images have one
+            name, or there is no image in the part.
+    """
+    directory = pathlib.Path(directory)
+    check(1 <= shard.place <= shard.of, "A part is i of n, with i from 1 to n.", tuple(shard))
+    part = {SHARD: list(shard)} if shard.of > 1 else {}
+    claim(directory, {**experiment.config(source), **part})
+    done = finished(directory)
+    judge = Judge(experiment, source, directory)
+    batches = _batches(_distinct(experiment.dataset.items(judge.shape)))
+    count = 0
+    with (directory / RESULTS).open("ab") as file:
+        for items in itertools.islice(batches, shard.place - 1, None, shard.of):
+            count += len(items)
+            for line in judge.lines(items, done):
+                file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            progress(len(items))
+    check(count > 0, f"No image to judge; parts are shared out by batches of {BATCH}.", part)
+    return Results(directory)
+
+
+def merge(
+    experiment: Experiment,
+    source: SourceModel,
+    directory: str | os.PathLike,
+    shards: Sequence[str | os.PathLike],
+) -> None:
+    """Puts what the parts of an experiment found into one directory.
+
+    What parts that were not finished lack, the next `run` does there.
+
+    Args:
+        experiment: What was run.
+        source: The model.
+        directory: Where all results are to be; what it holds already stays.
+        shards: The parts' directories.
+
+    Raises:
+        ValueError: one is of another experiment, or two differ in what they found.
+    """
+    directory = pathlib.Path(directory)
+    claim(directory, experiment.config(source))
+    items = _distinct(experiment.dataset.items(image_shape(source)))
+    places = {item.name: i // BATCH for i, item in enumerate(items)}
+    gather(directory, [pathlib.Path(shard) for shard in shards], places)
+
+
+def _distinct(items: Iterable[Item]) -> Iterator[Item]:
+    seen: set[str] = set()
+    for item in items:
+        check(item.name not in seen, "Two images of the dataset have one name.", item.name)
+        seen.add(item.name)
+        yield item
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, BATCH)):
+        yield batch
