@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import absl.logging
@@ -146,14 +146,26 @@ def choice_from_flags(name: str, family: type[Spec]) -> Any:
     Raises:
         ValueError: options are given for a member that was not chosen.
     """
-    for member in members(family):
-        if member.kind != FLAGS[name].value and _given(member.kind):
-            raise ValueError(
-                f"{', '.join(f'--{flag}' for flag in _given(member.kind))} is an option of "
-                f"--{name}={member.kind}. Received: --{name}={FLAGS[name].value}."
-            )
+    kinds = {member.kind: f"--{name}={member.kind}" for member in members(family)}
+    refuse_unused(kinds, [str(FLAGS[name].value)])
     (chosen,) = [member for member in members(family) if member.kind == FLAGS[name].value]
     return spec_from_flags(chosen.kind, chosen())
+
+
+def refuse_unused(choices: Mapping[str, str], chosen: Collection[str]) -> None:
+    """Refuses options of what was not chosen: they would be dropped without a word.
+
+    Args:
+        choices: By what the options' flags start with: the flag that chooses it.
+        chosen: Which of them are chosen.
+
+    Raises:
+        ValueError: there are some.
+    """
+    for kind, flag in choices.items():
+        if kind not in chosen and _given(kind):
+            given = ", ".join(f"--{option}" for option in _given(kind))
+            raise ValueError(f"{given} is an option of {flag}, which was not chosen.")
 
 
 def define_preset_flags() -> None:

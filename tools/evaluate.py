@@ -108,8 +108,6 @@ def main(arguments: Sequence[str]) -> int:
     source = model_flags.load(HANDLE.value)
     experiment = _experiment(source)
     output = pathlib.Path(OUTPUT.value)
-    if MERGE.value:
-        running.merge(experiment, source, output, MERGE.value)
     results = _run(experiment, source, output)
     made = table.make_table(results, experiment.metrics, RESAMPLES.value)
     text = table.render(made) + "\n" + "\n".join(table.notes(results, experiment.metrics)) + "\n"
@@ -137,6 +135,8 @@ def _experiment(source: SourceModel) -> experiments.Experiment:
     for name in names:
         if name not in METRICS:
             raise ValueError(f"No metric of the name {name!r}. {nearest(name, METRICS)}")
+    command_line.refuse_unused({name: f"--metrics={name}" for name in METRICS}, names)
+    command_line.refuse_unused({name: f"--dataset={name}" for name in DATASETS}, [DATASET.value])
     return experiments.Experiment(
         methods,
         {name: command_line.spec_from_flags(name, METRICS[name]()) for name in names},
@@ -154,6 +154,7 @@ def _methods() -> dict[str, Judged]:
     for name in names:
         if name not in methods:
             raise ValueError(f"--regions={name} is not among --methods. {nearest(name, methods)}")
+    command_line.refuse_unused({"xrai": "--regions=<methods>"}, ["xrai"] if names else [])
     xrai = command_line.spec_from_flags("xrai", XRAI())
     return {**methods, **{f"{name}_regions": Regional(methods[name], xrai) for name in names}}
 
@@ -169,6 +170,8 @@ def _run(experiment, source, output) -> Results:
     shard, total = _shard(), experiment.dataset.size()
     left = None if total is None else shard.size(total)
     with tqdm(total=left, unit="image", disable=None) as progress:
+        if MERGE.value:
+            return running.merge(experiment, source, output, MERGE.value, progress.update)
         return running.run(experiment, source, output, progress.update, shard)
 
 

@@ -27,6 +27,7 @@ from tfgig import command_line
 from tfgig.evaluation import comparison, protocols, running, table
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
+from tfgig.evaluation.results import Results
 from tfgig.metrics import Metric
 from tfgig.metrics.subject import PROBABILITIES, Probabilities
 from tfgig.spec import members
@@ -73,16 +74,46 @@ def main(arguments: Sequence[str]) -> int:
     """Measures and compares, table by table."""
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
-    sources = {handle: model_flags.load(handle) for handle in HANDLES.value}
+    if not HANDLES.value:
+        raise ValueError("--handles takes at least one model. Received: ''.")
+    _check_flags()
+    sources = _named([model_flags.load(handle) for handle in HANDLES.value])
     for name in TABLES.value:
-        cells = {}
-        for source in sources.values():
+        cells, notes = {}, {}
+        for label, source in sources.items():
             protocol = _adapted(protocols.get(name, source.value_range or (0.0, 1.0)))
-            cells[source.name] = _measure(protocol, source)
-        text = comparison.render(protocol, cells)
+            results = _measure(protocol, source, label)
+            cells[label] = {
+                row: table.cells_of(
+                    protocol.metric,
+                    results.statistics(row, protocol.metric.kind),
+                    RESAMPLES.value,
+                    seed=0,
+                )[protocol.column]
+                for row in protocol.methods
+            }
+            notes[label] = table.notes(results, {protocol.metric.kind: protocol.metric})
+        text = comparison.render(protocol, cells, notes)
         print(text)
         (pathlib.Path(OUTPUT.value) / f"{name.replace('/', '-')}.txt").write_text(text)
     return 0
+
+
+def _check_flags() -> None:
+    """Before anything is loaded: every table there is, and no option that nothing looks at."""
+    wanted = {protocols.get(name, (0.0, 1.0)).metric.kind for name in TABLES.value}
+    metrics = {metric.kind: f"a table of {metric.kind}" for metric in members(Metric)}
+    command_line.refuse_unused(metrics, wanted)
+    command_line.refuse_unused({name: f"--dataset={name}" for name in DATASETS}, [DATASET.value])
+
+
+def _named(sources: Sequence[Any]) -> dict[str, Any]:
+    """The models by name; of one name, which Keras gives to many, also by their weights."""
+    names = [source.name for source in sources]
+    return {
+        s.name if names.count(s.name) == 1 else f"{s.name}-{experiments.fingerprint(s)[:6]}": s
+        for s in sources
+    }
 
 
 def _adapted(protocol: protocols.Protocol) -> protocols.Protocol:
@@ -104,7 +135,7 @@ def _adapted(protocol: protocols.Protocol) -> protocols.Protocol:
     )
 
 
-def _measure(protocol: protocols.Protocol, source: Any) -> dict[str, table.Cell]:
+def _measure(protocol: protocols.Protocol, source: Any, label: str) -> Results:
     from tqdm import tqdm
 
     default = DATASETS[DATASET.value](**({"count": 24} if DATASET.value == "builtin" else {}))
@@ -120,18 +151,10 @@ def _measure(protocol: protocols.Protocol, source: Any) -> dict[str, table.Cell]
     # Tables of one experiment, such as a probability and its ratio, share its results.
     paper, _, rest = protocol.name.partition("/")
     kind = "steps" if rest.startswith("steps") else rest if paper == "guided_ig" else "methods"
-    directory = pathlib.Path(OUTPUT.value) / "-".join(
-        (paper, kind, protocol.metric.kind, source.name)
-    )
-    print(f"{protocol.name}: {len(protocol.methods)} methods of {source.name} ...", file=sys.stderr)
+    directory = pathlib.Path(OUTPUT.value) / "-".join((paper, kind, protocol.metric.kind, label))
+    print(f"{protocol.name}: {len(protocol.methods)} methods of {label} ...", file=sys.stderr)
     with tqdm(total=experiment.dataset.size(), unit="image", disable=None) as progress:
-        results = running.run(experiment, source, directory, progress.update)
-    return {
-        row: table.cells_of(
-            protocol.metric, results.statistics(row, protocol.metric.kind), RESAMPLES.value, 0
-        )[protocol.column]
-        for row in protocol.methods
-    }
+        return running.run(experiment, source, directory, progress.update)
 
 
 def run() -> None:

@@ -48,6 +48,57 @@ def test_a_directory_without_notes_is_fine(tmp_path):
     assert not item.mask.any()
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("file,label\nonly.jpg,dog", r"Line 2 of labels.csv: a label is the whole number.*'dog'"),
+        ("file,label\n\nonly.jpg", r"Line 3 of labels.csv: a label"),
+        ("file,label\nother.jpg,1", r"names none.*such as only.jpg. Received: 'other.jpg'"),
+        ("file,label\nonly.jpg,1\nonly.jpg,2", "Line 3 of labels.csv gives a file a second label"),
+        (
+            "file,label,top,left,bottom,right\nonly.jpg,1,2,3,4,",
+            "Line 2 of labels.csv has a box without one of its sides",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_read_are_named(tmp_path, lines, message):
+    Image.new("RGB", (20, 24)).save(tmp_path / "only.jpg")
+    (tmp_path / "labels.csv").write_text(lines + "\n")
+    with pytest.raises(ValueError, match=message):
+        list(Directory(str(tmp_path)).items(SHAPE))
+
+
+def test_labels_of_a_spreadsheet(tmp_path):
+    Image.new("RGB", (20, 24)).save(tmp_path / "only.jpg")
+    (tmp_path / "labels.csv").write_text("file,label\nonly.jpg,3\n", encoding="utf-8-sig")
+    assert [item.label for item in Directory(str(tmp_path)).items(SHAPE)] == [3]
+
+
+def test_boxes_of_a_picture_that_its_camera_turned(tmp_path):
+    """Twice as high as wide, stored lying; its box is the upper half."""
+    lying = Image.new("RGB", (24, 12))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the first row is the right side
+    file = io.BytesIO()
+    lying.save(file, "jpeg", exif=turned)
+    sides = {"ymin": 0.0, "xmin": 0.0, "ymax": 0.5, "xmax": 1.0}
+    features = {
+        f"image/object/bbox/{side}": tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+        for side, value in sides.items()
+    }
+    features["image/encoded"] = tf.train.Feature(
+        bytes_list=tf.train.BytesList(value=[file.getvalue()])
+    )
+    path = str(tmp_path / "turned.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(
+            tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+        )
+    (item,) = Records(path).items((24, 12, 3))
+    assert item.mask[:11].all()
+    assert not item.mask[13:].any()
+
+
 def record(image, label, **features):
     file = io.BytesIO()
     Image.fromarray(image).save(file, "png")

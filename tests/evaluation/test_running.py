@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tfgig
-from tests.cases import ROOT
+from tests.cases import ROOT, image_model
 from tests.evaluation.conftest import SHAPE, lines_of
 from tfgig.evaluation.dataset import Directory
 from tfgig.evaluation.results import Results
@@ -88,8 +88,7 @@ def test_merged_parts_are_the_file_of_one_run(finished, experiment, source, tmp_
     assert done == [8, 4] == [Shard(1, 2).size(12), Shard(2, 2).size(12)]
     with pytest.raises(ValueError, match="Received: 'another shard'"):
         run(experiment, source, parts[0])
-    merge(experiment, source, tmp_path / "all", parts[::-1])
-    merged = run(experiment, source, tmp_path / "all")
+    merged = merge(experiment, source, tmp_path / "all", parts[::-1])
     assert (tmp_path / "all" / "results.jsonl").read_bytes() == (
         directory / "results.jsonl"
     ).read_bytes()
@@ -97,19 +96,17 @@ def test_merged_parts_are_the_file_of_one_run(finished, experiment, source, tmp_
         np.testing.assert_array_equal(merged.map("ig", name), results.map("ig", name))
 
 
-def test_what_an_unfinished_part_lacks_is_done_after_the_merge(
-    finished, experiment, source, tmp_path
-):
+def test_what_an_unfinished_part_lacks_is_done_in_the_merge(finished, experiment, source, tmp_path):
     whole = (finished[0] / "results.jsonl").read_bytes()
     run(experiment, source, tmp_path / "second", shard=Shard(2, 2))
     cut = tmp_path / "first"
     cut.mkdir()
     config = {**experiment.config(source), "shard": [1, 2]}
+    config["dataset"] = {**config["dataset"], "path": "/another/machines/folder"}
     (cut / "experiment.json").write_text(json.dumps(config))
     (cut / "results.jsonl").write_bytes(whole[:3000])
     merge(experiment, source, tmp_path / "all", [cut, tmp_path / "second"])
-    merged = run(experiment, source, tmp_path / "all")
-    assert sorted(merged.lines, key=str) == sorted(finished[1].lines, key=str)
+    assert (tmp_path / "all" / "results.jsonl").read_bytes() == whole
 
 
 def test_parts_that_do_not_fit_are_refused(finished, experiment, source, tmp_path):
@@ -170,6 +167,12 @@ def test_another_model_of_the_same_name_is_refused_the_directory(finished, exper
     refused = pytest.raises(ValueError, match="Received: 'another weights'")
     with subject.randomized(1), refused:
         run(experiment, source, directory)
+
+
+def test_another_reading_of_the_same_model_is_refused_the_directory(finished, experiment):
+    other = tfgig.load_model(image_model(shape=SHAPE), value_range=(-1, 1))
+    with pytest.raises(ValueError, match="Received: 'another value_range'"):
+        run(experiment, other, finished[0])
 
 
 def test_two_images_of_one_name_are_refused(experiment, source, tmp_path):

@@ -71,6 +71,26 @@ def test_text_and_csv(made, experiment):
     assert note == "localization.roc_auc is defined for 2 of 12 examples of every method."
 
 
+def test_without_draws_and_without_values_nothing_is_tied(made, experiment):
+    results, _ = made
+    found = table.make_table(results, experiment.metrics, resamples=0)
+    assert not any(cell.tied for cell in found.cells.values())
+    assert "~" not in table.render(found)
+
+    class Some:
+        """Results of which one method has none."""
+
+        methods = ("ig", "gradient")
+
+        def statistics(self, method, metric):
+            statistics = results.statistics("ig", metric)
+            undefined = experiment.metrics[metric].undefined()
+            return statistics if method == "ig" else dict.fromkeys(statistics, undefined)
+
+    found = table.make_table(Some(), experiment.metrics, resamples=50)
+    assert not any(cell.tied for cell in found.cells.values())
+
+
 def test_variants_have_the_options_and_say_so():
     methods = {name: tfgig.presets.get(name) for name in ("gradient", "ig", "guided_ig_anchored")}
     baselines = variants.named_baselines((-1, 1))
@@ -163,6 +183,11 @@ def test_the_comparison_shows_both_and_what_is_missing():
     assert "0.705" in text
     assert "mine and ImageNet MobileNet: 0 of" in text
     assert text.splitlines()[-1] == "Not measured: Edge."
+    nothing = dict.fromkeys(protocol.methods, table.Cell(math.nan, math.nan, math.nan, 0))
+    text = comparison.render(protocol, {"mine": nothing}, {"mine": ["No image has a mask."]})
+    assert "mine and ImageNet MobileNet: nothing to compare" in text
+    assert "agrees" not in text
+    assert "\nmine: No image has a mask.\n" in text
 
 
 def test_a_method_that_one_metric_cannot_judge_has_a_dash():

@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
@@ -134,6 +135,14 @@ def test_a_model_of_logits_is_asked_how_they_become_probabilities():
         Subject(model, method).predict(images(2, SHAPE))
     predicted = Subject(model, method, probabilities="softmax").predict(images(2, SHAPE))
     np.testing.assert_allclose(predicted.sum(1), 1, rtol=1e-5)
+
+
+def test_a_single_output_is_refused():
+    inputs = keras.Input(SHAPE)
+    yes = keras.layers.Dense(1, activation="sigmoid")(keras.layers.GlobalAveragePooling2D()(inputs))
+    subject = Subject(keras.Model(inputs, yes), tfgig.presets.get("gradient"))
+    with pytest.raises(ValueError, match=r"two classes or more.*Concatenate"):
+        subject.predict(images(1, SHAPE))
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 
 import pytest
 
+from tests.cases import image_model
 from tests.tools.test_programs import program, refusals
 
 
@@ -64,6 +66,13 @@ def test_evaluate_refuses_with_the_fix(evaluated):
             f"--output={folder}/out",
             "--builtin.count=4",
         ],
+        "--directory.path is an option of --dataset=directory": [*base, "--directory.path=x"],
+        "--deletion.steps is an option of --metrics=deletion": [
+            *base,
+            "--metrics=insertion",
+            "--deletion.steps=3",
+        ],
+        "--xrai.area is an option of --regions=": [*base, "--xrai.area=0.5"],
         "--shard takes a part": [*base, "--shard=3/2"],
         "no model file": ["--handle=nowhere.keras", f"--output={folder}/other"],
     }
@@ -74,11 +83,17 @@ def test_evaluate_refuses_with_the_fix(evaluated):
 
 
 def test_reproduce_prints_ours_beside_the_published(tmp_path):
+    twins = [f"{tmp_path}/{i}.keras" for i in range(2)]
+    for i, path in enumerate(twins):  # two models of one name
+        model = image_model(shape=(96, 96, 3))
+        model.set_weights([(1 + i) * weight for weight in model.get_weights()])
+        model.save(path)
     done = program(
         "reproduce",
         "--table=guided_ig/1",
-        "--handles=shapes",
+        f"--handles=shapes,{','.join(twins)}",
         "--builtin.count=1",
+        "--keep=all",
         "--trips=1",
         "--resamples=0",
         cwd=tmp_path,
@@ -87,4 +102,22 @@ def test_reproduce_prints_ours_beside_the_published(tmp_path):
     assert "3.82e-07" in done.stdout
     assert "7.32e-08" in done.stdout
     assert "shapes and MobileNet:" in done.stdout
+    assert len(set(re.findall(r"tiny-[0-9a-f]{6}(?= and MobileNet)", done.stdout))) == 2
     assert (tmp_path / "tfgig-reproduce" / "guided_ig-1.txt").read_text() in done.stdout + "\n"
+
+
+def test_reproduce_refuses_before_it_measures(tmp_path):
+    cases = {
+        "--handles takes at least one model": ["--table=guided_ig/1", "--handles="],
+        "Did you mean 'idgi/sic'": ["--table=guided_ig/1,idgi/sick"],
+        "--deletion.steps is an option of a table of deletion": [
+            "--table=guided_ig/1",
+            "--deletion.steps=3",
+        ],
+    }
+    output = f"--output={tmp_path}/out"
+    given = [[*arguments, output] for arguments in cases.values()]
+    for message, (status, error) in zip(cases, refusals("reproduce", *given), strict=True):
+        assert status == 1
+        assert message in error
+    assert not (tmp_path / "out").exists()

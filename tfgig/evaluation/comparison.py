@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from tfgig.evaluation.protocols import Protocol
@@ -36,12 +36,17 @@ def agreement(ours: Mapping[str, Cell], published: Mapping[str, float]) -> Agree
     return Agreement(sum(same for same, _ in pairs), len(pairs), sum(clear), len(clear))
 
 
-def render(protocol: Protocol, ours: Mapping[str, Mapping[str, Cell]]) -> str:
+def render(
+    protocol: Protocol,
+    ours: Mapping[str, Mapping[str, Cell]],
+    notes: Mapping[str, Iterable[str]] | None = None,
+) -> str:
     """The comparison as text.
 
     Args:
         protocol: The published table.
         ours: By model and row: what was measured here.
+        notes: By model: what does not count, in sentences.
     """
     rows = dict.fromkeys(row for figures in protocol.published.values() for row in figures)
     width = max(map(len, rows)) + 2
@@ -66,11 +71,15 @@ def render(protocol: Protocol, ours: Mapping[str, Mapping[str, Cell]]) -> str:
     for model in models:
         for paper in papers:
             found = agreement(ours[model], protocol.published[paper])
+            if found.pairs == 0:
+                lines.append(f"  {model} and {paper}: nothing to compare")
+                continue
             word = "agrees" if found.same == found.pairs else "differs"
             lines.append(
                 f"  {model} and {paper}: {found.same} of {found.pairs}, the order {word}; of the "
                 f"{found.clear_pairs} that are told apart here, {found.clear_same}"
             )
+    lines += [f"{model}: {note}" for model, some in (notes or {}).items() for note in some]
     if protocol.skipped:
         lines.append(f"Not measured: {', '.join(protocol.skipped)}.")
     return "\n".join(lines) + "\n"

@@ -128,7 +128,14 @@ class Directory(Dataset):
     def items(self, shape):
         folder = pathlib.Path(self.path)
         notes = _read_labels(folder / "labels.csv")
-        for file in self._files():
+        files = self._files()
+        check(
+            not notes or any(file.name in notes for file in files),
+            "labels.csv names none of the directory's images; its column `file` holds their names, "
+            f"such as {files[0].name}.",
+            next(iter(notes), None),
+        )
+        for file in files:
             label, boxes = notes.get(file.name, (UNKNOWN, []))
             mask = self._mask(folder / "masks" / f"{file.stem}.png", file, boxes, shape)
             yield Item(file.name, read_image(file, shape, self.fit), label, mask)
@@ -145,10 +152,7 @@ class Directory(Dataset):
             return _fitted(path, shape, self.fit)
         if not boxes:
             return np.zeros(shape[:2], bool)
-        from PIL import Image, ImageOps
-
-        with Image.open(file) as picture:
-            width, height = ImageOps.exif_transpose(picture).size
+        height, width = _upright_size(file)
         return _fitted(boxes_to_mask(np.array(boxes), (height, width)), shape, self.fit)
 
 
@@ -195,11 +199,8 @@ class Records(Dataset):
         boxes = np.array([features[f"image/object/bbox/{s}"].float_list.value for s in sides])
         if not boxes.size:
             return np.zeros(shape[:2], bool)
-        from PIL import Image
-
         encoded.seek(0)
-        with Image.open(encoded) as picture:
-            width, height = picture.size
+        height, width = _upright_size(encoded)
         boxes = boxes.T * (height, width, height, width)
         return _fitted(boxes_to_mask(boxes, (height, width)), shape, self.fit)
 
@@ -213,18 +214,36 @@ def _read_labels(path: pathlib.Path) -> dict[str, tuple[int, list[list[float]]]]
     notes: dict[str, tuple[int, list[list[float]]]] = {}
     if not path.is_file():
         return notes
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark first
         rows = csv.DictReader(file)
         names = rows.fieldnames or ()
         check(
             {"file", "label"} <= set(names), "labels.csv needs the columns file and label.", names
         )
         for row in rows:
-            label, boxes = notes.setdefault(row["file"], (int(row["label"]), []))
-            check(label == int(row["label"]), "Two lines give a file two labels.", row["file"])
-            if all(row.get(side) for side in _BOX):
-                boxes.append([float(row[side]) for side in _BOX])
+            line = f"Line {rows.line_num} of labels.csv"
+            try:
+                number = int(row["label"])
+                box = [float(row[side]) for side in _BOX if row.get(side)]
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{line}: a label is the whole number of a class, the sides of a box are "
+                    f"numbers. Received: {dict(row)!r}."
+                ) from error
+            label, boxes = notes.setdefault(row["file"], (number, []))
+            check(label == number, f"{line} gives a file a second label.", row["file"])
+            check(len(box) in (0, 4), f"{line} has a box without one of its sides.", row["file"])
+            boxes += [box] if box else []
     return notes
+
+
+def _upright_size(file: Any) -> tuple[int, int]:
+    """Height and width of a picture as `read_image` reads it, turned as its camera says."""
+    from PIL import Image, ImageOps
+
+    with Image.open(file) as picture:
+        width, height = ImageOps.exif_transpose(picture).size
+    return height, width
 
 
 def _fitted(mask: Any, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:

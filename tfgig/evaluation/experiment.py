@@ -51,6 +51,9 @@ class Experiment:
         return {
             "model": source.name,
             "weights": fingerprint(source),
+            "inputs": {spec.name: spec.shape.as_list() for spec in source.inputs},
+            "outputs": list(source.signature_outputs),
+            "value_range": None if source.value_range is None else list(source.value_range),
             "methods": {name: to_config(method) for name, method in self.methods.items()},
             "metrics": {name: to_config(metric) for name, metric in self.metrics.items()},
             "dataset": to_config(self.dataset),

@@ -96,8 +96,7 @@ def gather(
     for shard in (directory, *shards):
         check((shard / CONFIG).is_file(), "No experiment was run there.", str(shard))
         there = json.loads((shard / CONFIG).read_text())
-        there.pop(SHARD, None)
-        differing = _differing(there, config)
+        differing = _differing(_anywhere(there), _anywhere(config))
         check(not differing, f"{str(shard)!r} is of another experiment.", ", ".join(differing))
         for text in _whole_lines(shard):
             line = json.loads(text)
@@ -114,6 +113,12 @@ def gather(
     ordered = sorted(found.items(), key=lambda entry: places[entry[0][0]])
     beside.write_bytes(b"".join(text + b"\n" for _, text in ordered))
     beside.rename(directory / RESULTS)
+
+
+def _anywhere(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what may differ from machine to machine: the part, and the images' path."""
+    dataset = {key: value for key, value in config["dataset"].items() if key != "path"}
+    return {key: value for key, value in config.items() if key != SHARD} | {"dataset": dataset}
 
 
 def _whole_lines(directory: pathlib.Path) -> list[bytes]:

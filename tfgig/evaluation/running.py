@@ -90,16 +90,18 @@ def merge(
     source: SourceModel,
     directory: str | os.PathLike,
     shards: Sequence[str | os.PathLike],
-) -> None:
-    """Puts what the parts of an experiment found into one directory.
+    progress: Progress = lambda done: None,
+) -> Results:
+    """Puts what the parts of an experiment found into one directory, and does what they lack.
 
-    What parts that were not finished lack, the next `run` does there.
+    The parts may have had the images in folders of other names.
 
     Args:
         experiment: What was run.
         source: The model.
         directory: Where all results are to be; what it holds already stays.
         shards: The parts' directories.
+        progress: Called with how many examples were just finished.
 
     Raises:
         ValueError: one is of another experiment, or two differ in what they found.
@@ -109,6 +111,9 @@ def merge(
     items = _distinct(experiment.dataset.items(image_shape(source)))
     places = {item.name: i // BATCH for i, item in enumerate(items)}
     gather(directory, [pathlib.Path(shard) for shard in shards], places)
+    run(experiment, source, directory, progress)
+    gather(directory, [], places)  # what was lacking came last
+    return Results(directory)
 
 
 def _distinct(items: Iterable[Item]) -> Iterator[Item]:

@@ -64,7 +64,7 @@ def make_table(
             best = _best(column, {method: row[column.name] for method, row in found.items()})
             for method, row in found.items():
                 cell = row[column.name]
-                tied = best not in (None, method) and not told_apart(cell, found[best][column.name])
+                tied = best not in (None, method) and _tied(cell, found[best][column.name])
                 cells[method, name, column.name] = cell._replace(best=method == best, tied=tied)
     return Table(tuple(results.methods), columns, cells)
 
@@ -99,10 +99,20 @@ def told_apart(first: Cell, second: Cell) -> bool:
     The difference is taken draw by draw, over the same examples: images that are hard for one
     method are hard for another, so two methods may be told apart whose intervals overlap.
     """
-    if len(first.draws) != len(second.draws):
-        return False
-    low, high = _interval(np.subtract(first.draws, second.draws))
+    low, high = _difference(first, second)
     return low > 0 or high < 0  # not if they are NaN
+
+
+def _tied(first: Cell, second: Cell) -> bool:
+    low, high = _difference(first, second)
+    return low <= 0 <= high  # not if they are NaN either
+
+
+def _difference(first: Cell, second: Cell) -> tuple[float, float]:
+    """The interval of the difference, draw by draw; NaN where nothing is known of it."""
+    if len(first.draws) != len(second.draws):
+        return math.nan, math.nan
+    return _interval(np.subtract(first.draws, second.draws))
 
 
 def _interval(draws: Sequence[float] | np.ndarray) -> tuple[float, float]:

@@ -91,6 +91,13 @@ class Subject:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The probabilities of all classes, float64 [N, classes], at images [N, H, W, C]."""
         predicted = self._in_parts(self._probabilities, images)
+        check(
+            predicted.ndim == 2 and predicted.shape[1] > 1,
+            "Metrics ask which class is on top, so the model needs an output [N, classes] with two "
+            "classes or more; of one probability p make two: "
+            "keras.layers.Concatenate()([1 - p, p]).",
+            ["N", *predicted.shape[1:]],
+        )
         if self.probabilities == "as_is" and not _are_probabilities(predicted):
             raise ValueError(
                 "The model's output are no probabilities; say how they become such: "
