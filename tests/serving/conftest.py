@@ -1,5 +1,6 @@
 """One export and one server in this process for the whole suite."""
 
+import time
 import types
 
 import pytest
@@ -21,6 +22,15 @@ METHODS = {"ig": tfgig.PathIntegral(steps=4), "gradient": tfgig.methods.Gradient
 
 def options(**changes):
     return ServerOptions(**{**FREE, **changes})
+
+
+def eventually(condition, seconds=60.0):
+    """Waits until a condition holds; one that never does fails the test."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            pytest.fail(f"It did not come to pass within {seconds} s.")
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="session")

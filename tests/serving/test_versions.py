@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfgig
 from tests import cases
-from tests.serving.conftest import connect, options
+from tests.serving.conftest import connect, eventually, options
 from tfgig.export.warmup import WARMUP_FILE
 from tfgig.serving import Client, LocalServer, NotFound, SessionModel, Unavailable
 from tfgig.serving.core import load_warm
@@ -174,6 +174,7 @@ def test_a_switch_under_load_loses_nothing_and_a_broken_version_changes_nothing(
         threads = [threading.Thread(target=ask, args=[p]) for p in ("grpc", "rest", "grpc")]
         for thread in threads:
             thread.start()
+        eventually(lambda: answers)
         broken = base / ".incoming"
         shutil.copytree(base / "1", broken)
         truncate_variables(broken)
@@ -182,7 +183,8 @@ def test_a_switch_under_load_loses_nothing_and_a_broken_version_changes_nothing(
         next_one.rename(base / "3")
         wait_for(server, 3, "AVAILABLE")
         wait_for(server, 1, "END")
-        time.sleep(0.3)
+        answered = len(answers)
+        eventually(lambda: len(answers) > answered + 3)  # one may be of before
         stop.set()
         for thread in threads:
             thread.join()
