@@ -4,9 +4,11 @@ import time
 import types
 
 import pytest
+import tensorflow as tf
 
 import tfgig
 from tests import cases
+from tfgig.export.warmup import WARMUP_FILE
 from tfgig.serving import (
     Batching,
     Client,
@@ -31,6 +33,28 @@ def eventually(condition, seconds=60.0):
         if time.monotonic() > until:
             pytest.fail(f"It did not come to pass within {seconds} s.")
         time.sleep(0.005)
+
+
+def save(path, call, *specs, name="serving_default"):
+    """A SavedModel of one function."""
+    module = tf.Module()
+    module.call = tf.function(call, input_signature=specs)
+    tf.saved_model.save(module, str(path), signatures={name: module.call})
+    return path
+
+
+def write_records(directory, *records):
+    """Warm-up records of predictions: signatures with their inputs."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    with tf.io.TFRecordWriter(str(directory / WARMUP_FILE)) as writer:
+        for signature, inputs in records:
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.signature_name = signature
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            writer.write(log.SerializeToString())
 
 
 @pytest.fixture(scope="session")

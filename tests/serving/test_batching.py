@@ -179,6 +179,7 @@ def lane(request):
     def make(**options):
         lane = Lane("test", Batching(**options))
         made.append(lane)
+        lane.start()
         return lane
 
     yield make
@@ -246,6 +247,23 @@ def test_the_queue_is_bounded_and_forgets_who_has_gone(lane):
     queue.stop()
     with pytest.raises(Unavailable):
         queue.submit(task(stub, 1))
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_idle_threads_are_room(enabled):
+    """What they are about to take does not wait, however late they wake."""
+    queue = Lane("test", Batching(enabled, max_batch_size=1, max_enqueued_batches=1))
+    tasks = [task(Stub(), 1) for _ in range(3)]
+    for one in tasks:
+        queue.submit(one)  # two threads take two, and one waits
+    with pytest.raises(Overloaded, match="3 requests wait"):
+        queue.submit(task(Stub(), 1))
+    queue.start()
+    for one in tasks:
+        assert one.future.result(60)["sum"].tolist() == [3.0]
+    eventually(lambda: queue._idle == 2)
+    queue.stop()
+    queue.join(60)
 
 
 def test_explanations_do_not_keep_predictions_waiting(slow):
