@@ -1,6 +1,7 @@
 """The client against the server, over both protocols."""
 
 import io
+import socket
 import types
 
 import numpy as np
@@ -202,10 +203,11 @@ def test_numbers_out_of_a_types_range(tmp_path):
 
 def test_an_address_of_ipv6(slow):
     try:
-        server = LocalServer(slow, options(host="::1"))
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
     except OSError:
         pytest.skip("There is no IPv6 here.")
-    with server:
+    with LocalServer(slow, options(host="::1")) as server:
         assert server.grpc_address.startswith("[::1]:")
         for protocol in ("grpc", "rest"):
             with connect(server, protocol) as client:
