@@ -12,13 +12,12 @@ predictions each and would otherwise hold them up.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
 from tfgig import command_line
-from tfgig.models.versions import latest
+from tfgig.models.versions import latest, model_directory
 from tfgig.serving.configuration import Deployment, write_configuration
 from tfgig.serving.sizes import answer_sizes
 
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     """Writes the files, and says how large answers are."""
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
-    base = pathlib.Path(MODEL_BASE_PATH.value).resolve()
+    base = model_directory(MODEL_BASE_PATH.value).resolve()
     version = latest(base)
     plain = Deployment(MODEL_NAME.value or base.name, str(base))
     merge = ENABLE_BATCHING.value

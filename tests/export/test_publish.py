@@ -26,19 +26,19 @@ def content(base):
 
 def test_the_first_version_is_one_and_the_next_is_the_highest_plus_one(tmp_path):
     base = tmp_path / "a" / "model"
-    assert versions(base) == []
+    assert list(versions(base)) == []
     assert write(base) == base / "1"
     assert write(base) == base / "2"
     assert write(base, 10) == base / "10"
     assert write(base) == base / "11"
-    assert versions(base) == [1, 2, 10, 11]
+    assert list(versions(base)) == [1, 2, 10, 11]
 
 
 def test_only_directories_that_are_numbers_are_versions(tmp_path):
     for name in ("7", "007x", "best", ".incoming-9", "-3"):
         (tmp_path / name).mkdir()
     (tmp_path / "9").write_text("a file")
-    assert versions(tmp_path) == [7]
+    assert list(versions(tmp_path)) == [7]
 
 
 def test_latest(tmp_path):
@@ -60,7 +60,7 @@ def test_nothing_is_at_its_place_before_the_block_ends(tmp_path):
     version = Version(tmp_path / "model", 3, False)
     with version.incoming() as directory:
         assert directory.parent == tmp_path / "model"  # one file system: a rename is enough
-        assert versions(tmp_path / "model") == []
+        assert list(versions(tmp_path / "model")) == []
         assert not directory.name.isdigit()
     assert content(tmp_path / "model") == ["3"]
 
@@ -196,7 +196,7 @@ def test_a_number_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
     assert write(base, text="ours") == base / "2"
     assert (base / "1" / "saved_model.pb").read_text() == "theirs"
     assert (base / "2" / "saved_model.pb").read_text() == "ours"
-    assert versions(base) == [1, 2]
+    assert list(versions(base)) == [1, 2]
 
 
 def test_a_chosen_number_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
@@ -224,5 +224,5 @@ def test_many_at_once_all_get_numbers_of_their_own(tmp_path):
     for thread in threads:
         thread.join(60)
     assert sorted(int(path.name) for path in found) == list(range(1, 9))
-    assert versions(base) == list(range(1, 9))
+    assert list(versions(base)) == list(range(1, 9))
     assert {path.name for path in base.iterdir()} == {str(n) for n in range(1, 9)}

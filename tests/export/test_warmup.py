@@ -1,5 +1,7 @@
 """Warm-up records: what is in them, and that the real messages read them."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -137,3 +139,33 @@ def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
     assert write_warmup(path, (2,), {"numbers": b"3.5"}) == 1
     with SessionModel(path) as model:
         assert replay(model, path) == 1
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"imgae": np.zeros([12, 10, 3])}, r"Did you mean 'image'.*Received: 'imgae'"),
+        (
+            {"image": np.zeros([1, 12, 10, 3])},
+            r"without the batch, is of shape \(12, 10, 3\). Received: \(1, 12, 10, 3\)",
+        ),
+        ({"target": 1.5}, "'target' is of int64. Received: 'float64'"),
+    ],
+)
+def test_inputs_that_fit_no_signature(directory, inputs, message):
+    """Their records would keep a good version from being loaded."""
+    before = (directory / WARMUP_FILE).read_bytes()
+    with pytest.raises(ValueError, match=message):
+        write_warmup(directory, (1,), inputs)
+    assert (directory / WARMUP_FILE).read_bytes() == before
+
+
+def test_inputs_that_are_given(directory, tmp_path):
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    image = np.arange(12 * 10 * 3).reshape([12, 10, 3])
+    assert write_warmup(copy, (2,), {"image": image, "target": 3}) == 3
+    for _, inputs in read_warmup(copy):
+        np.testing.assert_array_equal(inputs["image"], np.float32([image, image]))
+        assert inputs.get("target", np.array([3])).tolist() in ([3], [3, 3])
+    with SessionModel(copy) as model:
+        assert replay(model, copy) == 3

@@ -1,11 +1,14 @@
 """One export and one server in this process for the whole suite."""
 
+import time
 import types
 
 import pytest
+import tensorflow as tf
 
 import tfgig
 from tests import cases
+from tfgig.export.warmup import WARMUP_FILE
 from tfgig.serving import (
     Batching,
     Client,
@@ -21,6 +24,37 @@ METHODS = {"ig": tfgig.PathIntegral(steps=4), "gradient": tfgig.methods.Gradient
 
 def options(**changes):
     return ServerOptions(**{**FREE, **changes})
+
+
+def eventually(condition, seconds=60.0):
+    """Waits until a condition holds; one that never does fails the test."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            pytest.fail(f"It did not come to pass within {seconds} s.")
+        time.sleep(0.005)
+
+
+def save(path, call, *specs, name="serving_default"):
+    """A SavedModel of one function."""
+    module = tf.Module()
+    module.call = tf.function(call, input_signature=specs)
+    tf.saved_model.save(module, str(path), signatures={name: module.call})
+    return path
+
+
+def write_records(directory, *records):
+    """Warm-up records of predictions: signatures with their inputs."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    with tf.io.TFRecordWriter(str(directory / WARMUP_FILE)) as writer:
+        for signature, inputs in records:
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.signature_name = signature
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            writer.write(log.SerializeToString())
 
 
 @pytest.fixture(scope="session")

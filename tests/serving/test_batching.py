@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.cases import images
-from tests.serving.conftest import connect
-from tfgig.serving import Batching, InvalidRequest, Overloaded, SessionModel
+from tests.serving.conftest import connect, eventually, options
+from tfgig.serving import Batching, InvalidRequest, LocalServer, Overloaded, SessionModel
 from tfgig.serving.batching import Task
 from tfgig.serving.errors import DeadlineExceeded, Unavailable
 from tfgig.serving.lanes import Lane
@@ -50,7 +50,9 @@ def runs(server, lane):
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_merged_rows_are_those_of_single_requests(merging, direct, protocol):
-    """Requests of one and two rows, padded to 4 or 8, mixed over two protocols."""
+    """Requests of one and two rows that all wait while another keeps the lane busy."""
+    stub = Stub()
+    stub.open.clear()
     expected = direct.run("explain_ig", image=IMAGES, target=np.arange(6) % 5)
     with connect(merging, protocol) as client:
         client.signatures()
@@ -61,11 +63,18 @@ def test_merged_rows_are_those_of_single_requests(merging, direct, protocol):
             target = (np.arange(6) % 5)[rows]
             return client.explain(IMAGES[rows], "ig", target=target), rows
 
-        for found, rows in together(5, call):
+        merging.core._lanes["explain"].submit(task(stub, 1, seconds=60))
+        eventually(lambda: merging.core.waiting == 0)
+        with ThreadPoolExecutor(5) as pool:
+            answers = [pool.submit(call, i) for i in range(5)]
+            eventually(lambda: merging.core.waiting == 5)
+            stub.open.set()
+        for answer in answers:
+            found, rows = answer.result()
             assert_close(found, expected, rows)
         after = runs(merging, "explain")
-    assert after[1] - before[1] == 6  # every row, once; padding is not counted
-    assert after[0] - before[0] < 5  # and in fewer runs than requests
+    assert after[1] - before[1] == 1 + 6  # every row, once; padding is not counted
+    assert after[0] - before[0] == 1 + 1  # and all in one run
 
 
 def test_a_padded_row_changes_nothing(merging, direct):
@@ -150,7 +159,7 @@ class Stub:
         self.open.set()
 
     def call(self, signature, inputs, outputs, seconds, background):
-        self.open.wait(10)
+        self.open.wait(60)
         value = inputs["x"]
         self.sizes.append(len(value))
         if (value == 13).any():
@@ -158,7 +167,7 @@ class Stub:
         return {"sum": value.sum(1)}
 
 
-def task(stub, rows, value=1.0, seconds=10.0, **changes):
+def task(stub, rows, value=1.0, seconds=60.0, **changes):
     array = np.full((rows, 3), value)
     return Task(stub, "s", {"x": array}, (), time.monotonic() + seconds, **changes)
 
@@ -170,6 +179,7 @@ def lane(request):
     def make(**options):
         lane = Lane("test", Batching(**options))
         made.append(lane)
+        lane.start()
         return lane
 
     yield make
@@ -181,7 +191,9 @@ def lane(request):
 def test_one_failing_request_of_a_batch_fails_alone(lane):
     """As with a file that is no image, where the graph fails and not the row."""
     stub = Stub()
-    queue = lane(enabled=True, batch_timeout_micros=50_000, num_batch_threads=1)
+    queue = lane(
+        enabled=True, max_batch_size=3, batch_timeout_micros=10_000_000, num_batch_threads=1
+    )
     tasks = [task(stub, 1, value) for value in (1.0, 13.0, 2.0)]
     for one in tasks:
         queue.submit(one)
@@ -198,8 +210,7 @@ def test_batches_fill_up_without_waiting_and_keep_requests_whole(lane):
     queue = lane(enabled=True, max_batch_size=4, batch_timeout_micros=0, num_batch_threads=1)
     first = task(stub, 1)
     queue.submit(first)
-    while queue.waiting:
-        time.sleep(0.001)
+    eventually(lambda: not queue.waiting)
     tasks = [task(stub, rows, value) for rows, value in ((3, 1.0), (2, 2.0), (2, 3.0))]
     for one in tasks:
         queue.submit(one)
@@ -218,8 +229,7 @@ def test_the_queue_is_bounded_and_forgets_who_has_gone(lane):
     queue = lane(max_enqueued_batches=2, num_batch_threads=1)
     running = task(stub, 1, release=lambda: released.append("running"))
     queue.submit(running)
-    while queue.waiting:
-        time.sleep(0.001)
+    eventually(lambda: not queue.waiting)
     gone = task(stub, 1, release=lambda: released.append("gone"))
     late = task(stub, 1, seconds=0.0, release=lambda: released.append("late"))
     queue.submit(gone)
@@ -232,33 +242,47 @@ def test_the_queue_is_bounded_and_forgets_who_has_gone(lane):
     stub.open.set()
     with pytest.raises(DeadlineExceeded):
         late.future.result(10)
-    while len(released) < 3:
-        time.sleep(0.001)
+    eventually(lambda: len(released) == 3)
     assert stub.sizes == [1]  # only what was running
     queue.stop()
     with pytest.raises(Unavailable):
         queue.submit(task(stub, 1))
 
 
-def test_explanations_do_not_keep_predictions_waiting(slow_server, slow):
+@pytest.mark.parametrize("enabled", [False, True])
+def test_idle_threads_are_room(enabled):
+    """What they are about to take does not wait, however late they wake."""
+    queue = Lane("test", Batching(enabled, max_batch_size=1, max_enqueued_batches=1))
+    tasks = [task(Stub(), 1) for _ in range(3)]
+    for one in tasks:
+        queue.submit(one)  # two threads take two, and one waits
+    with pytest.raises(Overloaded, match="3 requests wait"):
+        queue.submit(task(Stub(), 1))
+    queue.start()
+    for one in tasks:
+        assert one.future.result(60)["sum"].tolist() == [3.0]
+    eventually(lambda: queue._idle == 2)
+    queue.stop()
+    queue.join(60)
+
+
+def test_explanations_do_not_keep_predictions_waiting(slow):
     """Explanations that would take hours fill every thread of theirs; predictions go on."""
     with (
-        connect(slow_server, "grpc", seconds=6.0) as patient,
-        connect(slow_server, "grpc") as client,
+        LocalServer(slow, options()) as server,
+        connect(server, "grpc", retries=0) as patient,
+        connect(server, "grpc") as client,
+        ThreadPoolExecutor(4) as pool,
     ):
-        client.signatures()
+        client.predict(IMAGES)
         patient.signatures()
-
-        def endless(_):
-            with pytest.raises(DeadlineExceeded):
-                patient.explain(IMAGES[:1], "endless")
-
-        with ThreadPoolExecutor(4) as pool:
-            waiting = [pool.submit(endless, i) for i in range(4)]
-            time.sleep(0.3)
-            found = client.predict(IMAGES)
-            assert not any(one.done() for one in waiting)
-            for one in waiting:
+        endless = [pool.submit(patient.explain, IMAGES[:1], "endless") for _ in range(4)]
+        eventually(lambda: server.core.waiting == 2)
+        found = client.predict(IMAGES)
+        assert not any(one.done() for one in endless)
+        server.stop(grace=0.1)
+        for one in endless:
+            with pytest.raises(Unavailable):
                 one.result()
     with SessionModel(slow / "1") as model:
         expected = model.run("serving_default", image=IMAGES)

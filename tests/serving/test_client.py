@@ -1,6 +1,8 @@
 """The client against the server, over both protocols."""
 
 import io
+import socket
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.cases import SHAPE, images
-from tests.serving.conftest import connect, options
+from tests.serving.conftest import connect, options, save
 from tfgig.serving import (
     Client,
     Code,
@@ -18,6 +20,7 @@ from tfgig.serving import (
     ServingError,
     Unavailable,
 )
+from tfgig.serving.core import Answer
 
 IMAGES = images(5)
 
@@ -181,3 +184,73 @@ def test_strings_and_several_inputs_and_a_single_output(tmp_path, protocol):
             client.predict(["a"])
         with pytest.raises(InvalidRequest, match="has no signature with attributions"):
             client.explain(inputs)
+
+
+def test_numbers_out_of_a_types_range(tmp_path):
+    """They would wrap, and something else be computed."""
+    specs = (tf.TensorSpec([None, 2], tf.uint8, "x"), tf.TensorSpec([None, 2], tf.int32, "y"))
+    save(tmp_path / "small" / "1", lambda x, y: {"sum": tf.cast(x, tf.int32) + y}, *specs)
+    with LocalServer(tmp_path / "small", options()) as server:
+        for protocol in ("grpc", "rest"):
+            with connect(server, protocol) as client:
+                found = client.predict({"x": [[255, 0]], "y": [[-1, 2**31 - 1]]})
+                assert found["sum"].tolist() == [[254, 2**31 - 1]]
+                for name, value in (("x", [[300, -1]]), ("y", [[0, 2**31]])):
+                    inputs = {"x": [[1, 2]], "y": [[1, 2]], name: value}
+                    with pytest.raises(InvalidRequest, match=f"'{name}'.*out of its range"):
+                        client.predict(inputs)
+
+
+def test_an_address_of_ipv6(slow):
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("There is no IPv6 here.")
+    with LocalServer(slow, options(host="::1")) as server:
+        assert server.grpc_address.startswith("[::1]:")
+        for protocol in ("grpc", "rest"):
+            with connect(server, protocol) as client:
+                assert client.predict(IMAGES)["output_0"].shape == (5, 5)
+
+
+def test_a_proxy_for_the_internet_is_not_asked(server, protocol, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with connect(server, protocol, retries=0) as client:
+        assert client.predict(IMAGES)["output_0"].shape == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("versions", "used"), [([1, 1, 1], 3), ([1, 2, 2, 2, 2, 2], 6), ([None] * 3, 3)]
+)
+def test_a_batch_is_answered_by_one_version(server, versions, used):
+    """Its parts are asked for again where a new version came between them."""
+    answers = iter(versions)
+
+    def predict(definition, signature, inputs, outputs, seconds):
+        version = next(answers)
+        return Answer({"output_0": np.full([len(inputs["image"]), 5], version or 0)}, version)
+
+    with connect(server, "grpc", max_rows=2) as client:
+        client.signatures()
+        client._transport = types.SimpleNamespace(predict=predict, close=client._transport.close)
+        found = client.predict(IMAGES)["output_0"]
+    assert (found == (versions[-1] or 0)).all()
+    assert len(list(answers)) == len(versions) - used
+
+
+def test_a_batch_that_meets_two_versions_again_and_again(server):
+    answers = iter([1, 2, 3] * 2)
+
+    def predict(definition, signature, inputs, outputs, seconds):
+        return Answer({"output_0": np.zeros([len(inputs["image"]), 5])}, next(answers))
+
+    with connect(server, "grpc", max_rows=2, retries=1) as client:
+        client.signatures()
+        client._transport = types.SimpleNamespace(predict=predict, close=client._transport.close)
+        with pytest.raises(ServingError, match="version changed") as caught:
+            client.predict(IMAGES)
+    assert caught.value.code is Code.ABORTED

@@ -2,19 +2,17 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
+from tests.serving.conftest import save, write_records
 from tests.serving.test_tools import program
-from tfgig.export.warmup import WARMUP_FILE, write_warmup
+from tfgig.export.warmup import WARMUP_FILE, read_warmup, write_warmup
+from tfgig.serving import InvalidRequest
 from tfgig.serving.contract import check_contract
-
-
-def save(path, call, *specs, name="serving_default"):
-    module = tf.Module()
-    module.call = tf.function(call, input_signature=specs)
-    tf.saved_model.save(module, str(path), signatures={name: module.call})
-    return path
+from tfgig.serving.core import load_warm
 
 
 def subjects(found):
@@ -83,6 +81,47 @@ def test_warmup(copy):
     assert "there is none" in finding.problem
     write_warmup(copy)
     assert check_contract(copy) == []
+
+
+def test_records_that_do_not_fit(copy):
+    """Each of them would fail the load."""
+    image = {"image": np.zeros([1, 12, 10, 3], np.float32)}
+    write_records(
+        copy,
+        ("explain_ig", image),  # its target has a default
+        ("explain_gradient", {**image, "target": np.zeros([1], np.int32)}),
+        ("heatmap_ig", {"image": np.zeros([1, 1, 12, 10, 3], np.float32)}),
+        ("heatmap_gradient", {"imgae": image["image"]}),
+        ("serving_default", image),
+        ("serving_default", {"image": image["image"][0]}),
+    )
+    found = {finding.subject.partition(", ")[2]: str(finding) for finding in check_contract(copy)}
+    assert set(found) == {"explain_gradient", "heatmap_ig", "heatmap_gradient", "serving_default"}
+    assert "int64. Received: int32" in found["explain_gradient"]
+    assert "(None, 12, 10, 3). Received: (1, 1, 12, 10, 3)" in found["heatmap_ig"]
+    assert "Unknown: ['imgae']" in found["heatmap_gradient"]
+    write_records(copy, ("explain_gradient", {**image, "target": np.zeros([1], np.int32)}))
+    with pytest.raises(InvalidRequest, match=r"int64. Received: int32"):
+        load_warm(copy)
+
+
+def test_records_of_other_requests(copy):
+    """TensorFlow Serving takes a classification; neither the linter nor the server minds it."""
+    log = prediction_log_pb2.PredictionLog()
+    log.classify_log.request.model_spec.signature_name = "classify"
+    records = list(tf.data.TFRecordDataset(str(copy / WARMUP_FILE)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(copy / WARMUP_FILE)) as writer:
+        for record in [*records, log.SerializeToString()]:
+            writer.write(record)
+    assert check_contract(copy) == []
+    assert len(list(read_warmup(copy))) == len(records)
+
+
+def test_a_record_that_is_none(copy):
+    with tf.io.TFRecordWriter(str(copy / WARMUP_FILE)) as writer:
+        writer.write(b"no message at all")
+    (finding,) = check_contract(copy)
+    assert "is damaged (A warm-up record is no PredictionLog" in str(finding)
 
 
 def test_variables_that_are_missing(copy):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tests.cases import ROOT
+from tests.serving.conftest import eventually, options
 from tfgig.serving import Batching, LocalServer, ServerOptions
 from tfgig.serving.configuration import Deployment, batching_text, files_of, read_batching
 
@@ -108,6 +110,53 @@ def test_a_port_that_is_taken(exported, server):
         taken = ServerOptions(**{"port": 0, "rest_port": 0, name: int(address.rpartition(":")[2])})
         with pytest.raises(OSError, match="port"):
             LocalServer(exported, taken)
+
+
+def port_of(address):
+    return int(address.rpartition(":")[2])
+
+
+def test_a_port_is_taken_from_the_beginning(slow):
+    """Not only once the model is loaded: the second server would stand there without REST."""
+    first = LocalServer(slow, options())
+    try:
+        with pytest.raises(OSError, match="Cannot listen at port"):
+            LocalServer(slow, options(rest_port=port_of(first.rest_address)))
+    finally:
+        first.stop()
+
+
+def test_what_does_not_start_leaves_nothing(slow, server):
+    threads = threading.active_count()
+    for name, address in (("port", server.grpc_address), ("rest_port", server.rest_address)):
+        for _ in range(3):
+            with pytest.raises(OSError, match="port"):
+                LocalServer(slow, options(**{name: port_of(address)}))
+    assert threading.active_count() == threads
+    unstarted = LocalServer(slow, options())
+    ports = {
+        "port": port_of(unstarted.grpc_address),
+        "rest_port": port_of(unstarted.rest_address),
+    }
+    unstarted.stop()
+    LocalServer(slow, options(**ports)).stop()
+    eventually(lambda: threading.active_count() <= threads)
+
+
+def test_a_protocol_that_does_not_start_is_an_error(slow):
+    threads = threading.active_count()
+    server = LocalServer(slow, options())
+    server._rest._server.run = lambda sockets: None
+    with pytest.raises(RuntimeError, match="REST server did not start"):
+        server.start()
+    eventually(lambda: threading.active_count() <= threads)
+
+
+def test_a_version_is_not_a_model_for_the_configuration(exported, tmp_path):
+    done = program("config", f"--model_base_path={exported / '1'}", f"--output={tmp_path / 'out'}")
+    assert done.returncode == 1
+    assert "name the model's directory" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_the_extra():

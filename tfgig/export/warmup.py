@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -23,7 +24,7 @@ from tfgig.export import protos
 from tfgig.export.parsing import parsed_examples
 from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of
 from tfgig.models.versions import description_of
-from tfgig.spec import check, is_whole
+from tfgig.spec import check, is_whole, nearest
 
 WARMUP_FILE = pathlib.PurePath("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000  # TensorFlow Serving fails the load past that
@@ -57,7 +58,8 @@ def write_warmup(
         How many records were written.
 
     Raises:
-        ValueError: a batch size below 1, or more records than TensorFlow Serving takes.
+        ValueError: a batch size below 1, more records than TensorFlow Serving takes, or inputs
+            that no signature has or that do not fit one.
     """
     for size in batch_sizes:
         check(is_whole(size) and size >= 1, "A batch size is a whole number from 1.", size)
@@ -75,6 +77,9 @@ def write_warmup(
     )
     if not count:
         return 0
+    known = sorted({key for definition in signatures.values() for key in definition.inputs})
+    for key in inputs or {}:
+        check(key in known, f"No signature has such an input. {nearest(key, known)}", key)
     examples = _Examples(directory, signatures, inputs or {})
     records = []
     for name in signatures:
@@ -97,14 +102,27 @@ def write_warmup(
 
 
 def read_warmup(directory: str | os.PathLike) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """The signature's name and the inputs of each warm-up record; nothing if there are none."""
+    """The signature's name and the inputs of each record of a prediction.
+
+    There may be none, nor a file. Records of other requests, which TensorFlow Serving also takes
+    (classification, regression), are passed over.
+
+    Raises:
+        tf.errors.OpError: the file is damaged.
+        ValueError: a record is no `PredictionLog`.
+    """
     path = pathlib.Path(directory) / WARMUP_FILE
     if not path.is_file():
         return
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-        request = protos.message("PredictionLog").FromString(record).predict_log.request
-        name = request.model_spec.signature_name or SERVING_DEFAULT
-        yield name, {entry.key: tf.make_ndarray(entry.value) for entry in request.inputs}
+        try:
+            log = protos.message("PredictionLog").FromString(record)
+            request = log.predict_log.request
+            inputs = {entry.key: tf.make_ndarray(entry.value) for entry in request.inputs}
+        except (DecodeError, TypeError) as error:
+            raise ValueError(f"A warm-up record is no PredictionLog: {error}") from error
+        if log.HasField("predict_log"):
+            yield request.model_spec.signature_name or SERVING_DEFAULT, inputs
 
 
 class _Examples:
@@ -139,7 +157,7 @@ class _Examples:
     def _sure(self, key: str, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
         dtype = tf.dtypes.as_dtype(info.dtype)
         if key in self._given:
-            return np.asarray(self._given[key], dtype.as_numpy_dtype)
+            return _fitting(key, self._given[key], info)
         shape = [axis.size for axis in info.tensor_shape.dim[1:]]
         value: float = 0
         if key == _TARGET and dtype == tf.int64:
@@ -181,6 +199,22 @@ def _reason(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(_PREAMBLE)]
     return (told or lines or [type(error).__name__])[0].strip()
+
+
+def _fitting(key: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
+    """The value that was given for an input, in the input's type."""
+    dtype = tf.dtypes.as_dtype(info.dtype)
+    given = np.asarray(value, object if dtype == tf.string else None)
+    found = given.astype(dtype.as_numpy_dtype)
+    exact = dtype.is_floating or np.array_equal(found, given)
+    check(exact, f"The input {key!r} is of {dtype.name}.", given.dtype.name)
+    shape = tf.TensorShape(info.tensor_shape)[1:]
+    check(
+        shape.is_compatible_with(found.shape),
+        f"One example of the input {key!r}, without the batch, is of shape {shape}.",
+        found.shape,
+    )
+    return found
 
 
 def _is_unsure(info: meta_graph_pb2.TensorInfo) -> bool:

@@ -7,21 +7,48 @@ import os
 import pathlib
 from typing import Any
 
+from tfgig.spec import check
+
 SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"  # what an export says of itself
 LABELS_FILE = pathlib.PurePath("assets.extra") / "labels.txt"  # the classes' names, one a line
+LARGEST = 2**63 - 1  # of a version, which is an int64 on the wire
 
 
-def versions(base: str | os.PathLike) -> list[int]:
-    """The versions under a model's directory, in ascending order."""
+def versions(base: str | os.PathLike) -> dict[int, pathlib.Path]:
+    """The versions under a model's directory and where they are, in ascending order.
+
+    A name may have zeros in front. Of two names for one number, the shorter is taken.
+    """
     base = pathlib.Path(base)
     if not base.is_dir():
-        return []
-    return sorted(int(p.name) for p in base.iterdir() if is_number(p.name) and p.is_dir())
+        return {}
+    found = [path for path in base.iterdir() if is_number(path.name) and path.is_dir()]
+    found.sort(key=lambda path: (int(path.name), -len(path.name)))
+    return {int(path.name): path for path in found}
 
 
 def is_number(name: str) -> bool:
-    """Whether a name is a version's: ASCII digits only, as TensorFlow Serving reads them."""
-    return name.isascii() and name.isdigit()
+    """Whether a name is a version's, as TensorFlow Serving reads it: ASCII digits, 64 bits."""
+    return name.isascii() and name.isdigit() and int(name) <= LARGEST
+
+
+def model_directory(path: str | os.PathLike) -> pathlib.Path:
+    """The directory of a model, which holds versions by number.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it is a version's.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no directory {str(path)!r}.")
+    check(
+        not (path / "saved_model.pb").is_file(),
+        "This is a version; name the model's directory, which holds versions by number: "
+        f"{str(path.parent)!r}.",
+        str(path),
+    )
+    return path
 
 
 def latest(path: str | os.PathLike) -> pathlib.Path:
@@ -36,7 +63,7 @@ def latest(path: str | os.PathLike) -> pathlib.Path:
     found = versions(path)
     if not found:
         raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
-    return path / str(found[-1])
+    return found[max(found)]
 
 
 def read_labels(file: str | os.PathLike) -> tuple[str, ...]:

@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.serving.core import SERVING_DEFAULT, Model
-from tfgig.serving.errors import DeadlineExceeded, InvalidRequest, Unavailable
+from tfgig.serving.core import SERVING_DEFAULT, Answer, Model
+from tfgig.serving.errors import Code, DeadlineExceeded, InvalidRequest, ServingError, Unavailable
 from tfgig.serving.explanation import TARGET, Kind, choose, explained_inputs
+from tfgig.serving.inputs import arrays_of, rows_of
 from tfgig.serving.session import defaults_of
 from tfgig.serving.versions import VersionStatus
 from tfgig.spec import check, nearest
 from tfgig.targets import TOP_CLASS
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 _FIRST_WAIT = 0.1  # seconds before the first repetition; doubled each time
 Signatures = dict[str, meta_graph_pb2.SignatureDef]
 
@@ -35,7 +35,7 @@ class Transport(Protocol):
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         seconds: float,
-    ) -> dict[str, np.ndarray]:
+    ) -> Answer:
         """The outputs of one request."""
 
     def signatures(self, seconds: float) -> Signatures:
@@ -111,17 +111,18 @@ class Client:
         if unknown:
             known = nearest(min(unknown), sorted(definition.outputs))
             raise InvalidRequest(f"{signature!r} has no output {min(unknown)!r}. {known}")
-        arrays = _arrays(inputs, definition)
-        rows = _rows(arrays)
+        arrays = arrays_of(inputs, definition)
+        rows = rows_of(arrays)
         # A default is one row, and counts neither over REST nor where requests are merged.
         for name, value in defaults_of(definition).items():
             arrays.setdefault(name, np.broadcast_to(value, [rows, *value.shape[1:]]))
-        parts = []
+        calls = []
         for start in range(0, rows, self._max_rows):
             part = {name: value[start : start + self._max_rows] for name, value in arrays.items()}
-            call = functools.partial(self._transport.predict, definition, signature, part, outputs)
-            parts.append(self._repeat(call))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            calls.append(
+                functools.partial(self._transport.predict, definition, signature, part, outputs)
+            )
+        return self._of_one_version(calls)
 
     def explain(
         self,
@@ -184,9 +185,9 @@ class Client:
             self._signatures = None  # a version that has it may have come since
             signature = choose(self.signatures(), method, kind)
         definition = self._definition(signature)
-        arrays = _arrays(inputs, definition, explained_inputs(definition))
+        arrays = arrays_of(inputs, definition, explained_inputs(definition))
         if TARGET in definition.inputs:
-            rows = _rows(arrays)
+            rows = rows_of(arrays)
             classes = np.asarray(target)
             if classes.dtype.kind not in "iu" or classes.shape not in ((), (rows,)):
                 raise ValueError(
@@ -205,6 +206,19 @@ class Client:
             )
         return {name: answer[name] for name in outputs or answer}
 
+    def _of_one_version(self, calls: Sequence[Callable[[float], Answer]]) -> dict[str, np.ndarray]:
+        """The joined outputs of the parts of a batch, asked for again where the version changed."""
+        for _ in range(self._retries + 1):
+            parts = [self._repeat(call) for call in calls]
+            if len({part.version for part in parts}) == 1:
+                return {
+                    name: np.concatenate([part.outputs[name] for part in parts])
+                    for name in parts[0].outputs
+                }
+        raise ServingError(
+            "The version changed while the parts of a batch were answered.", Code.ABORTED
+        )
+
     def _definition(self, signature: str) -> meta_graph_pb2.SignatureDef:
         if signature not in self.signatures():
             self._signatures = None  # a version that has it may have come since
@@ -213,7 +227,7 @@ class Client:
             raise InvalidRequest(f"No signature of the name {signature!r}. {known}")
         return self.signatures()[signature]
 
-    def _repeat(self, call: Callable[[float], _Answer]) -> _Answer:
+    def _repeat(self, call: Callable[[float], _Result]) -> _Result:
         """The answer of a call, which is made again while the server cannot be reached."""
         until = time.monotonic() + self._seconds
         wait = _FIRST_WAIT
@@ -243,42 +257,3 @@ def _transport(address: str, model: Model) -> Transport:
     from tfgig.serving.grpc_transport import GrpcTransport
 
     return GrpcTransport(address.removeprefix("grpcs://"), model, secure)
-
-
-def _arrays(
-    inputs: Any, definition: meta_graph_pb2.SignatureDef, names: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """The inputs as arrays of the signature's types."""
-    names = names or sorted(definition.inputs)
-    needed = [name for name in names if name not in definition.defaults]
-    if not isinstance(inputs, Mapping):
-        if len(needed) != 1:
-            raise InvalidRequest(f"Give the inputs by name: {', '.join(needed)}.")
-        inputs = {needed[0]: inputs}
-    if not set(needed) <= set(inputs) <= set(names):
-        raise InvalidRequest(f"The inputs are {names}. Received: {sorted(inputs)}.")
-    return {name: _array(name, value, definition.inputs[name]) for name, value in inputs.items()}
-
-
-def _array(name: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
-    wanted = tf.dtypes.as_dtype(info.dtype).as_numpy_dtype
-    if wanted is object:
-        encode = np.frompyfunc(lambda text: text.encode() if isinstance(text, str) else text, 1, 1)
-        return np.asarray(encode(np.asarray(value, object)), object)
-    array = np.asarray(value)
-    if array.dtype == wanted or np.can_cast(array.dtype, wanted, "same_kind"):
-        return array.astype(wanted, copy=False)
-    if array.dtype.kind in "iub" and np.dtype(wanted).kind in "iuf":
-        return array.astype(wanted)
-    raise InvalidRequest(f"{name!r} is of {np.dtype(wanted).name}. Received: {array.dtype.name}.")
-
-
-def _rows(arrays: Mapping[str, np.ndarray]) -> int:
-    shapes = {value.shape[:1] for value in arrays.values()}
-    if len(shapes) != 1 or () in shapes or (0,) in shapes:
-        raise ValueError(
-            "A request has one row or more, as many in every input. Received: "
-            + ", ".join(f"{name} {value.shape}" for name, value in sorted(arrays.items()))
-            + "."
-        )
-    return next(iter(shapes))[0]

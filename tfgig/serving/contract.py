@@ -8,14 +8,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.export.warmup import WARMUP_FILE, read_warmup
 from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of, unknown_operations
 from tfgig.models.versions import description_of
+from tfgig.serving.errors import InvalidRequest
+from tfgig.serving.session import check_inputs, defaults_of
 from tfgig.serving.sizes import GRPC_LIMIT, row_bytes
 
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -79,7 +82,8 @@ def check_contract(directory: str | os.PathLike) -> list[Finding]:
             Finding(name, "tfgig.json describes it, and it is not there.", "export again.")
         )
     found += _check_operations(meta_graph)
-    found += _check_files(directory, meta_graph, list(public))
+    found += _check_variables(directory, meta_graph)
+    found += _check_warmup(directory, public)
     return found
 
 
@@ -173,8 +177,8 @@ def _check_operations(meta_graph: meta_graph_pb2.MetaGraphDef) -> Iterator[Findi
         )
 
 
-def _check_files(
-    directory: pathlib.Path, meta_graph: meta_graph_pb2.MetaGraphDef, names: list[str]
+def _check_variables(
+    directory: pathlib.Path, meta_graph: meta_graph_pb2.MetaGraphDef
 ) -> Iterator[Finding]:
     variables = {"VarHandleOp", "VariableV2"} & {node.op for node in meta_graph.graph_def.node}
     if variables and not (directory / "variables" / "variables.index").is_file():
@@ -183,26 +187,44 @@ def _check_files(
             "there are none on disk; the version loads, and every call fails.",
             "copy the directory again, whole.",
         )
-    file = directory / WARMUP_FILE
+
+
+def _check_warmup(
+    directory: pathlib.Path, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+) -> Iterator[Finding]:
     remedy = "tfgig.export.write_warmup(directory), or export with warmup=(1,)."
-    if not file.is_file():
+    if not (directory / WARMUP_FILE).is_file():
         yield Finding(
             str(WARMUP_FILE),
             "there is none: a broken endpoint is taken up, and first requests are slow.",
             remedy,
         )
         return
+    wrong: dict[str, str] = {}
     try:
-        warm = {signature for signature, _ in read_warmup(directory)}
+        for name, inputs in read_warmup(directory):
+            wrong[name] = wrong.get(name) or _misfit(name, inputs, signatures)
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         yield Finding(str(WARMUP_FILE), f"is damaged ({reason}); the load fails.", remedy)
         return
-    for name in sorted(warm - set(names)):
-        yield Finding(
-            f"{WARMUP_FILE}, {name}",
-            "is a record for a signature that is not there; the load fails.",
-            remedy,
-        )
-    for name in sorted(set(names) - warm):
+    for name, problem in sorted(wrong.items()):
+        if problem:
+            yield Finding(f"{WARMUP_FILE}, {name}", f"{problem}; the load fails.", remedy)
+    for name in sorted(set(signatures) - set(wrong)):
         yield Finding(f"{WARMUP_FILE}, {name}", "has no record.", remedy)
+
+
+def _misfit(
+    name: str,
+    inputs: Mapping[str, np.ndarray],
+    signatures: Mapping[str, meta_graph_pb2.SignatureDef],
+) -> str:
+    """What makes a record fail; nothing if it fits its signature."""
+    if name not in signatures:
+        return "is a record for a signature that is not there"
+    try:
+        check_inputs(name, signatures[name], {**defaults_of(signatures[name]), **inputs})
+    except InvalidRequest as error:
+        return f"has a record that does not fit ({error})"
+    return ""

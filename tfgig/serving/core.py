@@ -10,10 +10,8 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.serving.batching import Batching, Task
@@ -27,7 +25,7 @@ from tfgig.serving.errors import (
 )
 from tfgig.serving.lanes import Lane
 from tfgig.serving.metrics import Metrics
-from tfgig.serving.session import SessionModel, defaults_of
+from tfgig.serving.session import SessionModel, check_inputs, defaults_of
 from tfgig.serving.versions import Servable, Versions
 from tfgig.serving.warmup import replay
 from tfgig.spec import nearest
@@ -43,6 +41,14 @@ class Model:
     name: str
     version: int | None = None
     label: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The outputs [B, ...] of a request, and the version they are of, if the protocol tells."""
+
+    outputs: dict[str, np.ndarray]
+    version: int | None = None
 
 
 class Pending:
@@ -107,7 +113,9 @@ class Core:
             self.metrics.watch_queue(lane, queue)
 
     def start(self, poll_seconds: float) -> None:
-        """Loads what is there, and goes on watching."""
+        """Loads what is there, goes on watching, and works from now on."""
+        for lane in self._lanes.values():
+            lane.start()
         self.versions.start(poll_seconds)
 
     @property
@@ -211,22 +219,15 @@ def load_warm(directory: pathlib.Path) -> SessionModel:
 def _checked(
     model: SessionModel, signature: str, inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """All inputs of a signature, the defaults included; or the error that says what is wrong."""
+    """All inputs of a request, the defaults included; or the error that says what is wrong."""
     if signature not in model.signatures:
         raise InvalidRequest(
             f"No signature of the name {signature!r}. {nearest(signature, model.signatures)}",
             Code.FAILED_PRECONDITION,
         )
     definition = model.signatures[signature]
-    complete: dict[str, Any] = {**defaults_of(definition), **inputs}
-    extra, missing = set(complete) - set(definition.inputs), set(definition.inputs) - set(complete)
-    if extra or missing:
-        raise InvalidRequest(
-            f"{signature!r} takes the inputs {sorted(definition.inputs)}. Missing: "
-            f"{sorted(missing)}. Unknown: {sorted(extra)}."
-        )
-    for name, info in definition.inputs.items():
-        _check_tensor(name, complete[name], info)
+    complete = {**defaults_of(definition), **inputs}
+    check_inputs(signature, definition, complete)
     unknown = set(outputs) - set(definition.outputs)
     if unknown or len(set(outputs)) < len(outputs):
         raise InvalidRequest(
@@ -234,17 +235,3 @@ def _checked(
             f"once. Received: {list(outputs)}."
         )
     return complete
-
-
-def _check_tensor(name: str, value: np.ndarray, info: meta_graph_pb2.TensorInfo) -> None:
-    wanted = tf.dtypes.as_dtype(info.dtype)
-    if tf.dtypes.as_dtype(value.dtype) != wanted:
-        raise InvalidRequest(
-            f"The input {name!r} is of {wanted.name}. "
-            f"Received: {tf.dtypes.as_dtype(value.dtype).name}."
-        )
-    shape = tf.TensorShape(info.tensor_shape)
-    if not shape.is_compatible_with(value.shape):
-        raise InvalidRequest(
-            f"The input {name!r} is of shape {shape}. Received: {tuple(value.shape)}."
-        )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.serving.errors import InvalidRequest
+from tfgig.serving.json_codec import layout_of
 from tfgig.spec import nearest
 from tfgig.targets import TOP_CLASS
 
@@ -62,7 +63,8 @@ def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[
         signatures: The model's signatures.
 
     Raises:
-        InvalidRequest: an unknown method or key, or targets that do not fit the rows.
+        InvalidRequest: an unknown method or key, not one layout of the rows, or targets that do
+            not fit them.
     """
     unknown = set(request) - {"instances", "inputs", "method", TARGET}
     if unknown:
@@ -74,10 +76,11 @@ def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[
         raise InvalidRequest(f"'method' is the name of a method. Received: {method!r}.")
     name = choose(signatures, method)
     inputs = explained_inputs(signatures[name])
-    key = "instances" if "instances" in request else "inputs"
-    rows = request.get("instances")
-    if key == "inputs" or not isinstance(rows, list):
-        return {"signature_name": name, key: _columns(request, inputs)}
+    if layout_of(request) == "column":
+        return {"signature_name": name, "inputs": _columns(request, inputs)}
+    rows = request["instances"]
+    if not isinstance(rows, list):
+        raise InvalidRequest("'instances' is a list of at least one instance.")
     targets = request.get(TARGET, TOP_CLASS)
     targets = targets if isinstance(targets, list) else [targets] * len(rows)
     if len(targets) != len(rows):
@@ -86,7 +89,7 @@ def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[
     for row, target in zip(rows, targets, strict=True):
         named = isinstance(row, dict) and "b64" not in row
         complete.append({TARGET: target, **(row if named else {inputs[0]: row})})
-    return {"signature_name": name, key: complete}
+    return {"signature_name": name, "instances": complete}
 
 
 def _columns(request: Mapping[str, Any], inputs: list[str]) -> Any:

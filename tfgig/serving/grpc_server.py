@@ -18,6 +18,7 @@ from tfgig.serving.messages import APIS, SIGNATURES, metadata_of, model_of, stat
 
 # Threads only wait here, for the lanes do the work; more calls than that are refused.
 _CALLS = 128
+_POINTER = 8  # bytes: what a text takes beside its own
 
 
 class GrpcServer:
@@ -43,21 +44,30 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
             ],
         )
+        self._started = False
         services = _services(core, max_bytes, predictions, models)
         predictions.add_PredictionServiceServicer_to_server(services[0], self._server)
         models.add_ModelServiceServicer_to_server(services[1], self._server)
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
+            self.port = self._server.add_insecure_port(authority(host, port))
         except RuntimeError as error:
             raise OSError(f"The port {port} of {host} is taken. Received: {error}") from error
 
     def start(self) -> None:
         """Answers from now on."""
+        self._started = True
         self._server.start()
 
     def stop(self, grace: float) -> threading.Event:
         """Takes no more calls; the event comes when those under way have ended, or been ended."""
+        if not self._started:
+            self.start()  # gRPC gives back only the port of a server that has started
         return self._server.stop(grace + 1.0)
+
+
+def authority(host: str, port: int) -> str:
+    """ "host:port", as gRPC and URLs write it: an address of IPv6 stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _services(core: Core, max_bytes: int, predictions: Any, models: Any) -> tuple[Any, Any]:
@@ -109,13 +119,23 @@ def _services(core: Core, max_bytes: int, predictions: Any, models: Any) -> tupl
 
 def _array(name: str, value: tensor_pb2.TensorProto, max_bytes: int) -> np.ndarray:
     try:
-        # A few bytes can announce a tensor of any size, whose last value is repeated.
-        shape, dtype = tf.TensorShape(value.tensor_shape), tf.dtypes.as_dtype(value.dtype)
-        if (shape.num_elements() or 0) * dtype.size > max_bytes:
+        if _size(value) > max_bytes:
+            shape = tf.TensorShape(value.tensor_shape)
             raise ValueError(f"its shape {shape} is larger than {max_bytes} bytes")
         return tf.make_ndarray(value)
     except (ValueError, TypeError, IndexError) as error:
         raise InvalidRequest(f"The input {name!r} is not a tensor: {error}.") from error
+
+
+def _size(value: tensor_pb2.TensorProto) -> int:
+    """The bytes of a tensor: a few can announce one of any size, whose last value is repeated."""
+    count = tf.TensorShape(value.tensor_shape).num_elements() or 0
+    dtype = tf.dtypes.as_dtype(value.dtype)
+    if dtype != tf.string:
+        return count * dtype.size
+    lengths = [len(text) for text in value.string_val]
+    repeated = max(0, count - len(lengths)) * (lengths[-1] if lengths else 0)
+    return count * _POINTER + sum(lengths) + repeated
 
 
 def _answered(core: Core, context: Any, spec: Any, answer: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.serving.core import Model
+from tfgig.serving.core import Answer, Model
 from tfgig.serving.errors import ServingError, error_of_number, needed
 from tfgig.serving.messages import APIS, SIGNATURES
 from tfgig.serving.versions import VersionStatus
@@ -30,15 +30,16 @@ class GrpcTransport:
         self._metadata_pb2 = needed(f"{APIS}get_model_metadata_pb2")
         self._status_pb2 = needed(f"{APIS}get_model_status_pb2")
         # 4 MiB, gRPC's own limit for answers, is seven attribution maps of 224 x 224 pixels.
-        unlimited = [
+        options = [
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
+            ("grpc.enable_http_proxy", 0),  # one for the internet is none for a model server
         ]
         if secure:
             credentials = self._grpc.ssl_channel_credentials()
-            self._channel = self._grpc.secure_channel(address, credentials, unlimited)
+            self._channel = self._grpc.secure_channel(address, credentials, options)
         else:
-            self._channel = self._grpc.insecure_channel(address, unlimited)
+            self._channel = self._grpc.insecure_channel(address, options)
         predictions = needed(f"{APIS}prediction_service_pb2_grpc")
         models = needed(f"{APIS}model_service_pb2_grpc")
         self._predictions = predictions.PredictionServiceStub(self._channel)
@@ -52,7 +53,7 @@ class GrpcTransport:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         seconds: float,
-    ) -> dict[str, np.ndarray]:
+    ) -> Answer:
         """The outputs of one request."""
         request = self._predict_pb2.PredictRequest(output_filter=outputs)
         self._fill(request.model_spec)
@@ -62,7 +63,8 @@ class GrpcTransport:
                 tf.make_tensor_proto(value, definition.inputs[name].dtype)
             )
         response = self._call(self._predictions.Predict, request, seconds)
-        return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+        found = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+        return Answer(found, response.model_spec.version.value)
 
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures of the model."""

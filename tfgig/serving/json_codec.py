@@ -47,19 +47,28 @@ def decode_inputs(
         InvalidRequest: an input is missing, unknown, ragged or of the wrong type.
     """
     names = list(definition.inputs)
-    if ("instances" in request) == ("inputs" in request):
-        raise InvalidRequest("Give the inputs under either 'instances' or 'inputs'.")
-    layout: Layout
-    if "instances" in request:
-        columns, layout = _columns(request["instances"], names), "row"
+    layout = layout_of(request)
+    if layout == "row":
+        columns = _columns(request["instances"], names)
     else:
-        columns, layout = request["inputs"], "column"
+        columns = request["inputs"]
         if not isinstance(columns, dict) or _is_base64(columns):
             if len(names) > 1:
                 raise InvalidRequest(f"'inputs' is an object with the keys {sorted(names)}.")
             columns = {names[0]: columns}
         _check_keys(columns, names)
     return {name: _tensor(name, columns[name], definition.inputs[name]) for name in names}, layout
+
+
+def layout_of(request: Mapping[str, Any]) -> Layout:
+    """How a request lays out its inputs.
+
+    Raises:
+        InvalidRequest: in no way, or in both.
+    """
+    if ("instances" in request) == ("inputs" in request):
+        raise InvalidRequest("Give the inputs under either 'instances' or 'inputs'.")
+    return "row" if "instances" in request else "column"
 
 
 def encode_rows(outputs: Mapping[str, np.ndarray]) -> list[Any]:
@@ -154,6 +163,8 @@ def _tensor(name: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarra
         if not np.all(exact):
             raise ValueError(f"a number is out of the range of {dtype.name}")
         return cast
+    except RecursionError as error:
+        raise InvalidRequest(f"{name!r} is nested too deeply.") from error
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidRequest(f"{name!r} is not a tensor of {dtype.name}: {reason}.") from error

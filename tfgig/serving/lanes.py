@@ -38,11 +38,15 @@ class Lane:
         self._queue: collections.deque[Task] = collections.deque()
         self._forming: set[Any] = set()
         self._changed = threading.Condition()
+        self._idle = batching.num_batch_threads
         self._stopped = False
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True)
             for i in range(batching.num_batch_threads)
         ]
+
+    def start(self) -> None:
+        """Works from now on."""
         for thread in self._threads:
             thread.start()
 
@@ -60,15 +64,15 @@ class Lane:
             Unavailable: the server is stopping.
         """
         batching = self._batching
-        cost, room = 1, batching.max_enqueued_batches
         if batching.enabled:
             check_mergeable(task, batching.max_batch_size)
-            cost, room = task.rows, room * batching.max_batch_size
         with self._changed:
             if self._stopped:
                 raise Unavailable(STOPPING)
-            queued = sum(t.rows if batching.enabled else 1 for t in self._queue)
-            if queued + cost > room:
+            # What a thread is about to take does not wait.
+            room = batching.max_enqueued_batches + self._idle
+            needed = sum(t.rows if batching.enabled else 1 for t in [*self._queue, task])
+            if needed > room * (batching.max_batch_size if batching.enabled else 1):
                 raise Overloaded(f"The queue is full: {len(self._queue)} requests wait.")
             self._queue.append(task)
             self._changed.notify_all()
@@ -87,10 +91,16 @@ class Lane:
         """Waits so long for the threads to end."""
         until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
-        while tasks := self._next():
+        while True:
+            with self._changed:
+                tasks = self._next()
+                if not tasks:
+                    return
+                self._idle -= 1
             now = time.monotonic()
             ready = [task for task in tasks if not task.future.done() and task.deadline > now]
             for task in tasks:
@@ -98,32 +108,33 @@ class Lane:
                     task.finish(DeadlineExceeded("The deadline passed while the request waited."))
             if ready:
                 run(ready, self._batching, self._ran, self._background)
+            with self._changed:
+                self._idle += 1
 
     def _next(self) -> list[Task]:
-        """The next batch, waited for; empty when the lane stops."""
-        with self._changed:
-            while True:
-                if self._stopped:
-                    return []
-                head = next((t for t in self._queue if t.key not in self._forming), None)
-                if head is not None:
+        """The next batch, waited for with the lock held; empty when the lane stops."""
+        while True:
+            if self._stopped:
+                return []
+            head = next((t for t in self._queue if t.key not in self._forming), None)
+            if head is not None:
+                break
+            self._changed.wait()
+        if not self._batching.enabled:
+            self._queue.remove(head)
+            return [head]
+        self._forming.add(head.key)
+        try:
+            until = head.arrived + self._batching.batch_timeout_micros * 1e-6
+            while not self._stopped and not self._full(head.key):
+                left = until - time.monotonic()
+                if left <= 0:
                     break
-                self._changed.wait()
-            if not self._batching.enabled:
-                self._queue.remove(head)
-                return [head]
-            self._forming.add(head.key)
-            try:
-                until = head.arrived + self._batching.batch_timeout_micros * 1e-6
-                while not self._stopped and not self._full(head.key):
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        break
-                    self._changed.wait(left)
-                return self._take(head.key)
-            finally:
-                self._forming.discard(head.key)
-                self._changed.notify_all()
+                self._changed.wait(left)
+            return self._take(head.key)
+        finally:
+            self._forming.discard(head.key)
+            self._changed.notify_all()
 
     def _full(self, key: Any) -> bool:
         rows = sum(task.rows for task in self._queue if task.key == key)

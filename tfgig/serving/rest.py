@@ -12,14 +12,13 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.models.versions import LARGEST, is_number
 from tfgig.serving import metrics
-from tfgig.serving.core import SERVING_DEFAULT, Core, Model, Pending
+from tfgig.serving.core import Core, Model, Pending
 from tfgig.serving.errors import (
     LATE,
     Code,
@@ -29,22 +28,15 @@ from tfgig.serving.errors import (
     ServingError,
     needed,
 )
-from tfgig.serving.explanation import predict_request
-from tfgig.serving.json_codec import (
-    decode_inputs,
-    dump,
-    encode_error,
-    encode_outputs,
-    encode_rows,
-    parse,
-)
+from tfgig.serving.json_codec import dump, encode_error
 from tfgig.serving.messages import json_of_metadata, json_of_status
+from tfgig.serving.rest_call import Call
 
-CALLS = 128  # connections: each may hold a body of the largest size
+CALLS = 128  # requests under way: each may hold a body of the largest size
 HEALTH = "/healthz"
 _TOO_LARGE = 413
 _PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,255})|/labels/(?P<label>[^/:]+))?"
     r"(?P<what>:predict|:explain|:classify|:regress|/metadata)?",
     re.IGNORECASE,
 )
@@ -69,6 +61,7 @@ class RestServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
+            self._socket.listen()  # only a port that is listened at is taken
         except OSError as error:
             self._socket.close()
             raise OSError(f"Cannot listen at port {port} of {host}: {error.strerror}.") from error
@@ -79,7 +72,6 @@ class RestServer:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=5,
-            limit_concurrency=CALLS,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
@@ -88,15 +80,22 @@ class RestServer:
         self._server.run(sockets=[self._socket])
 
     def start(self) -> None:
-        """Answers from now on."""
+        """Answers from now on.
+
+        Raises:
+            RuntimeError: it could not start; the log says why.
+        """
         self._thread.start()
-        while not self._server.started and self._thread.is_alive():
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("The REST server did not start; the log says why.")
             time.sleep(0.01)
 
     def stop(self) -> None:
         """Takes no more requests, and waits for those under way."""
         self._server.should_exit = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._socket.close()
 
 
@@ -111,18 +110,29 @@ class _Application:
         self._core = core
         self._max_bytes = max_bytes
         self._seconds = seconds
+        self._free = asyncio.Semaphore(CALLS)
         self._answer = needed("starlette.responses").Response
 
     def starlette(self) -> Any:
         """The application."""
         routing = needed("starlette.routing")
+        refusal = needed("starlette.exceptions").HTTPException
         return needed("starlette.applications").Starlette(
             routes=[
                 routing.Route(HEALTH, self._health, methods=["GET"]),
                 routing.Route(metrics.PATH, self._metrics, methods=["GET"]),
                 routing.Route("/{path:path}", self._models, methods=["GET", "POST"]),
-            ]
+            ],
+            exception_handlers={refusal: self._refused, Exception: self._failed},
         )
+
+    async def _refused(self, request: Any, error: Any) -> Any:
+        """What Starlette refuses, such as a method that no address takes."""
+        return self._json(encode_error(error.detail), error.status_code, error.headers)
+
+    async def _failed(self, request: Any, error: Exception) -> Any:
+        """A fault of the server's own, whose trace goes to the log."""
+        return self._json(encode_error("The server failed; its log says why."), Code.INTERNAL.http)
 
     async def _health(self, request: Any) -> Any:
         """Ready where a version is served."""
@@ -143,18 +153,16 @@ class _Application:
             what = ((found and found["what"]) or "").lower()
             if found is None or asks != what.startswith(":"):
                 raise InvalidRequest(f"Malformed request: {request.method} {request.url.path}")
-            version = int(found["version"]) if found["version"] else None
-            model = Model(found["name"], version, found["label"])
+            model = Model(found["name"], _version(found["version"]), found["label"])
             if not asks:
                 look = json_of_metadata if what else json_of_status
                 body = dump(await asyncio.to_thread(look, self._core, model))
             else:
-                received = await self._body(request)
-                call = _Call(self._core, model, what, self._seconds - (time.monotonic() - started))
-                pending = await asyncio.to_thread(call.submit, received)
-                signature = call.signature
-                outputs = await _wait(pending, request)
-                body = await asyncio.to_thread(call.encode, outputs)
+                call = Call(self._core, model, what, started + self._seconds)
+                try:
+                    body = await self._ask(call, request)
+                finally:
+                    signature = call.signature
         except ServingError as error:
             code = error.code
             status = _TOO_LARGE if isinstance(error, _TooLarge) else code.http
@@ -162,6 +170,19 @@ class _Application:
         if asks:
             self._core.count("rest", signature, code, started)
         return self._json(body, status)
+
+    async def _ask(self, call: Call, request: Any) -> bytes:
+        """The body of the answer to a request."""
+        if self._free.locked():
+            raise Overloaded(f"{CALLS} requests are under way.")
+        async with self._free:
+            try:
+                received = await asyncio.wait_for(self._body(request), call.seconds)
+            except asyncio.TimeoutError as error:
+                raise DeadlineExceeded("The body did not come before the deadline.") from error
+            pending = await asyncio.to_thread(call.submit, received)
+            outputs = await _wait(pending, request)
+            return await asyncio.to_thread(call.encode, outputs)
 
     async def _body(self, request: Any) -> bytes:
         """The body, read no further than the bound."""
@@ -180,59 +201,14 @@ class _Application:
             raise ServingError("The client has gone.", Code.CANCELLED) from error
         return b"".join(chunks)
 
-    def _json(self, body: bytes, status: int) -> Any:
-        return self._answer(body, status, media_type="application/json")
+    def _json(self, body: bytes, status: int, headers: Any = None) -> Any:
+        return self._answer(body, status, headers, media_type="application/json")
 
 
-class _Call:
-    """One request with a body."""
-
-    def __init__(self, core: Core, model: Model, what: str, seconds: float) -> None:
-        self._core = core
-        self._model = model
-        self._what = what
-        self._seconds = seconds
-        self._layout: Any = None
-        self.signature = ""
-
-    def submit(self, body: bytes) -> Pending:
-        """Reads the body and starts the request.
-
-        Raises:
-            ServingError: the request is wrong, or the queue is full.
-        """
-        if self._what not in (":predict", ":explain"):
-            raise ServingError(f"{self._what} is not offered; :predict is.", Code.UNIMPLEMENTED)
-        request: Mapping[str, Any] = parse(body)
-        servable = self._core.acquire(self._model)
-        try:
-            signatures = servable.model.signatures
-            if self._what == ":explain":
-                request = predict_request(request, signatures)
-            name = request.get("signature_name", "") or SERVING_DEFAULT
-            definition = _definition(signatures, name)
-            self.signature = name
-            inputs, self._layout = decode_inputs(request, definition)
-        except BaseException:
-            self._core.versions.release(servable)
-            raise
-        return self._core.submit(servable, name, inputs, seconds=self._seconds)
-
-    def encode(self, outputs: Mapping[str, np.ndarray]) -> bytes:
-        """The body of the answer."""
-        if self._what == ":explain" and self._layout == "row":
-            return dump({"explanations": encode_rows(outputs)})
-        return encode_outputs(outputs, self._layout)
-
-
-def _definition(
-    signatures: Mapping[str, meta_graph_pb2.SignatureDef], name: Any
-) -> meta_graph_pb2.SignatureDef:
-    if not isinstance(name, str) or name not in signatures:
-        raise InvalidRequest(
-            f"No signature of the name {name!r}; these are: {', '.join(sorted(signatures))}."
-        )
-    return signatures[name]
+def _version(text: str | None) -> int | None:
+    if text and not is_number(text):
+        raise InvalidRequest(f"A version is at most {LARGEST}. Received: {text}.")
+    return int(text) if text else None
 
 
 async def _wait(pending: Pending, request: Any) -> dict[str, np.ndarray]:

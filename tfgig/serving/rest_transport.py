@@ -9,7 +9,7 @@ import numpy as np
 from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.serving.core import Model
+from tfgig.serving.core import Answer, Model
 from tfgig.serving.errors import (
     Code,
     DeadlineExceeded,
@@ -49,7 +49,7 @@ class RestTransport:
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str],
         seconds: float,
-    ) -> dict[str, np.ndarray]:
+    ) -> Answer:
         """The outputs of one request."""
         columns = {name: plain_input(value) for name, value in inputs.items()}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -57,10 +57,12 @@ class RestTransport:
         answer = self._json("POST", ":predict", seconds, body)["predictions"]
         if len(definition.outputs) == 1:  # whose name is left out
             answer = [dict.fromkeys(definition.outputs, row) for row in answer]
-        return {
-            name: decode_output([row[name] for row in answer], definition.outputs[name])
-            for name in outputs or definition.outputs
-        }
+        return Answer(
+            {
+                name: decode_output([row[name] for row in answer], definition.outputs[name])
+                for name in outputs or definition.outputs
+            }
+        )
 
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures of the model."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import threading
 from collections.abc import Mapping
 
+from tfgig.models.versions import model_directory
 from tfgig.serving.batching import Batching
 from tfgig.serving.core import Core
-from tfgig.serving.grpc_server import GrpcServer
+from tfgig.serving.grpc_server import GrpcServer, authority
 from tfgig.serving.rest import RestServer
 from tfgig.spec import check
 
@@ -69,32 +69,36 @@ class LocalServer:
     """
 
     def __init__(self, base: str | os.PathLike, options: ServerOptions = ServerOptions()) -> None:
-        base = pathlib.Path(base)
-        if not base.is_dir():
-            raise FileNotFoundError(f"There is no directory {str(base)!r}.")
-        check(
-            not (base / "saved_model.pb").is_file(),
-            "This is a version; name the model's directory, which holds versions by number: "
-            f"{str(base.parent)!r}.",
-            str(base),
-        )
+        base = model_directory(base)
         self.name = options.name or base.resolve().name
         self._options = options
         self._stopped = False
         max_bytes = options.max_request_mebibytes * MIB
         self.core = Core(base, self.name, options.batching, options.labels, options.keep)
-        self._grpc = GrpcServer(self.core, options.host, options.port, max_bytes)
         self._rest = RestServer(
             self.core, options.host, options.rest_port, max_bytes, options.rest_seconds
         )
-        self.grpc_address = f"{options.host}:{self._grpc.port}"
-        self.rest_address = f"http://{options.host}:{self._rest.port}"
+        try:
+            self._grpc = GrpcServer(self.core, options.host, options.port, max_bytes)
+        except BaseException:
+            self._rest.stop()
+            raise
+        self.grpc_address = authority(options.host, self._grpc.port)
+        self.rest_address = f"http://{authority(options.host, self._rest.port)}"
 
     def start(self) -> LocalServer:
-        """Loads the model, then answers."""
-        self.core.start(self._options.poll_seconds)
-        self._grpc.start()
-        self._rest.start()
+        """Loads the model, then answers.
+
+        Raises:
+            RuntimeError: a protocol could not start; what had started is stopped.
+        """
+        try:
+            self.core.start(self._options.poll_seconds)
+            self._grpc.start()
+            self._rest.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def stop(self, grace: float = 1.0) -> None:

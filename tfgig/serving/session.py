@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.serving.errors import InvalidRequest
 from tfgig.spec import nearest
 
 
@@ -111,3 +112,31 @@ def _config() -> tf.compat.v1.ConfigProto:
 def defaults_of(definition: meta_graph_pb2.SignatureDef) -> dict[str, np.ndarray]:
     """The inputs of a signature that may be left out, and their values."""
     return {name: tf.make_ndarray(value) for name, value in definition.defaults.items()}
+
+
+def check_inputs(
+    signature: str, definition: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]
+) -> None:
+    """Raises `InvalidRequest` unless these are the inputs of a signature, in type and shape."""
+    extra, missing = set(inputs) - set(definition.inputs), set(definition.inputs) - set(inputs)
+    if extra or missing:
+        raise InvalidRequest(
+            f"{signature!r} takes the inputs {sorted(definition.inputs)}. Missing: "
+            f"{sorted(missing)}. Unknown: {sorted(extra)}."
+        )
+    for name, info in definition.inputs.items():
+        _check_tensor(name, inputs[name], info)
+
+
+def _check_tensor(name: str, value: np.ndarray, info: meta_graph_pb2.TensorInfo) -> None:
+    wanted = tf.dtypes.as_dtype(info.dtype)
+    if tf.dtypes.as_dtype(value.dtype) != wanted:
+        raise InvalidRequest(
+            f"The input {name!r} is of {wanted.name}. "
+            f"Received: {tf.dtypes.as_dtype(value.dtype).name}."
+        )
+    shape = tf.TensorShape(info.tensor_shape)
+    if not shape.is_compatible_with(value.shape):
+        raise InvalidRequest(
+            f"The input {name!r} is of shape {shape}. Received: {tuple(value.shape)}."
+        )

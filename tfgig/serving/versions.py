@@ -18,7 +18,7 @@ from typing import Literal
 import tensorflow as tf
 
 from tfgig.models.versions import description_of, versions
-from tfgig.serving.errors import Code, NotFound, Unavailable
+from tfgig.serving.errors import Code, NotFound, ServingError, Unavailable
 from tfgig.serving.session import SessionModel
 
 State = Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
@@ -91,10 +91,10 @@ class Versions:
     def poll(self) -> None:
         """Looks once: loads what is new, then lets go of what has been replaced."""
         found = versions(self._base)
-        wanted = {*found[-self._keep :], *(set(self._labels.values()) & set(found))}
+        wanted = {*list(found)[-self._keep :], *(set(self._labels.values()) & set(found))}
         for number in sorted(wanted, reverse=True):
             if number not in self._served:
-                self._try(number)
+                self._try(number, found[number])
         with self._lock:
             # The newest that is wanted and there; without one, what is served goes on.
             if wanted & set(self._served):
@@ -106,8 +106,7 @@ class Versions:
                     del self._statuses[number]
                     self._failed.pop(number, None)
 
-    def _try(self, number: int) -> None:
-        directory = self._base / str(number)
+    def _try(self, number: int, directory: pathlib.Path) -> None:
         before = _fingerprint(directory)
         if self._failed.get(number) == before:
             return  # it is as it was when it failed
@@ -197,7 +196,9 @@ class Versions:
 
 
 def error_code(error: BaseException) -> Code:
-    """The canonical code of what TensorFlow or Python raised."""
+    """The canonical code of what TensorFlow, Python or this package raised."""
+    if isinstance(error, ServingError):
+        return error.code
     if isinstance(error, tf.errors.OpError):
         return next((code for code in Code if code.number == error.error_code), Code.UNKNOWN)
     if isinstance(error, ValueError):

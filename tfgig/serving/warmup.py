@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tfgig.export.warmup import read_warmup
-from tfgig.serving.session import SessionModel
+from tfgig.serving.session import SessionModel, check_inputs, defaults_of
 from tfgig.spec import nearest
 
 
@@ -13,7 +13,8 @@ def replay(model: SessionModel, directory: str | os.PathLike) -> int:
     """Runs every record; returns how many there are.
 
     Raises:
-        ValueError: a record is for a signature that the version does not have.
+        ValueError: a record is none, or for a signature that the version does not have.
+        InvalidRequest: a record does not fit its signature.
         tf.errors.OpError: an endpoint fails.
     """
     count = 0
@@ -23,6 +24,9 @@ def replay(model: SessionModel, directory: str | os.PathLike) -> int:
                 f"A warm-up record is for the signature {signature!r}. "
                 f"{nearest(signature, model.signatures)}"
             )
-        model.call(signature, inputs)
+        definition = model.signatures[signature]
+        complete = {**defaults_of(definition), **inputs}
+        check_inputs(signature, definition, complete)  # a session would cast them
+        model.call(signature, complete)
         count += 1
     return count
