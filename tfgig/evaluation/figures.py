@@ -62,8 +62,8 @@ def _figure():
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(6, 4.2))
-    colours = pyplot.cycler(color=matplotlib.colormaps["tab10"].colors)
-    axis.set_prop_cycle(pyplot.cycler(linestyle=["-", "--", ":"]) * colours)  # 30 methods apart
+    colours = matplotlib.rcParamsDefault["axes.prop_cycle"]  # ten
+    axis.set_prop_cycle(pyplot.cycler(linestyle=["-", "--", ":"]) * colours)
     return figure, axis
 
 
