@@ -259,10 +259,10 @@ def test_adaptive_taylor_takes_the_best_map_of_each_image(taylor_maps, measure):
 
 @pytest.mark.parametrize("measure", ["sensitivity", "variation"])
 def test_adaptive_taylor_marks_rows_of_which_no_map_is_a_number(measure):
-    nowhere = objective(lambda x: tf.sqrt(-1.0 - tf.abs(x[:, 0, 0])), SHAPE)
-    found = run(nowhere, AdaptiveTaylor(measure=measure, samples=3), INPUTS)
+    roots = objective(lambda x: tf.reduce_sum(tf.sqrt(x), [1, 2]), SHAPE)
+    found = run(roots, AdaptiveTaylor((50.0, 2.0), True, measure, 3), INPUTS + 1)
     assert not found["ok"].any()
-    # The first spread throws a pixel beyond what this model knows, the second does not.
+    # A spread of 50 throws a pixel beyond what this model knows, one of 0.02 does not.
     near = objective(lambda x: SCORES(x) + 0 * tf.sqrt(400 - tf.abs(x[:, 0, 0, :1])), SHAPE)
     for spreads in ((50.0, 0.02), (0.02, 50.0)):
         found = run(near, AdaptiveTaylor(spreads, True, measure, 4), INPUTS)
