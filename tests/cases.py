@@ -156,7 +156,7 @@ def run_python(*arguments, check=True):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1800,
     )
     if check and done.returncode:
         raise RuntimeError(f"{arguments} failed with {done.returncode}:\n{done.stderr}")

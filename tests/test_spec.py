@@ -7,11 +7,19 @@ import pytest
 
 import tfgig
 from tfgig import presets
-from tfgig.baselines import Constant, Several
+from tfgig.baselines import Constant, DatasetSample, Several, Uniform
+from tfgig.methods import GradCAM
 from tfgig.paths import Anchored, Guided
 from tfgig.quadratures import Left, Trapezoid
 from tfgig.spec import from_config, leaves, members, nearest, replace_all, to_config
-from tfgig.targets import ClassScore, CustomScore
+from tfgig.targets import (
+    ClassScore,
+    Contrast,
+    CustomScore,
+    OutputValue,
+    RegionScore,
+    Threshold,
+)
 
 GUIDED = tfgig.presets.get("guided_ig")
 
@@ -48,6 +56,30 @@ def test_specs_come_back_equal(spec):
     again = from_config(json.loads(json.dumps(to_config(spec))))
     assert again == spec
     assert hash(again) == hash(spec)
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons():
+    """As `argmax`, `len` of an axis or `linspace` return them."""
+    pairs = [
+        (Contrast(np.array([0, 9, 3]).argmax(), np.int32(2)), Contrast(1, 2)),
+        (OutputValue(np.uint8(3)), OutputValue(3)),
+        (Threshold(np.float32(0.25)), Threshold(0.25)),
+        (RegionScore(((np.int64(1), np.int64(4)),)), RegionScore(((1, 4),))),
+        (tfgig.PathIntegral(steps=np.int64(20)), tfgig.PathIntegral(steps=20)),
+        (tfgig.Smooth(samples=np.int64(4), seed=np.int16(1)), tfgig.Smooth(samples=4, seed=1)),
+        (GradCAM(layer=np.str_("late")), GradCAM(layer="late")),
+        (Uniform(samples=np.int64(2), seed=np.uint32(7)), Uniform(samples=2, seed=7)),
+    ]
+    for found, expected in pairs:
+        assert found == expected
+        assert hash(found) == hash(expected)
+        assert repr(found) == repr(expected)  # plain, not only equal
+        assert json.dumps(to_config(found)) == json.dumps(to_config(expected))
+    sample = DatasetSample.of(np.arange(12.0).reshape(4, 3), samples=np.int64(2), seed=np.int64(1))
+    assert sample == DatasetSample.of(np.arange(12.0).reshape(4, 3), samples=2, seed=1)
+    for wrong in (np.bool_(True), np.float64(3.0), np.float32("nan")):
+        with pytest.raises(ValueError, match="whole number"):
+            tfgig.PathIntegral(steps=wrong)
 
 
 def test_specs_are_frozen():

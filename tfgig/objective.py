@@ -6,6 +6,7 @@ methods of an export share one copy of the model's graph.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -33,6 +34,7 @@ class Objective(Protocol):
         """The same model under another target, frozen at the same examples' inputs [B, ...].
 
         A baseline may need it: where the decision changes is not a matter of what is explained.
+        A target that names no output is of the one that is explained.
         """
 
 
@@ -119,7 +121,9 @@ class ModelObjective:
         return Binding(_Bound(self, (target, *context)), target, valid, score)
 
     def under(self, target: Target) -> ModelObjective:
-        """The same model under another target; made and traced once."""
+        """The same model under another target, of the same output; made and traced once."""
+        if target.output_name is None:
+            target = dataclasses.replace(target, output_name=self.target.output_name)
         if target not in self._others:
             self._others[target] = ModelObjective(self._forward, target, self.points, self._context)
         return self._others[target]

@@ -15,9 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import numbers
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
+
+import numpy as np
 
 from tfgig.arrays import Array
 
@@ -33,6 +37,8 @@ class Spec:
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
+        if "__post_init__" in cls.__dict__:
+            cls.__post_init__ = _of_plain_numbers(cls.__post_init__)  # type: ignore[assignment]
         if not cls.__dict__.get("kind"):
             return  # a family, or an abstract part of one
         name = f"{cls.family}.{cls.kind}"
@@ -44,6 +50,13 @@ class Spec:
             )
         _KINDS[name] = cls
 
+    def __post_init__(self) -> None:
+        """NumPy's numbers, such as `argmax` returns, become Python's: JSON knows no others."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, field.name, value.item())
+
 
 def check(condition: bool, message: str, received: Any) -> None:
     """Raises `ValueError("<message> Received: <received>.")` unless `condition` holds."""
@@ -52,8 +65,8 @@ def check(condition: bool, message: str, received: Any) -> None:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether `value` is an int, and not True or False."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether `value` is a whole number, Python's or NumPy's, and not True or False."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def check_is(value: Any, family: type[Spec], field: str) -> None:
@@ -151,6 +164,17 @@ def replace_all(spec: Spec, changes: Mapping[str, Any]) -> Spec:
         check(isinstance(part, Spec), f"The option {head!r} has no options of its own.", inside)
         new[head] = replace_all(part, inside)
     return dataclasses.replace(spec, **new)
+
+
+def _of_plain_numbers(check_fields: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A `__post_init__` that finds plain numbers, whether or not it calls that of its parents."""
+
+    @functools.wraps(check_fields)
+    def __post_init__(self: Spec) -> None:
+        Spec.__post_init__(self)
+        check_fields(self)
+
+    return __post_init__
 
 
 def _class_of(name: str) -> type[Spec]:

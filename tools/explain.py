@@ -14,8 +14,6 @@ An image that cannot be read is reported and the others go on; the exit status i
 
 from __future__ import annotations
 
-import collections
-import glob
 import json
 import pathlib
 import sys
@@ -29,12 +27,13 @@ from absl import flags
 
 from tfgig import catalogue, command_line, presets
 from tfgig.image import Style
-from tfgig.image.files import FITS, Fit, read_image, write_picture
+from tfgig.image.files import FITS, Fit, files_by_name, read_image, write_picture
 from tfgig.image.resize import over_picture
 from tfgig.models.versions import description_of, labels_of, latest, read_labels
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
+from tfgig.targets import TOP_CLASS, counts_classes
 
 MODEL = flags.DEFINE_string(
     "model", None, "An exported model's directory (its newest version), or a version."
@@ -71,7 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if not MODEL.value:
         raise ValueError("Name an exported model: --model=/models/name; --list needs none.")
-    paths = _image_paths([*IMAGES.value, *arguments[1:]])
+    patterns = [*IMAGES.value, *arguments[1:]]
+    if not patterns:
+        raise ValueError("Name images: --images='photos/*.jpg', or files after the flags.")
+    paths = files_by_name(patterns)
     directory = latest(MODEL.value)
     endpoints = description_of(directory)["endpoints"]
     if not endpoints:
@@ -119,9 +121,8 @@ class _Program:
         self._model, self._methods, self._style = model, methods, style
         (self._input,), self._shape = inputs, tuple(picture["shape"][1:])
         self._encoded = self._input["dtype"] == "string"
-        endpoints = description["endpoints"]
-        self._complete = {m for m, s in methods.items() if endpoints[s].get("complete", True)}
-        self._explained = endpoints[next(iter(methods.values()))]["output"]
+        self._endpoints = {m: description["endpoints"][s] for m, s in methods.items()}
+        self._explained = self._endpoints[next(iter(methods))]["output"]
         self._value_range = description["value_range"]
         self._output = output
         xrai = command_line.spec_from_flags("xrai", XRAI())
@@ -161,13 +162,13 @@ class _Program:
         prediction = self._model.run(serving, **given)
         # All methods of a run explain one output, that of the first; it may be one of another
         # signature than serving_default, and then there are no classes to name.
-        scores = prediction.get(self._explained, np.empty(0)).reshape(-1)
-        result: dict[str, Any] = {"image": str(path), "top": self._top(scores), "methods": {}}
+        top = self._top(prediction.get(self._explained, np.empty(0)))
+        result: dict[str, Any] = {"image": str(path), "top": top, "methods": {}}
         segments = self._xrai.segmentation(pixels) if self._xrai else None
         maps: dict[str, Any] = {}
         for method, signature in self._methods.items():
             started = time.perf_counter()
-            explanation = self._run(signature, given, scores.size)
+            explanation = self._run(method, signature, given)
             maps[method] = self._laid_over(explanation.pop("attributions"), image)
             picture = self._draw(f"{name}_{method}.png", image, maps[method])
             if self._xrai is not None:
@@ -178,7 +179,7 @@ class _Program:
                 self._draw(f"{name}_{method}_regions.png", image, above[..., np.newaxis])
             result["methods"][method] = {
                 **{key: value.item() for key, value in explanation.items()},
-                "label": self._name(int(explanation["target"])),
+                "label": self._target_name(method, int(explanation["target"])),
                 "seconds": round(time.perf_counter() - started, 3),
                 "picture": picture,
             }
@@ -192,13 +193,14 @@ class _Program:
         whole = np.issubdtype(self._input["dtype"], np.integer)
         return (np.round(image) if whole else image).astype(self._input["dtype"])
 
-    def _run(self, signature: str, given: dict[str, np.ndarray], classes: int) -> dict[str, Any]:
+    def _run(self, method: str, signature: str, given: dict[str, np.ndarray]) -> dict[str, Any]:
         """One explanation, without the batch axis."""
         explanation = self._model.run(signature, **given, target=np.array([TARGET.value]))
         if not explanation.pop("ok")[0]:
+            missing = f", or there is no {self._target_name(method, TARGET.value)}"
             raise ValueError(
-                f"{signature} gave no explanation of class {TARGET.value}: it does not exist "
-                f"among the model's {classes}, or a score or gradient is not finite."
+                f"{signature} gave no explanation: a score or a gradient is not finite"
+                f"{missing if TARGET.value != TOP_CLASS else ''}."
             )
         return {key: value[0] for key, value in explanation.items()}
 
@@ -217,41 +219,34 @@ class _Program:
         write(f"{result['image']}: {top}")
         for method, found in result["methods"].items():
             # Attributions that are not meant to add up to the score have no error to show.
-            delta = f"{found['delta']:+.2e}" if method in self._complete else "-"
+            complete = self._endpoints[method].get("complete", True)
+            delta = f"{found['delta']:+.2e}" if complete else "-"
             write(
                 f"  {method:22} {found['label']:24.24} score {found['score']:9.4f}  "
                 f"delta {delta:>9}  {found['seconds']:6.2f} s"
             )
 
-    def _top(self, scores: np.ndarray) -> list[dict[str, Any]]:
-        if self._labels is not None and len(self._labels) != scores.size > 0:
+    def _top(self, prediction: np.ndarray) -> list[dict[str, Any]]:
+        """The classes of the highest scores; of a prediction other than [1, classes], none."""
+        classes = prediction.shape[-1] if prediction.ndim > 1 else 0
+        if self._labels is not None and len(self._labels) != classes > 0:
             raise ValueError(
-                f"--labels has {len(self._labels)} names, the model {scores.size} classes."
+                f"--labels has {len(self._labels)} names, the model {classes} classes."
             )
+        if prediction.ndim != 2:
+            return []
+        (scores,) = prediction
         best = np.argsort(scores)[::-1][: TOP.value].tolist()
         return [{"class": i, "label": self._name(i), "score": scores[i].item()} for i in best]
 
+    def _target_name(self, method: str, index: int) -> str:
+        """What a method was asked: the number of a target is not always that of a class."""
+        is_class = counts_classes(self._endpoints[method]["target"]["kind"])
+        return self._name(index) if is_class else f"target {index}"
+
     def _name(self, index: int) -> str:
-        return self._labels[index] if self._labels else f"class {index}"
-
-
-def _image_paths(patterns: Sequence[str]) -> dict[str, pathlib.Path]:
-    """The files that match, by names for their results; equal stems get numbers."""
-    if not patterns:
-        raise ValueError("Name images: --images='photos/*.jpg', or files after the flags.")
-    paths: dict[str, pathlib.Path] = {}
-    seen: collections.Counter[str] = collections.Counter()
-    for pattern in patterns:
-        found = sorted(glob.glob(pattern, recursive=True))
-        if not found:
-            raise FileNotFoundError(f"No file matches {pattern!r}.")
-        for path in map(pathlib.Path, found):
-            if path in paths.values():
-                continue
-            seen[path.stem] += 1
-            suffix = f"_{seen[path.stem]}" if seen[path.stem] > 1 else ""
-            paths[path.stem + suffix] = path
-    return paths
+        names = self._labels or ()
+        return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
@@ -262,6 +257,11 @@ def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
         if endpoint["kind"] == "attributions"
         and [len(spec["shape"]) for spec in endpoint["explained"]] == [4]
     }
+    if not known:
+        raise ValueError(
+            "None of this model's endpoints gives attributions that can be laid over an image; "
+            f"write some out with tfgig-export. Received: {', '.join(endpoints)}."
+        )
     for name in METHODS.value:
         if name not in known:
             raise ValueError(f"The model has no method {name!r}. {nearest(name, known)}")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfgig.image.files import read_image, write_picture
+from tfgig.image.files import files_by_name, read_image, write_picture
 
 
 @pytest.fixture
@@ -62,3 +62,20 @@ def test_a_truncated_file_is_named(tmp_path, wide):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(OSError, match=r"nowhere\.png"):
         read_image(tmp_path / "nowhere.png", (4, 4, 3))
+
+
+def test_no_two_files_have_one_name(tmp_path):
+    for name in ("x/a.png", "x/a_2.png", "y/a.png", "z/a.jpg", "x/b[1].png", "x/b1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = files_by_name([f"{tmp_path}/x/a*.png", f"{tmp_path}/*/a.*"])
+    named = {name: str(path.relative_to(tmp_path)) for name, path in found.items()}
+    assert named == {"a": "x/a.png", "a_2": "x/a_2.png", "a_3": "y/a.png", "a_4": "z/a.jpg"}
+    # The name of a file, and then a pattern that another has.
+    exact = files_by_name([f"{tmp_path}/x/b[1].png"])
+    assert [path.name for path in exact.values()] == ["b[1].png"]
+    (tmp_path / "x/b[1].png").unlink()
+    pattern = files_by_name([f"{tmp_path}/x/b[1].png"])
+    assert [path.name for path in pattern.values()] == ["b1.png"]
+    with pytest.raises(FileNotFoundError, match="No file matches"):
+        files_by_name([f"{tmp_path}/x/c*.png"])

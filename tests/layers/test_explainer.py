@@ -10,6 +10,16 @@ import tfgig
 from tests.cases import CLASSES, SHAPE, deviation, image_model, images
 from tfgig.methods import Gradient
 from tfgig.spec import to_config
+from tfgig.targets import (
+    ClassScore,
+    Contrast,
+    CustomScore,
+    Evenness,
+    Margin,
+    OutputValue,
+    RegionScore,
+    Threshold,
+)
 
 IG = tfgig.PathIntegral(steps=4)
 
@@ -107,7 +117,65 @@ def test_tensors_and_lists_are_explained(explainer):
     np.testing.assert_array_equal(listed, expected)
 
 
-# Methods and models
+# Methods, models and targets
+
+
+def pixel_model(last):
+    """A model of images that ends in a convolution, a class at every pixel, or in one number."""
+    inputs = keras.Input(SHAPE, name="image")
+    hidden = keras.layers.Rescaling(1 / 255)(inputs)
+    if last == "number":
+        hidden = keras.layers.Dense(1)(keras.layers.Flatten()(hidden))
+        return keras.Model(inputs, keras.layers.Reshape(())(hidden))
+    return keras.Model(inputs, keras.layers.Conv2D(CLASSES, 3, activation=last)(hidden))
+
+
+OF_CLASSES = [
+    *(ClassScore(form) for form in ("as_is", "probabilities", "log_probabilities")),
+    *(Margin(form) for form in ("as_is", "log_probabilities")),
+    Contrast(3, 1),
+    Evenness(),
+    OutputValue(2),
+    Threshold(0.2, unit=1),
+    CustomScore(lambda output, target: output[:, 0]),
+]
+OF_NUMBERS = [ClassScore("as_is"), ClassScore("probabilities"), OutputValue(), Threshold()]
+OF_PIXELS = [
+    RegionScore(),
+    RegionScore(((0, 2), (3, 5))),
+    RegionScore(output="log_probabilities"),
+    CustomScore(lambda output, target: output[:, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "targets"),
+    [
+        (image_model(), [*OF_CLASSES, ClassScore("logits")]),
+        (image_model(None), OF_CLASSES),
+        (pixel_model("number"), OF_NUMBERS),
+        (pixel_model("softmax"), [*OF_PIXELS, RegionScore(output="logits")]),
+        (pixel_model(None), OF_PIXELS),
+    ],
+    ids=["softmax", "logits", "number", "segmentation", "segmentation_logits"],
+)
+def test_every_target_explains_the_models_that_have_it(model, targets):
+    for target in targets:
+        explainer = tfgig.Explainer(model, Gradient(), target)
+        found = explainer(images(2))
+        assert found["ok"].numpy().all(), target
+        assert np.abs(found["attributions"]).max() > 0, target
+        if target.of_classes and not isinstance(target, Contrast):
+            last = model.output.shape[-1] if len(model.output.shape) > 1 else 1
+            with pytest.raises(ValueError, match=rf"from 0 to {last - 1}, or -1.*Received: {last}"):
+                explainer(images(2), target=last)
+
+
+def test_a_target_that_the_model_does_not_have_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"ClassScore explains outputs.*use RegionScore\(\)"):
+        tfgig.Explainer(pixel_model("softmax"), Gradient())
+    with pytest.raises(ValueError, match=r"Margin compares classes.*Threshold\(level\)"):
+        tfgig.Explainer(pixel_model("number"), Gradient(), Margin())
 
 
 def test_methods_go_by_name():
@@ -147,7 +215,8 @@ def test_gradients_are_those_of_the_model():
         tape.watch(inputs)
         score = model(inputs)[:, 3]
     found = tfgig.Explainer(model, Gradient())(inputs, target=3)
-    np.testing.assert_allclose(found["attributions"], tape.gradient(score, inputs), rtol=1e-4)
+    expected = tape.gradient(score, inputs)
+    assert deviation(found["attributions"].numpy(), expected.numpy()) < 1e-5
 
 
 def test_dropout_and_normalisation_stand_still():

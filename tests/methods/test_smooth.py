@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.cases import SHAPE, all_methods, image_model, images, objective, quadratic, run
 from tfgig import load_model, noise, presets
 from tfgig.baselines import Gaussian
-from tfgig.methods import AdaptiveTaylor, Edge, Gradient, PathIntegral, Smooth
+from tfgig.methods import AdaptiveTaylor, Edge, GradCAM, Gradient, PathIntegral, Smooth
 from tfgig.objective import ModelObjective
 from tfgig.paths import Straight
 from tfgig.quadratures import Left
@@ -18,13 +18,16 @@ from tfgig.spec import replace_all
 from tfgig.targets import ClassScore
 
 INPUTS = images(3)
-MODEL = objective(quadratic(SHAPE), SHAPE)
+SCORES = quadratic(SHAPE)
+MODEL = objective(SCORES, SHAPE)
 INNER = (Gradient(), PathIntegral(steps=4), presets.get("gradient_x_input"))
 
 
 def cubes(points):
     """Scores of which no row and no feature knows another: the same in any batch, bit for bit."""
-    return tf.reduce_sum((points / 255) ** 3, [1, 2])[:, :2]
+    light = points / 255
+    # Not a power, whose last digit depends on where in a vector of the processor a value lies.
+    return tf.reduce_sum(light * light * light, [1, 2])[:, :2]
 
 
 @pytest.mark.parametrize("inner", INNER, ids=["gradient", "ig", "gradient_x_input"])
@@ -105,6 +108,11 @@ def test_mistakes_name_the_field(field, value, message):
 def test_smooth_takes_a_method():
     with pytest.raises(TypeError, match=r"`inner` must be one of .*Gradient.*Received: 'ig'"):
         Smooth("ig")
+
+
+def test_smooth_refuses_a_method_that_looks_at_a_layer():
+    with pytest.raises(ValueError, match=r"looks at a layer.*take it as it is.*Received: GradCAM"):
+        Smooth(GradCAM())
 
 
 def test_smooth_taylor_is_the_mean_of_first_order_expansions():
@@ -247,6 +255,20 @@ def test_adaptive_taylor_takes_the_best_map_of_each_image(taylor_maps, measure):
             scale = np.abs(taylor_maps[best]["score"]).max()
             np.testing.assert_allclose(found[key][row], expected, rtol=0, atol=1e-5 * scale)
     assert method.gradients == 12
+
+
+@pytest.mark.parametrize("measure", ["sensitivity", "variation"])
+def test_adaptive_taylor_marks_rows_of_which_no_map_is_a_number(measure):
+    roots = objective(lambda x: tf.reduce_sum(tf.sqrt(x), [1, 2]), SHAPE)
+    found = run(roots, AdaptiveTaylor((50.0, 2.0), True, measure, 3), INPUTS + 1)
+    assert not found["ok"].any()
+    # A spread of 50 throws a pixel beyond what this model knows, one of 0.02 does not.
+    near = objective(lambda x: SCORES(x) + 0 * tf.sqrt(400 - tf.abs(x[:, 0, 0, :1])), SHAPE)
+    for spreads in ((50.0, 0.02), (0.02, 50.0)):
+        found = run(near, AdaptiveTaylor(spreads, True, measure, 4), INPUTS)
+        assert found["ok"].all()
+        expected = run(near, AdaptiveTaylor((0.02,), True, measure, 4), INPUTS)
+        np.testing.assert_array_equal(found["attributions"], expected["attributions"])
 
 
 def test_adaptive_taylor_needs_images_and_spreads():

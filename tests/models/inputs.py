@@ -8,15 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-random = np.random.default_rng(3)
-
 TOKENS, LENGTH, WIDTH = 20, 7, 4
 SIZE = (8, 9, 3)
 
 
 def words(rows=2):
     """Token ids int32 [rows, LENGTH], padded with zeros."""
-    ids = random.integers(1, TOKENS, (rows, LENGTH)).astype(np.int32)
+    ids = np.random.default_rng(3).integers(1, TOKENS, (rows, LENGTH)).astype(np.int32)
     ids[:, -2:] = 0
     return ids
 
@@ -44,6 +42,7 @@ def table_model():
 
 
 def rows_of_table(rows=3):
+    random = np.random.default_rng(4)
     return {
         "numbers": random.normal(size=(rows, 3)).astype(np.float32),
         "more": random.normal(size=(rows, 2, 2)).astype(np.float32),
@@ -62,7 +61,7 @@ def pixel_model(dtype="uint8"):
 
 
 def pixels(rows=2, size=SIZE):
-    return random.integers(0, 256, (rows, *size)).astype(np.uint8)
+    return np.random.default_rng(5).integers(0, 256, (rows, *size)).astype(np.uint8)
 
 
 def encoded(*images, form="png"):
@@ -99,6 +98,7 @@ class Parsing(tf.Module):
 
     def __init__(self):
         super().__init__()
+        random = np.random.default_rng(6)
         self.slope = tf.Variable(random.normal(size=(3, 2)), dtype=tf.float32)
         self.table = tf.Variable(random.normal(size=(5, 2)), dtype=tf.float32)
 

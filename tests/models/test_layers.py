@@ -10,10 +10,9 @@ from tests.cases import deviation
 from tfgig.methods import GradCAM
 
 IG = tfgig.PathIntegral(steps=8)
-random = np.random.default_rng(5)
-IDS = random.integers(1, 20, (2, 6)).astype(np.int32)
+IDS = np.random.default_rng(5).integers(1, 20, (2, 6)).astype(np.int32)
 IDS[:, 4:] = 0
-IMAGES = random.uniform(0, 1, (2, 10, 12, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(6).uniform(0, 1, (2, 10, 12, 3)).astype(np.float32)
 L = keras.layers
 
 
@@ -97,7 +96,7 @@ def test_grad_cam_of_one_of_two_heads_and_of_images_of_any_size():
 def test_grad_cam_of_encoded_images_looks_at_the_same_layer():
     net = convolutions()
     source = tfgig.models.taking_encoded_images(tfgig.load_model(net, value_range=(0, 255)))
-    pixels = random.integers(0, 256, (2, 10, 12, 3)).astype(np.uint8)
+    pixels = np.random.default_rng(7).integers(0, 256, (2, 10, 12, 3)).astype(np.uint8)
     files = np.array([tf.io.encode_png(image).numpy() for image in pixels], object)
     found = tfgig.Explainer(source, "grad_cam")(files)["attributions"]
     expected = tfgig.Explainer(net, "grad_cam")(pixels.astype(np.float32))["attributions"]
@@ -131,6 +130,7 @@ def test_keras_2_looks_its_ids_up_beside_their_table(tmp_path):
     outputs = tf_keras.layers.Dense(2, activation="softmax")(hidden)
     model = tf_keras.Model([ids, numbers], outputs)
     model.save(tmp_path / "saved")
+    random = np.random.default_rng(8)
     given = {"ids": IDS, "numbers": random.normal(size=(2, 2)).astype(np.float32)}
     expected = model.predict([given["ids"], given["numbers"]], verbose=0).max(1)
     for layer, shape in (("embedding", (2, 6, 4)), (None, (2, 2))):

@@ -67,7 +67,7 @@ def served(exported, tmp_path_factory):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     with np.load(place / "found.npz") as file:

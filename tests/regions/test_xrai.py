@@ -33,6 +33,14 @@ def test_the_reference_implementation(arrays, ranking):
     np.testing.assert_allclose(found.strength, arrays[f"{ranking}_mask"], rtol=1e-13)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_has_no_segments(value):
+    image, attributions = scene()
+    image[3, 4, 1] = value
+    with pytest.raises(ValueError, match=r"image must be finite.*Received: 'NaN or infinity'"):
+        XRAI(segmentation=QUICK)(attributions, image)
+
+
 @pytest.mark.parametrize("ranking", ["full", "fast"])
 def test_the_first_regions_are_the_square(ranking):
     image, attributions = scene()

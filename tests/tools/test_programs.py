@@ -5,11 +5,15 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from tfgig import presets, scenes
+from tests.cases import SHAPE, image_model
+from tfgig import Endpoint, export_saved_model, load_model, presets, scenes
+from tfgig.methods import Gradient
+from tfgig.targets import ClassScore, CustomScore, RegionScore, Threshold
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "saved_models" / "shapes" / "model.keras"
@@ -23,7 +27,7 @@ def program(name, *arguments, cwd=None):
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=300,
+        timeout=1800,
     )
 
 
@@ -117,6 +121,75 @@ def test_explain_draws_in_a_style_and_gathers_regions(exported, photos, tmp_path
     assert strengths[0].min() == strengths[0].max() > strengths[1].max()
 
 
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Exports whose targets are not numbers of classes, or whose outputs are not [1, classes]."""
+    place = tmp_path_factory.mktemp("odd")
+    image = image_model().input
+    light = keras.layers.Rescaling(1 / 255)(image)
+    number = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(light))
+    places = keras.layers.Conv2D(4, 3, activation="softmax")(light)
+    gradient = {"gradient": Gradient()}
+    for name, model, methods, target in (
+        ("heatmaps", image_model(), [Endpoint("drawn", Gradient(), kind="heatmap")], ClassScore()),
+        (
+            "hidden",
+            image_model(),
+            [Endpoint("explain_g", Gradient(), layer="scores")],
+            ClassScore(),
+        ),
+        ("custom", image_model(), gradient, CustomScore(lambda output, _: output[:, 0])),
+        ("number", keras.Model(image, number), gradient, Threshold(0.0001)),
+        ("pixels", keras.Model(image, places), gradient, RegionScore()),
+    ):
+        source = load_model(model, value_range=(0, 255))
+        export_saved_model(source, place / name, methods, target, warmup=())
+    picture = np.random.default_rng(0).integers(0, 256, (*SHAPE[:2], 3))
+    Image.fromarray(picture.astype(np.uint8)).save(place / "picture.png")
+    for count in (1, 4, 5):
+        (place / f"{count}.txt").write_text("\n".join("abcde"[:count]))
+    return place
+
+
+def test_explain_names_classes_where_there_are_classes(odd, tmp_path):
+    asked = {"custom": 5, "number": 1, "pixels": 4}
+    base = [f"--images={odd}/picture.png"]
+    named = [
+        [
+            *base,
+            f"--model={odd}/{name}",
+            f"--labels={odd}/{count}.txt",
+            f"--output={tmp_path}/{name}",
+        ]
+        for name, count in asked.items()
+    ]
+    plain = [*base, f"--model={odd}/pixels", f"--output={tmp_path}/plain"]
+    assert refusals("explain", *named, plain) == [[0, ""]] * 4
+
+    def result(name):
+        (image,) = json.loads((tmp_path / name / "results.json").read_text())["images"]
+        method = image["methods"]["gradient"]
+        return [entry["label"] for entry in image["top"]], method["target"], method["label"]
+
+    top, *target = result("custom")
+    assert len(top) == 3
+    assert set(top) <= set("abcde")
+    assert target == [-1, "target -1"]
+    assert result("number") == (["a"], 1, "target 1")
+    top, number, label = result("pixels")
+    assert (top, label) == ([], "abcd"[number])
+    assert result("plain") == ([], number, f"class {number}")
+
+
+def test_explain_refuses_an_export_without_maps_of_pixels(odd, tmp_path):
+    names = ("heatmaps", "hidden")
+    base = [f"--images={odd}/picture.png", f"--output={tmp_path}"]
+    answers = refusals("explain", *([*base, f"--model={odd}/{name}"] for name in names))
+    for (status, error), endpoint in zip(answers, ("drawn", "explain_g"), strict=True):
+        assert status == 1
+        assert f"write some out with tfgig-export. Received: {endpoint}." in error
+
+
 def test_explain_lists_every_preset_without_a_model():
     done = program("explain", "--list")
     assert done.returncode == 0, done.stderr
@@ -156,7 +229,7 @@ def test_explain_refuses_with_the_fix(exported, photos, tmp_path):
     cases = {
         "Did you mean 'guided_ig'": [*base, image, "--methods=guidedig"],
         "No file matches": [*base, "--images=nothing/*.png"],
-        "class 8": [*base, image, "--target=8"],
+        "there is no class 8": [*base, image, "--target=8"],
         "Name images": base,
         "2 names, the model 8 classes": [*base, image, f"--labels={short}"],
         "no SavedModel": [f"--model={tmp_path}", image],

@@ -24,7 +24,8 @@ class NearestBoundary(Baseline):
 
     Args:
         crossing: The target whose score is 0 on the boundary: `Margin()` between classes;
-            `Threshold(level)` for a single output.
+            `Threshold(level)` for a single output. It is of the output that is explained, unless
+            it names another.
         steps: How many gradients the search may take.
         refinements: How often the way to the point across is halved; each takes one score.
         overshoot: How much further than the linear step to go, as a share of it.
@@ -107,7 +108,7 @@ class MaximumEntropy(Baseline):
         start: Where the search begins.
         steps: How many gradients the search takes.
         value_range: Points stay within (low, high); None lets them go anywhere.
-        output_name: Which output of a model that has several.
+        output_name: Which output of a model that has several; None for the one that is explained.
 
     References:
         Tan (2022), Maximum Entropy Baseline for Integrated Gradients, arXiv:2204.05948.

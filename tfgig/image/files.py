@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import pathlib
+from collections.abc import Iterable
 from typing import BinaryIO, Literal, get_args
 
 import numpy as np
@@ -11,6 +14,32 @@ from tfgig.spec import check
 
 Fit = Literal["crop", "stretch"]
 FITS = get_args(Fit)
+
+
+def files_by_name(patterns: Iterable[str]) -> dict[str, pathlib.Path]:
+    """The files that match, each once, by their names without suffix; equal ones get numbers.
+
+    Args:
+        patterns: Paths of files, or patterns such as "photos/*.jpg"; `**` matches directories.
+
+    Raises:
+        FileNotFoundError: nothing matches one of them.
+    """
+    files: dict[str, pathlib.Path] = {}
+    for pattern in patterns:
+        exact = os.path.isfile(pattern)  # its name may hold what patterns are made of
+        found = [pattern] if exact else sorted(glob.glob(pattern, recursive=True))
+        if not found:
+            raise FileNotFoundError(f"No file matches {pattern!r}.")
+        for path in map(pathlib.Path, found):
+            if path in files.values():
+                continue
+            name, number = path.stem, 1
+            while name in files:
+                number += 1
+                name = f"{path.stem}_{number}"
+            files[name] = path
+    return files
 
 
 def read_image(

@@ -75,6 +75,7 @@ class Explainer(keras.layers.Layer):
         self.target = target
         explaining = Explaining(self.source)
         self._explained = explaining.explained(method)
+        self._classes = _classes(self.source, target)
         explain = explaining.function(method, target)
         signature = [tf.TensorSpec([None], tf.int64, "target"), *self.source.inputs]
         self._explain = tf.function(explain, input_signature=signature, autograph=False)
@@ -88,7 +89,7 @@ class Explainer(keras.layers.Layer):
         target = TOP_CLASS if target is None else target
         if tf.executing_eagerly():
             check_values(tensors, specs)
-            check_targets(target, len(tensors[0]), self._classes())
+            check_targets(target, len(tensors[0]), self._classes)
         target = tf.broadcast_to(tf.cast(target, tf.int64), tf.shape(tensors[0])[:1])
         explanation = self._explain(target, *tensors)
         if tf.executing_eagerly():
@@ -150,5 +151,18 @@ class Explainer(keras.layers.Layer):
         check_count(flat, names)
         return list(flat)
 
-    def _classes(self) -> int | None:
-        return self.target.classes(self.source.forward.structured_outputs)
+
+def _classes(source: SourceModel, target: Target) -> int | None:
+    """How many targets there are to choose from, where that is known.
+
+    Raises:
+        ValueError: the target is not one of the model's outputs.
+    """
+
+    def stand_in(output: tf.Tensor) -> tf.Tensor:
+        return tf.compat.v1.placeholder(output.dtype, output.shape)
+
+    # A target may compute with the outputs, and nothing is to be left behind in the model's graph.
+    with tf.Graph().as_default():
+        outputs = tf.nest.map_structure(stand_in, source.forward.structured_outputs)
+        return target.classes(outputs)

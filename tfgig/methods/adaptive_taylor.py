@@ -27,7 +27,8 @@ class AdaptiveTaylor(Method):
 
     `z = input + spread * standard normal noise`. With one spread this is SmoothTaylor, the path
     integral of one step from `Gaussian` baselines. Here each image gets that of several spreads
-    whose map has the lowest value of a measure. (The paper searches by steps; a fixed grid finds
+    whose map has the lowest value of a measure, among those whose scores and gradients are finite.
+    (The paper searches by steps; a fixed grid finds
     the best of its points at a known cost.)
 
     Args:
@@ -92,16 +93,19 @@ class AdaptiveTaylor(Method):
                 measured = _score_without(objective, inputs, strength)
             else:
                 measured = _variation(strength)
-            better = measured < lowest
+            total = tf.reduce_sum(found.mean, [1, 2, 3]) + found.baseline_score
+            better = (measured < lowest) & tf.math.is_finite(total)
             best = tf.where(better[:, tf.newaxis, tf.newaxis, tf.newaxis], found.mean, best)
             baseline_score = tf.where(better, found.baseline_score, baseline_score)
-            return i + 1, best, tf.minimum(measured, lowest), baseline_score
+            return i + 1, best, tf.where(better, measured, lowest), baseline_score
 
-        none = tf.zeros_like(inputs[:, 0, 0, 0], tf.float64)
+        # No map yet, and none in the end where noise of every spread leaves the model's domain.
+        none = tf.fill(tf.shape(inputs), tf.constant(float("nan"), tf.float64))
+        unmeasured = tf.fill(tf.shape(inputs)[:1], tf.float64.max)
         _, best, _, baseline_score = tf.while_loop(
             lambda i, *_: i < len(self.spreads),
             attempt,
-            (0, tf.zeros_like(inputs, tf.float64), none + tf.float64.max, none),
+            (0, tf.ensure_shape(none, inputs.shape), unmeasured, none[:, 0, 0, 0]),
             parallel_iterations=1,
         )
         return Attribution(tf.cast(best, tf.float32), tf.cast(baseline_score, tf.float32))

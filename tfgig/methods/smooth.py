@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from tfgig import noise
-from tfgig.methods.base import Attribution, Method
+from tfgig.methods.base import Attribution, LayerMethod, Method
 from tfgig.methods.calls import check_internal_batch_size
 from tfgig.methods.gradient import Gradient
 from tfgig.methods.sampling import Copies, moments
@@ -30,7 +30,7 @@ class Smooth(Method):
     nothing.
 
     Args:
-        inner: The method that is smoothed.
+        inner: The method that is smoothed; none of a layer, such as `GradCAM`.
         samples: How many noisy copies; each costs what `inner` costs.
         spread: The noise's standard deviation; 0 is `inner` itself.
         relative: Whether `spread` is a share of each input's own range, or in the input's units.
@@ -58,6 +58,12 @@ class Smooth(Method):
 
     def __post_init__(self) -> None:
         check_is(self.inner, Method, "inner")
+        check(
+            not isinstance(self.inner, LayerMethod),
+            "Smooth(inner) adds noise to what its method looks at, and this one looks at a layer, "
+            "not at the image; take it as it is, or smooth another.",
+            self.inner,
+        )
         noise.check_samples(self.samples, self.seed, "Smooth")
         noise.check_spread(self.spread, "Smooth")
         check(

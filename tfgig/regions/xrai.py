@@ -79,6 +79,9 @@ class XRAI(Spec):
             attributions: [height, width, channels], or [height, width]; of the channels, the
                 highest counts.
             image: [height, width, channels], in any units: what is cut into segments.
+
+        Raises:
+            ValueError: image and attributions are of different sizes, or not finite.
         """
         image = np.asarray(image)
         check(
@@ -87,6 +90,7 @@ class XRAI(Spec):
             "in one by one.",
             (np.shape(attributions), image.shape),
         )
+        check(bool(np.isfinite(image).all()), "The image must be finite.", "NaN or infinity")
         return self.rank(attributions, self.segmentation(image))
 
     def rank(self, attributions: np.ndarray, segments: np.ndarray) -> Regions:

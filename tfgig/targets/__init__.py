@@ -1,6 +1,6 @@
 """Targets: which of a model's outputs is explained, as one score per example."""
 
-from tfgig.targets.base import TOP_CLASS, ModelOutputs, Resolved, Target
+from tfgig.targets.base import TOP_CLASS, ModelOutputs, Resolved, Target, counts_classes
 from tfgig.targets.classes import ClassScore, Contrast, Evenness, Margin
 from tfgig.targets.custom import CustomScore
 from tfgig.targets.regions import RegionScore
@@ -19,4 +19,5 @@ __all__ = (
     "Resolved",
     "Target",
     "Threshold",
+    "counts_classes",
 )

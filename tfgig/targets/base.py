@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import tensorflow as tf
 
-from tfgig.spec import Spec, check, nearest
+from tfgig.spec import Spec, check, members, nearest
 
 TOP_CLASS = -1  # as a requested target: explain the class with the highest score at the inputs
 Form = Literal["as_is", "logits", "probabilities", "log_probabilities"]
@@ -44,6 +44,7 @@ class Target(Spec, abc.ABC):
     """
 
     family = "target"
+    of_classes: ClassVar[bool] = False  # whether the number that is requested is a class's
     output_name: str | None = dataclasses.field(default=None, kw_only=True)
 
     @abc.abstractmethod
@@ -99,6 +100,12 @@ class Target(Spec, abc.ABC):
                 f"Received: output_name={self.output_name!r}."
             )
         return self.output_name
+
+
+def counts_classes(kind: str) -> bool:
+    """Whether targets of a kind, such as "target.margin", have the numbers of classes."""
+    known = {f"{member.family}.{member.kind}": member for member in members(Target)}
+    return getattr(known.get(kind), "of_classes", False)
 
 
 def check_form(form: str, target: Target) -> None:

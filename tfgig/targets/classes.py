@@ -24,6 +24,7 @@ class ClassScore(Target):
     """
 
     kind = "class_score"
+    of_classes = True
     output: Form = "as_is"
 
     def __post_init__(self) -> None:
@@ -56,6 +57,7 @@ class Contrast(Target):
     """
 
     kind = "contrast"
+    of_classes = True
     a: int
     b: int
     output: Form = "as_is"
@@ -102,6 +104,7 @@ class Margin(Target):
     """
 
     kind = "margin"
+    of_classes = True
     output: Form = "log_probabilities"
 
     def __post_init__(self) -> None:
@@ -171,8 +174,8 @@ def several_classes(scores: tf.Tensor, target: Target) -> tf.Tensor:
     """Scores [N, classes] as they are; an error where there is but one class."""
     check(
         scores.shape[1] is None or scores.shape[1] > 1,
-        f"{type(target).__name__} compares classes; for a model with a single output use "
-        "Threshold(level).",
+        f"{type(target).__name__} compares classes; for a model with a single output explain "
+        "Threshold(level), or start at its boundary: NearestBoundary(crossing=Threshold(level)).",
         tuple(scores.shape),
     )
     return scores

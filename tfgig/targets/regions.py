@@ -29,6 +29,7 @@ class RegionScore(Target):
     """
 
     kind = "region_score"
+    of_classes = True
     region: tuple[Bounds, ...] | None = None
     output: Form = "as_is"
 
@@ -40,6 +41,7 @@ class RegionScore(Target):
             region = tuple((first, stop) for first, stop in self.region)
             good = all(is_whole(i) and i >= 0 for b in region for i in b)
             good = good and len(region) > 0 and all(first < stop for first, stop in region)
+            region = tuple((int(first), int(stop)) for first, stop in region)
         except (TypeError, ValueError):
             good = False
         check(
