@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfgig.models.cut import concrete
 from tfgig.models.entry import cuts_of
+from tfgig.models.gradients import refuse_unservable
 from tfgig.models.keras_cut import cut_at_layer, layers_of
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
@@ -34,7 +35,8 @@ def from_keras(
             input; None for all float inputs, or what is decoded from them.
 
     Raises:
-        ValueError: the model is not built, takes what cannot be explained, or has no such layer.
+        ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
+            gradient reaches what is to be explained.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -52,6 +54,7 @@ def from_keras(
     serve = concrete(call, *inputs)
     at_layer = functools.partial(cut_at_layer, model, call, inputs)
     where = f"the Keras model {model.name!r}"
+    refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
     cuts = cuts_of(serve, inputs, layer, at_layer, where, layers)
     return SourceModel(

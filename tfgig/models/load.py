@@ -13,7 +13,6 @@ from typing import Any
 import keras
 
 from tfgig.models import archive, hub
-from tfgig.models.gradients import check_gradient
 from tfgig.models.keras_model import from_keras
 from tfgig.models.loading import open_saved_model
 from tfgig.models.saved_model import Kept, from_saved_model
@@ -74,9 +73,7 @@ def load_model(
             return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
     _refuse_choice(str(handle), signature, shape)
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    source = from_keras(model, value_range, layer)
-    check_gradient(source.cut, repr(str(handle)))
-    return source
+    return from_keras(model, value_range, layer)
 
 
 def _refuse_choice(name: str, signature: str | None, shape: Sequence[int] | None) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfgig.models.archive import SUFFIXES
 from tfgig.models.cut import Concrete, concrete
 from tfgig.models.entry import Cuts, cuts_of
-from tfgig.models.gradients import check_gradient, refuse_unservable, unsaved_gradients
+from tfgig.models.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graph_cut import cut_at_layer
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
@@ -97,7 +97,6 @@ def explainable(
         at_layer = functools.partial(cut_at_layer, serve, inputs, where)
         try:
             cuts = cuts_of(serve, inputs, layer, at_layer, where)
-            check_gradient(cuts.cut, where)
         except ValueError as error:
             refusals.append(error)
             continue
