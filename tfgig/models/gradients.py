@@ -63,7 +63,7 @@ def _custom(node: tf.compat.v1.NodeDef) -> str:
 def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()) -> None:
     """Raises `ValueError` for what cannot be saved anew, wherever it is in a model.
 
-    That is Python code, and custom gradients that were not saved.
+    That is Python code, loops of TensorFlow 1, and custom gradients that were not saved.
 
     Args:
         graph: The traced model.
@@ -77,6 +77,13 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
                 "tf.py_function or tf.numpy_function), which a SavedModel does not hold. Replace "
                 f"it by TensorFlow operations and save the model again. Received: {where}."
             )
+        if node.op in _OLD_LOOPS:
+            raise ValueError(
+                f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), through "
+                "which TensorFlow 2 takes no gradient, and which servers do not run in front of "
+                "one. Write it out again after tf.compat.v1.enable_control_flow_v2(). "
+                f"Received: {where}."
+            )
         if _custom(node) in unsaved:
             raise ValueError(
                 f"The op {node.op} {own_name(node)!r} has a custom gradient that was not saved "
@@ -86,17 +93,14 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
             )
 
 
-def _refuse_old_control_flow(graph: tf.Graph, where: str) -> None:
-    """Raises `ValueError` for loops and branches of TensorFlow 1, on the way of a gradient."""
-    definition = graph.as_graph_def()
-    for kind, types in (("loop", _OLD_LOOPS), ("branch", _OLD_BRANCHES)):
-        found = next((node for node in nodes(definition) if node.op in types), None)
-        if found is not None:
+def _refuse_old_branches(graph: tf.Graph, where: str) -> None:
+    """Raises `ValueError` for branches of TensorFlow 1 on the way of a gradient."""
+    for node in nodes(graph.as_graph_def()):
+        if node.op in _OLD_BRANCHES:
             raise ValueError(
-                f"The model has a TensorFlow 1 {kind} (the op {found.op} {own_name(found)!r}), "
-                "through which TensorFlow 2 takes no gradient that can be served. Write it out "
-                "again after tf.compat.v1.enable_control_flow_v2(), or explain it behind, at a "
-                f"layer: load_model(handle, layer=...) (--layer=...). Received: {where}."
+                f"The model has a TensorFlow 1 branch (the op {node.op} {own_name(node)!r}), "
+                "through which no gradient can be served. Write it out again after "
+                f"tf.compat.v1.enable_control_flow_v2(). {_CUT} Received: {where}."
             )
 
 
@@ -107,7 +111,7 @@ def check_gradient(cut: Cut, where: str) -> None:
         cut: What is explained, and the model behind it.
         where: What was loaded, for the error.
     """
-    _refuse_old_control_flow(cut.forward.graph, where)
+    _refuse_old_branches(cut.forward.graph, where)
     outputs = cut.forward.structured_outputs.values
     reasons = []
     for name, output in outputs.items():

@@ -15,6 +15,7 @@ from tfgig.models.cut import concrete
 from tfgig.models.entry import cuts_of
 from tfgig.models.gradients import refuse_unservable
 from tfgig.models.keras_cut import cut_at_layer, layers_of
+from tfgig.models.shapes import with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
 _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
@@ -23,6 +24,7 @@ _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 def from_keras(
     model: keras.Model,
     value_range: tuple[float, float] | None = None,
+    shape: Sequence[int] | None = None,
     layer: str | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
@@ -31,6 +33,7 @@ def from_keras(
         model: A functional, Sequential or subclassed model that knows its inputs.
         value_range: What is black and what is white in the input's units; None reads it off a
             leading `Rescaling` layer, where there is one.
+        shape: Of one example, where the only input leaves it open.
         layer: Where it is explained: the name of a layer, of one in a nested model, or of an
             input; None for all float inputs, or what is decoded from them.
 
@@ -43,7 +46,8 @@ def from_keras(
             "tfgig explains models that run on TensorFlow: set KERAS_BACKEND=tensorflow before "
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
-    inputs = _inputs_of(model)
+    where = f"the Keras model {model.name!r}"
+    inputs = with_shape(_inputs_of(model), shape, where)
     names = _output_names(model)
 
     def call(*values):
@@ -53,7 +57,6 @@ def from_keras(
 
     serve = concrete(call, *inputs)
     at_layer = functools.partial(cut_at_layer, model, call, inputs)
-    where = f"the Keras model {model.name!r}"
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
     cuts = cuts_of(serve, inputs, layer, at_layer, where, layers)
@@ -107,7 +110,7 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
                 f"input; build the model with stateful=False. Received: {layer.name!r}."
             )
     return tuple(
-        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, tensor.name) for tensor in inputs
+        tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs
     )
 
 

@@ -39,7 +39,7 @@ def load_model(
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
-        shape: Of one example, (height, width, channels) say, where a SavedModel leaves it open.
+        shape: Of one example, (height, width, channels) say, where the model leaves it open.
         layer: Where the model is explained: a layer's name, that of an inner layer too, or an
             input's; of a SavedModel, also a name scope or an operation of its graph. None takes
             all inputs of floats or, if there are none, what is parsed, cast or decoded from the
@@ -52,15 +52,15 @@ def load_model(
         OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
-    if isinstance(handle, (SourceModel, keras.Model)):
-        _refuse_choice(handle.name, signature, shape)
     if isinstance(handle, SourceModel):
+        _refuse(handle.name, signature=signature, shape=shape)
         source = handle if layer is None else handle.at(layer)
         return (
             source if value_range is None else dataclasses.replace(source, value_range=value_range)
         )
     if isinstance(handle, keras.Model):
-        return from_keras(handle, value_range, layer)
+        _refuse(handle.name, signature=signature)
+        return from_keras(handle, value_range, shape, layer)
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
             "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
@@ -71,16 +71,18 @@ def load_model(
             opened = open_saved_model(place.directory, str(handle))
             source = from_saved_model(opened, value_range, signature, shape, layer)
             return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
-    _refuse_choice(str(handle), signature, shape)
+    _refuse(str(handle), signature=signature)
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    return from_keras(model, value_range, layer)
+    return from_keras(model, value_range, shape, layer)
 
 
-def _refuse_choice(name: str, signature: str | None, shape: Sequence[int] | None) -> None:
-    if signature is not None or shape is not None:
+def _refuse(name: str, **choices: Any) -> None:
+    """Raises `ValueError` for what there is nothing to choose of."""
+    given = {choice: value for choice, value in choices.items() if value is not None}
+    if given:
         raise ValueError(
-            "`signature` and `shape` are for SavedModels; a Keras model has neither to choose. "
-            f"Received: {name!r} with signature={signature!r}, shape={shape!r}."
+            "A Keras model has no signatures to choose from, and what `load_model` returned has "
+            f"its shape; leave it out. Received: {name!r} with {given}."
         )
 
 
