@@ -255,6 +255,52 @@ def test_damaged_and_missing_files(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_keras_files_that_are_not_whole(tmp_path, suffix):
+    file = tmp_path / f"model{suffix}"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    refused(file, f"no {suffix} file, or it is damaged or was cut short", "copy it again")
+    file.write_bytes(b"<html>Not here.</html>")
+    refused(file, f"no {suffix} file, or it is damaged")
+
+
+def test_a_file_of_weights_is_no_model(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.save_weights(tmp_path / "model.weights.h5")
+    refused(tmp_path / "model.weights.h5", "holds weights only", "model.load_weights(file)")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_class_that_is_not_known_is_named(tmp_path, suffix):
+    class Mine(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    inputs = keras.Input((4,))
+    keras.Model(inputs, Mine()(inputs)).save(tmp_path / f"model{suffix}")
+    refused(tmp_path / f"model{suffix}", "class of its own, 'Mine'", "import the module")
+
+
+def keras_2_model():
+    import tf_keras
+
+    inputs = tf_keras.Input((4,), name="x")
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(2)(inputs) + 1.0)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_files_of_keras_2_are_told_apart(tmp_path, suffix):
+    keras_2_model().save(tmp_path / f"model{suffix}")
+    refused(tmp_path / f"model{suffix}", "Keras 2", "tf_keras", "model.export(directory)")
+
+
+def test_a_live_model_of_keras_2_is_told_apart():
+    with pytest.raises(TypeError, match=r"Keras 2.*model\.export\(directory\)"):
+        tfgig.load_model(keras_2_model())
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_code_in_a_file_is_run_only_by_name(tmp_path, suffix):
     mark = tmp_path / "was_run"
 

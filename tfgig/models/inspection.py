@@ -12,8 +12,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.models.gradients import has_gradient, nodes
+from tfgig.models.keras_file import read_keras_file
 from tfgig.models.keras_model import from_keras
-from tfgig.models.load import located, read_keras_file
+from tfgig.models.load import located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
 from tfgig.models.saved_model import explainable
 from tfgig.models.versions import description_of

@@ -18,6 +18,15 @@ from tfgig.models.keras_cut import cut_at_layer, layers_of
 from tfgig.models.shapes import with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
+# Beside Keras's Random... layers, which do something in training only.
+_KEEPING_UNITS = (
+    keras.layers.InputLayer,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.GaussianNoise,
+    keras.layers.Resizing,
+    keras.layers.CenterCrop,
+)
 _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 
 
@@ -145,18 +154,44 @@ def _output_names(model: keras.Model) -> dict[str, str]:
 
 def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:
     """The input range that a leading Rescaling maps to [0, 1], [-1, 1] or around 0."""
-    for layer in model.layers:
-        leading = isinstance(layer, keras.layers.Rescaling) and any(
-            layer.input is tensor for tensor in model.inputs
-        )
-        scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
-        if not leading or not isinstance(scale, Real) or not isinstance(offset, Real):
-            continue
-        for low, high in _COMMON_RANGES:
-            scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
-            if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
-                return (low, high)
+    layer = _leading_rescaling(model)
+    scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
+    if not isinstance(scale, Real) or not isinstance(offset, Real):
+        return None
+    for low, high in _COMMON_RANGES:
+        scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
+        if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
+            return (low, high)
     return None
+
+
+def _leading_rescaling(model: keras.Model) -> keras.layers.Rescaling | None:
+    """The Rescaling of a model's input, or of what comes of it without a change of units."""
+    reached = list(model.inputs)
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            if not any(tensor is at for tensor in node.input_tensors for at in reached):
+                continue
+            found = layer if isinstance(layer, keras.layers.Rescaling) else None
+            if found is None and _is_graph(layer):
+                found = _leading_rescaling(layer)
+            if found is not None:
+                return found
+            if _keeps_units(layer):
+                reached += node.outputs
+    return None
+
+
+def _is_graph(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def _keeps_units(layer: keras.layers.Layer) -> bool:
+    """Whether the numbers that a layer returns at inference are in the units of its input."""
+    if _is_graph(layer):
+        return all(_keeps_units(inner) for inner in layer.layers)
+    own = type(layer).__module__.partition(".")[0] == "keras"
+    return isinstance(layer, _KEEPING_UNITS) or (own and type(layer).__name__[:6] == "Random")
 
 
 def _close(first: tuple[float, float], second: tuple[float, float]) -> bool:

@@ -13,13 +13,12 @@ from typing import Any
 import keras
 
 from tfgig.models import archive, hub
+from tfgig.models.keras_file import KERAS_2, read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.loading import open_saved_model
 from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
 from tfgig.models.versions import latest
-
-_KERAS_FILES = (".keras", ".h5")
 
 
 def load_model(
@@ -61,6 +60,8 @@ def load_model(
     if isinstance(handle, keras.Model):
         _refuse(handle.name, signature=signature)
         return from_keras(handle, value_range, shape, layer)
+    if _is_keras_2(handle):
+        raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
             "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
@@ -84,6 +85,12 @@ def _refuse(name: str, **choices: Any) -> None:
             "A Keras model has no signatures to choose from, and what `load_model` returned has "
             f"its shape; leave it out. Received: {name!r} with {given}."
         )
+
+
+def _is_keras_2(handle: Any) -> bool:
+    """Whether an object is a model of Keras 2, a package of its own beside Keras 3."""
+    bases = {base.__module__.partition(".")[0] for base in type(handle).__mro__}
+    return "tf_keras" in bases and hasattr(handle, "name")
 
 
 class Place:
@@ -126,25 +133,3 @@ def located(handle: str | os.PathLike) -> Iterator[Place | None]:
     finally:
         if place.temporary is not None:
             temporary.cleanup()
-
-
-def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
-    """The model in a `.keras` or `.h5` file; with `unsafe`, its Python code is run."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
-    if path.suffix not in _KERAS_FILES:
-        raise ValueError(
-            f"A model file ends in {' or '.join(_KERAS_FILES)}, a SavedModel is a directory; load "
-            f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
-    except (ValueError, TypeError) as error:
-        if "nsafe" not in str(error):
-            raise
-        raise ValueError(
-            "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
-            "run. Allow it with allow_unsafe_deserialization=True "
-            "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
-            f"code can do whatever you can. Received: {str(path)!r}."
-        ) from error
