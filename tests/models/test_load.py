@@ -150,6 +150,40 @@ def test_the_value_range_is_read_off_a_rescaling(scale, offset, expected):
     assert tfgig.load_model(rescaled(scale, offset)).value_range == expected
 
 
+def augmenting():
+    return keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomRotation(0.1)])
+
+
+def rescaling():
+    return keras.layers.Rescaling(1 / 255)
+
+
+def mixing():
+    return keras.layers.Conv2D(3, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (lambda: [keras.layers.RandomFlip(), rescaling()], (0, 255)),
+        (lambda: [augmenting(), rescaling()], (0, 255)),
+        (lambda: [keras.Sequential([keras.layers.Rescaling(2.0, -1)])], (0, 1)),
+        (
+            lambda: [keras.Sequential([keras.Input((4, 4, 3)), augmenting(), rescaling()])],
+            (0, 255),
+        ),
+        (lambda: [mixing(), rescaling()], None),
+        (lambda: [keras.Sequential([mixing()]), rescaling()], None),
+    ],
+)
+def test_a_rescaling_behind_what_keeps_the_units_or_within_a_model(layers, expected):
+    inputs = hidden = keras.Input((4, 4, 3))
+    for layer in layers():
+        hidden = layer(hidden)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden))
+    assert tfgig.load_model(model).value_range == expected
+
+
 def test_the_value_range_may_be_given():
     assert tfgig.load_model(rescaled(1 / 255), (0, 1)).value_range == (0, 1)
     inputs = keras.Input((4, 4, 3))

@@ -76,9 +76,7 @@ def _dead(definition: tf.compat.v1.GraphDef, taken: dict[str, int]) -> set[str]:
     return dead
 
 
-def _pass_on_the_living(
-    merge: tf.compat.v1.NodeDef, dead: set[str], taken: dict[str, int]
-) -> None:
+def _pass_on_the_living(merge: tf.compat.v1.NodeDef, dead: set[str], taken: dict[str, int]) -> None:
     """Makes of a merge of which one input has a value that value."""
     living = [name for name in merge.input if not _is_dead(name, dead, taken)]
     if len(living) == 1 < len(merge.input):

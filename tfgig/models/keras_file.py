@@ -58,6 +58,8 @@ def _config_of(path: pathlib.Path) -> str:
         else:
             with zipfile.ZipFile(path) as archive:
                 config = archive.read("config.json")
+    except PermissionError:
+        raise
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise ValueError(
             f"This is no {path.suffix} file, or it is damaged or was cut short; copy it again "

@@ -118,9 +118,7 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
                 "A layer that keeps a state from call to call has no score of its own for an "
                 f"input; build the model with stateful=False. Received: {layer.name!r}."
             )
-    return tuple(
-        tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs
-    )
+    return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
 
 
 def _structured(model: keras.Model, values: Sequence[tf.Tensor]) -> Any:
