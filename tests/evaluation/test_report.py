@@ -52,7 +52,7 @@ def shown(page, folder):
         "--dump-dom",
         page.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert "Uncaught" not in done.stderr, done.stderr  # an error of the page's script
     return done.stdout
 

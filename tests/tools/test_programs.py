@@ -161,11 +161,7 @@ def test_explain_refuses_with_the_fix(exported, photos, tmp_path):
         "2 names, the model 8 classes": [*base, image, f"--labels={short}"],
         "no SavedModel": [f"--model={tmp_path}", image],
         "Name an exported model": [image],
-        "--mask.opacity is an option of --style=mask, which": [*base, image, "--mask.opacity=1"],
-            *base,
-            image,
-            "--mask.opacity=1",
-        ],
+        "--mask.opacity is an option of --style=mask,": [*base, image, "--mask.opacity=1"],
         "Overlay(opacity=...)": [*base, image, "--overlay.opacity=2"],
     }
     answers = refusals("explain", *cases.values())

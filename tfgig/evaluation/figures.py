@@ -61,14 +61,17 @@ def _figure():
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot.subplots(figsize=(6, 4.2))
+    figure, axis = pyplot.subplots(figsize=(6, 4.2))
+    colours = pyplot.cycler(color=matplotlib.colormaps["tab10"].colors)
+    axis.set_prop_cycle(pyplot.cycler(linestyle=["-", "--", ":"]) * colours)  # 30 methods apart
+    return figure, axis
 
 
 def _save(figure, axis, path: pathlib.Path) -> pathlib.Path:
     from matplotlib import pyplot
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    axis.legend(fontsize=7, frameon=False)
+    axis.legend(fontsize=7, frameon=False, handlelength=3)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
