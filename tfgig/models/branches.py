@@ -12,8 +12,9 @@ _PASSING_ON = ("Identity", "PlaceholderWithDefault", *_SWITCHES)
 def settle(definition: tf.compat.v1.GraphDef) -> None:
     """Takes out of a graph the branches that are never taken, and the switches before the others.
 
-    TensorFlow 1 computes no gradient of them within a function: it would have to return tensors of
-    the branch that was not taken, which have no value. Conditions that depend on an input stay.
+    A function that is differentiated returns what its gradient needs, and tensors of a branch that
+    is not taken have no value to return: servers answer with an error. Where the condition depends
+    on an input, all stays as it is.
 
     Args:
         definition: The graph; it is changed.
@@ -33,7 +34,6 @@ def settle(definition: tf.compat.v1.GraphDef) -> None:
         if node.op in _MERGES:
             _pass_on_the_living(node, dead, taken)
         node.input[:] = [_behind(nodes, name, taken) for name in node.input]
-    kept = [type(node).FromString(node.SerializeToString()) for node in kept]
     del definition.node[:]
     definition.node.extend(kept)
 
