@@ -72,15 +72,16 @@ class _Bounded:
 
     def __init__(self, archive: pathlib.Path, max_bytes: int) -> None:
         self._archive, self._max_bytes = archive, max_bytes
-        self._file: IO[bytes] = archive.open("rb")
+        self._file = archive.open("rb")
         compressed = self._file.read(len(_GZIP)) == _GZIP
         self._file.seek(0)
+        self._content: IO[bytes] = self._file
         if compressed:
-            self._file = cast(IO[bytes], gzip.GzipFile(fileobj=self._file))
+            self._content = cast(IO[bytes], gzip.GzipFile(fileobj=self._file))
         self.left = _HEADER  # how much may follow before the next file
 
     def read(self, size: int) -> bytes:
-        content = self._file.read(size)
+        content = self._content.read(size)
         self.left -= len(content)
         _check_size(self.left >= 0, self._archive, self._max_bytes)
         return content
