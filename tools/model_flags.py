@@ -23,7 +23,7 @@ SIGNATURE = flags.DEFINE_string(
     "Which signature of a SavedModel to explain; serving_default, or the only one, if not given.",
 )
 SHAPE = flags.DEFINE_list(
-    "shape", None, "The shape of one example, such as 224,224,3, where a SavedModel leaves it open."
+    "shape", None, "The shape of one example, such as 224,224,3, where the model leaves it open."
 )
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",

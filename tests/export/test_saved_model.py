@@ -368,3 +368,41 @@ def test_a_lookup_table_of_a_keras_model_goes_along(tmp_path):
         found = served.run("serving_default", image=points)["label"]
         assert [label.decode() for label in found] == expected
         assert served.run("explain_gradient", image=points)["ok"].all()
+
+
+def table(value):
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([1], [value]), 0.0)
+
+
+class LookingUp(keras.layers.Layer):
+    """Multiplies by 2 * 3, out of tables in a list and in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = [table(2.0)]
+        self.named = {"deep": {"deeper": [table(3.0)]}}
+
+    def call(self, x):
+        one = tf.constant(1)
+        return x * self.tables[0].lookup(one) * self.named["deep"]["deeper"][0].lookup(one)
+
+
+def test_tables_in_lists_and_dictionaries_go_along(tmp_path):
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, LookingUp()(inputs))
+    with SessionModel(tfgig.export_saved_model(model, tmp_path, ["gradient"])) as session:
+        found = session.run("explain_gradient", x=np.ones((1, 2), np.float32), target=[1])
+    np.testing.assert_allclose(found["attributions"], [[0, 6]])
+
+
+def test_a_table_that_no_layer_holds_is_named(tmp_path):
+    outside = table(2.0)
+
+    class Borrowing(keras.layers.Layer):
+        def call(self, x):
+            return x * outside.lookup(tf.constant(1))
+
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, Borrowing()(inputs), name="borrowing")
+    with pytest.raises(ValueError, match=r"none of its layers holds.*Received: 'borrowing'"):
+        tfgig.export_saved_model(model, tmp_path, ["gradient"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import keras
@@ -148,6 +149,34 @@ def builder(path, tmp_path, variables="reference", table=False):
         (tmp_path / "labels.txt").unlink()
 
 
+@contextlib.contextmanager
+def old_control_flow():
+    """What TensorFlow 1 wrote by itself: loops and branches of Switch, Merge and Enter."""
+    v1.disable_control_flow_v2()
+    try:
+        yield
+    finally:
+        v1.enable_control_flow_v2()
+
+
+def branches(path, tmp_path):
+    """TensorFlow 1: a layer that is another in training, which nobody asks for."""
+    with old_control_flow(), tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        features = v1.placeholder(tf.float32, [None, FEATURES], "features")
+        training = v1.placeholder_with_default(False, [], "training")
+        make = functools.partial(v1.get_variable, use_resource=False)
+        first, last = make("first", initializer=FIRST), make("last", initializer=LAST)
+        hidden = features @ first
+        hidden = v1.cond(
+            training,
+            lambda: v1.nn.dropout(tf.sin(hidden) @ (last @ tf.transpose(last)), rate=0.5),
+            lambda: v1.cond(tf.logical_not(training), lambda: tf.tanh(hidden), lambda: hidden),
+        )
+        scores = tf.nn.softmax(hidden @ last)
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(path), {"features": features}, {"scores": scores})
+
+
 def hub_format(path, tmp_path):
     """The TensorFlow 1 hub format: no tag, the signature "default", and a marker file."""
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
@@ -184,5 +213,6 @@ WRITERS = {
     "tf1_resource": (functools.partial(builder, variables="resource"), "scores"),
     "tf1_resource_table": (functools.partial(builder, variables="resource", table=True), "scores"),
     "tf1_frozen": (functools.partial(builder, variables="frozen"), "scores"),
+    "tf1_branches": (branches, "scores"),
     "tf1_hub": (hub_format, "default"),
 }

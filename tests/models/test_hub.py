@@ -7,6 +7,7 @@ import io
 import pathlib
 import tarfile
 import threading
+import tracemalloc
 import urllib.parse
 
 import numpy as np
@@ -58,6 +59,8 @@ def archives(tmp_path_factory):
         "absolute": packed((str(outside), b"x")),
         "symlink": packed(link("variables", "/etc"), ("variables/passwd", b"x")),
         "hardlink": packed(link("saved_model.pb", "/etc/passwd", tarfile.LNKTYPE)),
+        "file and directory": packed(("a", b"x"), ("a/b", b"x")),
+        "long name": packed(("a" * (32 << 20), b"x")),
         "page": b"<html>Not here.</html>",
         "nothing": packed(("readme.txt", b"x")),
     }
@@ -177,6 +180,8 @@ def test_an_archive_of_a_directory_with_its_name(archives, tmp_path):
         ("absolute", "leads out of it"),
         ("symlink", "a link.*'variables'"),
         ("hardlink", "a link.*'saved_model.pb'"),
+        ("file and directory", "damaged or was cut short"),
+        ("long name", "a header of 1 MiB"),
     ],
 )
 def test_a_bad_archive_is_refused(archives, tmp_path, monkeypatch, name, error):
@@ -199,3 +204,17 @@ def test_an_archive_that_swells_is_refused(tmp_path):
         archive.unpack(file, tmp_path / "out", max_bytes=2 << 20)
     written = sum(path.stat().st_size for path in pathlib.Path(tmp_path / "out").iterdir())
     assert written <= 2 << 20
+
+
+def test_a_long_header_is_not_read_whole(archives, tmp_path):
+    file = tmp_path / "bomb.tgz"
+    file.write_bytes(archives["long name"])
+    (tmp_path / "out").mkdir()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="a header of 1 MiB"):
+            archive.unpack(file, tmp_path / "out")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20

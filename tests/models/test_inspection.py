@@ -81,6 +81,32 @@ def test_the_program_says_what_an_export_explains(original, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_keras_files_of_any_kind(tmp_path):
+    layers = [keras.layers.Dense(3), keras.layers.Dense(2, name="scores")]
+    keras.Sequential([keras.Input((4,), name="features"), *layers]).save(tmp_path / "a.keras")
+    (report,) = inspect_model(str(tmp_path / "a.keras")).signatures.values()
+    assert report.obstacle is None
+    assert report.inputs == {"features": "float32 [None, 4]"}
+    assert list(report.outputs.values()) == ["float32 [None, 2]"]
+    model = Subclassed()
+    model(tf.zeros([1, 4]))
+    model.save(tmp_path / "b.keras")
+    found = inspect_model(str(tmp_path / "b.keras"))
+    assert found.parameters == 10
+    (report,) = found.signatures.values()
+    assert report.obstacle.startswith("The model does not say what it takes")
+
+
 def test_the_program_takes_keras_files_and_refuses_in_one_line(tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
     found = inspect_model(str(tmp_path / "model.keras"))

@@ -113,6 +113,25 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
         tfgig.load_model(tmp_path / "model.keras")
 
 
+def test_a_batch_of_a_fixed_size_is_refused():
+    inputs = keras.Input(batch_shape=(1, 4))
+    with pytest.raises(ValueError, match=r"batch and must be open.*shape \(1, 4\)"):
+        tfgig.load_model(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
+
+
+def test_the_shape_of_one_example_fills_in_what_is_open():
+    inputs = keras.Input((None, None, 3), name="image")
+    hidden = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    source = tfgig.load_model(model, shape=(6, 5, 3))
+    assert source.points.shape.as_list() == [None, 6, 5, 3]
+    assert tfgig.models.taking_encoded_images(source).originals is not None
+    with pytest.raises(ValueError, match=r"does not take this shape.*\(6, 5, 1\)"):
+        tfgig.load_model(model, shape=(6, 5, 1))
+    with pytest.raises(ValueError, match=r"no signatures.*'signature': 'mine'"):
+        tfgig.load_model(model, signature="mine")
+
+
 # Black and white
 
 
@@ -129,6 +148,40 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
 )
 def test_the_value_range_is_read_off_a_rescaling(scale, offset, expected):
     assert tfgig.load_model(rescaled(scale, offset)).value_range == expected
+
+
+def augmenting():
+    return keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomRotation(0.1)])
+
+
+def rescaling():
+    return keras.layers.Rescaling(1 / 255)
+
+
+def mixing():
+    return keras.layers.Conv2D(3, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (lambda: [keras.layers.RandomFlip(), rescaling()], (0, 255)),
+        (lambda: [augmenting(), rescaling()], (0, 255)),
+        (lambda: [keras.Sequential([keras.layers.Rescaling(2.0, -1)])], (0, 1)),
+        (
+            lambda: [keras.Sequential([keras.Input((4, 4, 3)), augmenting(), rescaling()])],
+            (0, 255),
+        ),
+        (lambda: [mixing(), rescaling()], None),
+        (lambda: [keras.Sequential([mixing()]), rescaling()], None),
+    ],
+)
+def test_a_rescaling_behind_what_keeps_the_units_or_within_a_model(layers, expected):
+    inputs = hidden = keras.Input((4, 4, 3))
+    for layer in layers():
+        hidden = layer(hidden)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(hidden))
+    assert tfgig.load_model(model).value_range == expected
 
 
 def test_the_value_range_may_be_given():

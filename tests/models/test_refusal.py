@@ -158,15 +158,64 @@ def test_a_custom_gradient_that_was_not_saved_is_refused(tmp_path):
 
 
 def test_a_loop_of_tensorflow_1_is_refused(tmp_path):
-    v1.disable_control_flow_v2()
-    try:
-        with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
-            x = v1.placeholder(tf.float32, [None, 4], "x")
-            y = v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(y)), [0, x])[1]
-            v1.saved_model.simple_save(session, str(tmp_path / "model"), {"x": x}, {"y": y})
-    finally:
-        v1.enable_control_flow_v2()
+    save_old(
+        tmp_path / "model",
+        lambda x: v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(y)), [0, x])[1],
+    )
     refused(tmp_path / "model", "TensorFlow 1 loop", "Enter", "enable_control_flow_v2()")
+
+
+def test_a_branch_of_tensorflow_1_that_depends_on_the_input_is_refused(tmp_path):
+    save_old(
+        tmp_path / "model",
+        lambda x: v1.cond(tf.reduce_sum(x) > 0, lambda: tf.sin(x) * x, lambda: tf.cos(x) * x),
+    )
+    refused(tmp_path / "model", "TensorFlow 1 branch", "Switch", "enable_control_flow_v2()")
+
+
+def save_old(path, function):
+    """A model of TensorFlow 1, of one input `x` [None, 4] and one output `y`."""
+    with (
+        sources.old_control_flow(),
+        tf.Graph().as_default() as graph,
+        v1.Session(graph=graph) as session,
+    ):
+        x = v1.placeholder(tf.float32, [None, 4], "x")
+        v1.saved_model.simple_save(session, str(path), {"x": x}, {"y": function(x)})
+
+
+def live(function):
+    inputs = keras.Input((4,), name="x")
+
+    class Layer(keras.layers.Layer):
+        def call(self, x):
+            return function(x)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    return keras.Model(inputs, keras.layers.Dense(2)(Layer()(inputs)), name="live")
+
+
+@pytest.mark.parametrize("name", ["round", "Python"])
+def test_live_models_are_refused_when_they_are_loaded(tmp_path, name):
+    function, _, fragments = UNEXPLAINABLE[name]
+    refused(live(function), *fragments, "the Keras model 'live'")
+    with pytest.raises(ValueError, match=re.escape(fragments[0])):
+        tfgig.export_saved_model(live(function), tmp_path / "export", ["gradient"])
+
+
+def test_a_live_model_is_explained_behind_what_passes_no_gradient():
+    model = live(tf.round)
+    (layer,) = (layer.name for layer in model.layers if layer.name.startswith("layer"))
+    found = tfgig.Explainer(model, "gradient", layer=layer)(sources.X, target=1)
+    weights = model.layers[-1].kernel.numpy()[:, 1]
+    np.testing.assert_allclose(found["attributions"], np.tile(weights, (3, 1)), rtol=1e-6)
+
+
+def test_a_plain_gradient_is_not_traced_to_know_of_it(monkeypatch):
+    monkeypatch.delattr("tensorflow.GradientTape")
+    assert tfgig.load_model(live(tf.tanh)).points.name == "x"
 
 
 def test_an_operation_that_is_not_known_is_named(tmp_path):
@@ -203,6 +252,52 @@ def test_damaged_and_missing_files(tmp_path):
     weights.weight = tf.Variable(1.0)
     tf.saved_model.save(weights, str(tmp_path / "weights"))
     refused(tmp_path / "weights", "no signatures", "signatures=...")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_keras_files_that_are_not_whole(tmp_path, suffix):
+    file = tmp_path / f"model{suffix}"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    refused(file, f"no {suffix} file, or it is damaged or was cut short", "copy it again")
+    file.write_bytes(b"<html>Not here.</html>")
+    refused(file, f"no {suffix} file, or it is damaged")
+
+
+def test_a_file_of_weights_is_no_model(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.save_weights(tmp_path / "model.weights.h5")
+    refused(tmp_path / "model.weights.h5", "holds weights only", "model.load_weights(file)")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_class_that_is_not_known_is_named(tmp_path, suffix):
+    class Mine(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    inputs = keras.Input((4,))
+    keras.Model(inputs, Mine()(inputs)).save(tmp_path / f"model{suffix}")
+    refused(tmp_path / f"model{suffix}", "class of its own, 'Mine'", "import the module")
+
+
+def keras_2_model():
+    import tf_keras
+
+    inputs = tf_keras.Input((4,), name="x")
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(2)(inputs) + 1.0)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_files_of_keras_2_are_told_apart(tmp_path, suffix):
+    keras_2_model().save(tmp_path / f"model{suffix}")
+    refused(tmp_path / f"model{suffix}", "Keras 2", "tf_keras", "model.export(directory)")
+
+
+def test_a_live_model_of_keras_2_is_told_apart():
+    with pytest.raises(TypeError, match=r"Keras 2.*model\.export\(directory\)"):
+        tfgig.load_model(keras_2_model())
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

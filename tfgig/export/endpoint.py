@@ -123,5 +123,5 @@ def _check_images(source: SourceModel) -> None:
             "Heat-maps are drawn over the images, and this model does not say what is black and "
             "what is white in its input. Give the range: tfgig.load_model(model, "
             "value_range=(0, 255)), or (0, 1), or (-1, 1); or export Endpoints of the kind "
-            f'"attributions" only. Received: {source.name!r} without a Rescaling layer.'
+            f'"attributions" only. Received: {source.name!r} without a Rescaling of its input.'
         )

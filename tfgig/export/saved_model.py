@@ -91,6 +91,14 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     except tf.errors.OpError as error:
         # Python's own OSError for what the C++ file system says, so that there is one to catch.
         raise OSError(error.message) from error
+    except AssertionError as error:
+        if "untracked" not in str(error):
+            raise
+        raise ValueError(
+            "The model uses a table or another resource that none of its layers holds. Make it an "
+            f"attribute of the layer that uses it ({str(error).partition('.')[0]}). "
+            f"Received: {source.name!r}."
+        ) from error
 
 
 def _output_of(source: SourceModel, endpoint: Endpoint) -> str:

@@ -7,12 +7,25 @@ import pathlib
 import shutil
 import tarfile
 import zlib
+from typing import IO, cast
 
 from tfgig.spec import check
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar")
 MAX_BYTES = 16 << 30
 MAX_MEMBERS = 100_000
+_HEADER = 1 << 20  # names are shorter, and so is what is read ahead
+_GZIP = b"\x1f\x8b"
+_DAMAGED = (
+    tarfile.TarError,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    # One path is both a file and a directory.
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
 
 
 def unpack(archive: pathlib.Path, directory: pathlib.Path, max_bytes: int = MAX_BYTES) -> None:
@@ -33,18 +46,51 @@ def unpack(archive: pathlib.Path, directory: pathlib.Path, max_bytes: int = MAX_
     """
     try:
         # A stream: each member is checked when it comes, before anything of it is written.
-        with tarfile.open(archive, "r|*") as tar:
+        with (
+            _Bounded(archive, max_bytes) as stream,
+            tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar,
+        ):
             left = max_bytes
             for count, member in enumerate(tar):
                 left -= member.size
                 _check_member(member, archive)
                 _check_size(left >= 0 and count < MAX_MEMBERS, archive, max_bytes)
+                stream.left = member.size + _HEADER
                 _write(tar, member, directory)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"The archive is damaged or was cut short; get it again ({error}). "
             f"Received: {str(archive)!r}."
         ) from error
+
+
+class _Bounded:
+    """The unpacked bytes of an archive, up to a bound.
+
+    The tar format has headers of any length, which `tarfile` reads whole.
+    """
+
+    def __init__(self, archive: pathlib.Path, max_bytes: int) -> None:
+        self._archive, self._max_bytes = archive, max_bytes
+        self._file = archive.open("rb")
+        compressed = self._file.read(len(_GZIP)) == _GZIP
+        self._file.seek(0)
+        self._content: IO[bytes] = self._file
+        if compressed:
+            self._content = cast(IO[bytes], gzip.GzipFile(fileobj=self._file))
+        self.left = _HEADER  # how much may follow before the next file
+
+    def read(self, size: int) -> bytes:
+        content = self._content.read(size)
+        self.left -= len(content)
+        _check_size(self.left >= 0, self._archive, self._max_bytes)
+        return content
+
+    def __enter__(self) -> _Bounded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def _check_member(member: tarfile.TarInfo, archive: pathlib.Path) -> None:
@@ -61,8 +107,8 @@ def _check_member(member: tarfile.TarInfo, archive: pathlib.Path) -> None:
 def _check_size(fits: bool, archive: pathlib.Path, max_bytes: int) -> None:
     check(
         fits,
-        f"The archive holds more than {max_bytes >> 20} MiB or {MAX_MEMBERS} files; unpack it "
-        "yourself if you trust it, and give the directory.",
+        f"The archive holds more than {max_bytes >> 20} MiB, {MAX_MEMBERS} files or a header of "
+        f"{_HEADER >> 20} MiB; unpack it yourself if you trust it, and give the directory.",
         str(archive),
     )
 

@@ -41,13 +41,15 @@ def cuts_of(
         layers: The names of the layers, where they are not those of the graph.
 
     Raises:
-        ValueError: there is no such layer, or nothing to explain.
+        ValueError: there is no such layer, nothing to explain, or no gradient of it.
     """
     names = {spec.name: spec.dtype for spec in inputs}
 
     def cut_at(name: str | None) -> Cut:
         if name is not None and name in names and names[name].is_floating:
-            return cut_at_inputs(serve, inputs, [name])
+            cut = cut_at_inputs(serve, inputs, [name])
+            check_gradient(cut, where)
+            return cut
         check(
             name is None or name not in names,
             "An input without a gradient cannot be explained; name a layer behind it.",
@@ -59,6 +61,7 @@ def cuts_of(
 
     if layer is None:
         entry = _entry(serve, inputs, where, layers)
+        check_gradient(entry, where)
         return Cuts(entry, entry, cut_at)
     cut = cut_at(layer)
     try:
@@ -73,6 +76,4 @@ def _entry(
     floats = [spec.name for spec in inputs if spec.dtype.is_floating]
     if floats:
         return cut_at_inputs(serve, inputs, floats)
-    cut = cut_behind_decoding(serve, inputs, where, layers)
-    check_gradient(cut, where)
-    return cut
+    return cut_behind_decoding(serve, inputs, where, layers)

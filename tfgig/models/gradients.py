@@ -15,6 +15,7 @@ from tfgig.models.inlining import CALLS, SCOPE, called_by
 
 PYTHON_CODE = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _OLD_LOOPS = ("Enter", "RefEnter")
+_OLD_BRANCHES = ("Switch", "RefSwitch")
 # They stand in many graphs beside the path of the gradient, and are not what breaks it.
 _PASSING_NOTHING = ("Shape", "Size", "Rank", "ShapeN", "ZerosLike", "OnesLike", "Range", "NoOp")
 _FLAT = ("Round", "Rint", "Floor", "Ceil")
@@ -60,7 +61,7 @@ def _custom(node: tf.compat.v1.NodeDef) -> str:
 
 
 def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()) -> None:
-    """Raises `ValueError` for what no gradient, or no server, can take.
+    """Raises `ValueError` for what cannot be saved anew, wherever it is in a model.
 
     That is Python code, loops of TensorFlow 1, and custom gradients that were not saved.
 
@@ -79,8 +80,8 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
         if node.op in _OLD_LOOPS:
             raise ValueError(
                 f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), through "
-                "which TensorFlow 2 takes no gradient. Write it out again after "
-                "tf.compat.v1.enable_control_flow_v2(). "
+                "which TensorFlow 2 takes no gradient, and which servers do not run in front of "
+                "one. Write it out again after tf.compat.v1.enable_control_flow_v2(). "
                 f"Received: {where}."
             )
         if _custom(node) in unsaved:
@@ -92,6 +93,17 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
             )
 
 
+def _refuse_old_branches(graph: tf.Graph, where: str) -> None:
+    """Raises `ValueError` for branches of TensorFlow 1 on the way of a gradient."""
+    for node in nodes(graph.as_graph_def()):
+        if node.op in _OLD_BRANCHES:
+            raise ValueError(
+                f"The model has a TensorFlow 1 branch (the op {node.op} {own_name(node)!r}), "
+                "through which no gradient can be served. Write it out again after "
+                f"tf.compat.v1.enable_control_flow_v2(). {_CUT} Received: {where}."
+            )
+
+
 def check_gradient(cut: Cut, where: str) -> None:
     """Raises `ValueError` unless a gradient reaches what is explained from some output.
 
@@ -99,7 +111,7 @@ def check_gradient(cut: Cut, where: str) -> None:
         cut: What is explained, and the model behind it.
         where: What was loaded, for the error.
     """
-    refuse_unservable(cut.forward.graph, where)
+    _refuse_old_branches(cut.forward.graph, where)
     outputs = cut.forward.structured_outputs.values
     reasons = []
     for name, output in outputs.items():
@@ -119,7 +131,14 @@ def check_gradient(cut: Cut, where: str) -> None:
 
 
 def _why_not(cut: Cut, output: str) -> str | None:
-    """Why the gradient of an output is not to be had; None if it is. Traces it once."""
+    """Why the gradient of an output is not to be had; None if it is.
+
+    It is traced, which takes time, only if it is not plain from the graph.
+    """
+    value = cut.forward.structured_outputs.values[output]
+    arrives, ends = _way_back(cut.forward.graph, value)
+    if arrives and not ends and not _is_special(cut.forward.graph):
+        return None
 
     def gradient(at, *context):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -134,8 +153,13 @@ def _why_not(cut: Cut, output: str) -> str | None:
             return _not_to_be_saved(traced)
     except (LookupError, AttributeError, NotImplementedError, TypeError) as error:
         unknown = f"TensorFlow has no gradient for it ({error})"
-    value = cut.forward.structured_outputs.values[output]
-    return "; ".join(_ends(cut.forward.graph, value)) or unknown
+    return "; ".join(ends) or unknown
+
+
+def _is_special(graph: tf.Graph) -> bool:
+    """Whether a gradient is more than those of the types of a graph's operations."""
+    definition = graph.as_graph_def()
+    return any(any(called_by(node)) or _custom(node) for node in definition.node)
 
 
 def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | None:
@@ -149,11 +173,12 @@ def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | No
     return None
 
 
-def _ends(graph: tf.Graph, output: tf.Tensor) -> Iterator[str]:
-    """Where, going back from an output, a gradient ends before it gets to the graph's input."""
+def _way_back(graph: tf.Graph, output: tf.Tensor) -> tuple[bool, list[str]]:
+    """Whether a gradient gets from an output to the graph's input, and where it ends before."""
     definition = graph.as_graph_def()
+    start = graph.inputs[0].op
     reached = _reached_from(graph.inputs[0])
-    waiting, seen = [output.op], set()
+    arrives, ends, waiting, seen = output.op is start, [], [output.op], set()
     while waiting:
         op = waiting.pop()
         if op in seen or op not in reached or op.type == "Placeholder":
@@ -161,9 +186,11 @@ def _ends(graph: tf.Graph, output: tf.Tensor) -> Iterator[str]:
         seen.add(op)
         reason = _missing_in_functions(op, definition) or missing_gradient(op.node_def)
         if reason is not None:
-            yield reason
+            ends.append(reason)
         elif op.type not in _PASSING_NOTHING:
             waiting.extend(tensor.op for tensor in op.inputs)
+            arrives = arrives or any(tensor.op is start for tensor in op.inputs)
+    return arrives, ends
 
 
 def _missing_in_functions(op: tf.Operation, definition: tf.compat.v1.GraphDef) -> str | None:

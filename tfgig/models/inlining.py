@@ -16,6 +16,8 @@ import tensorflow as tf
 # The registry of gradients has no public name.
 from tensorflow.python.framework import ops as _ops
 
+from tfgig.models.branches import settle
+
 SCOPE = "loaded"  # what the names of operations laid out start with
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _WRAPPING = ("Placeholder", "Const", "Identity", "NoOp")
@@ -128,6 +130,7 @@ def _import(
     } | dict(instead)
     wanted = [tensor for tensor in fetches if tensor.name not in given]
     definition = graph.as_graph_def()
+    settle(definition)
     # A wrapper: only what the call takes. A cut: nothing of what it leaves behind.
     if instead or [item.name for item in wanted] != [item.name for item in graph.outputs]:
         needed = needed_for(wanted, given)

@@ -7,12 +7,14 @@ import os
 import pathlib
 from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.models.gradients import check_gradient, has_gradient, nodes
+from tfgig.models.gradients import has_gradient, nodes
+from tfgig.models.keras_file import read_keras_file
 from tfgig.models.keras_model import from_keras
-from tfgig.models.load import located, read_keras_file
+from tfgig.models.load import located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
 from tfgig.models.saved_model import explainable
 from tfgig.models.versions import description_of
@@ -72,23 +74,30 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
 
 def _inspect_file(handle: str, allow_unsafe_deserialization: bool) -> Inspection:
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    obstacle = None
-    try:
-        check_gradient(from_keras(model).cut, repr(handle))
-    except ValueError as error:  # the report is what it says
-        obstacle = str(error).partition(" Received: ")[0]
-    inputs = {tensor.name: _words(tensor) for tensor in model.inputs or ()}
-    names, outputs = getattr(model, "output_names", None) or (), model.outputs or ()
-    report = SignatureReport(
-        inputs, {n: _words(o) for n, o in zip(names, outputs, strict=False)}, obstacle
-    )
     return Inspection(
         handle=handle,
         form="a Keras file",
         sizes={"weights": os.path.getsize(handle)},
-        parameters=model.count_params(),
-        signatures={"the model": report},
+        parameters=sum(weight.shape.num_elements() for weight in model.weights),
+        signatures={"the model": _report_of_keras(model)},
         endpoints={},
+    )
+
+
+def _report_of_keras(model: keras.Model) -> SignatureReport:
+    try:
+        source = from_keras(model)
+    except ValueError as error:  # the report is what it says
+        # A subclassed model may not know its inputs, and a layer may have several outputs.
+        inputs = {tensor.name: _words(tensor) for tensor in getattr(model, "inputs", None) or ()}
+        tensors = getattr(model, "outputs", None) or ()
+        outputs = {f"output_{index}": _words(tensor) for index, tensor in enumerate(tensors)}
+        return SignatureReport(inputs, outputs, str(error).partition(" Received: ")[0])
+    values = source.serve.structured_outputs.values
+    return SignatureReport(
+        {spec.name: _words(spec) for spec in source.inputs},
+        {name: _words(value) for name, value in values.items()},
+        None,
     )
 
 

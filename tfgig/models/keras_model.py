@@ -13,15 +13,27 @@ import tensorflow as tf
 
 from tfgig.models.cut import concrete
 from tfgig.models.entry import cuts_of
+from tfgig.models.gradients import refuse_unservable
 from tfgig.models.keras_cut import cut_at_layer, layers_of
+from tfgig.models.shapes import with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
+# Beside Keras's Random... layers, which do something in training only.
+_KEEPING_UNITS = (
+    keras.layers.InputLayer,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.GaussianNoise,
+    keras.layers.Resizing,
+    keras.layers.CenterCrop,
+)
 _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 
 
 def from_keras(
     model: keras.Model,
     value_range: tuple[float, float] | None = None,
+    shape: Sequence[int] | None = None,
     layer: str | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
@@ -30,18 +42,21 @@ def from_keras(
         model: A functional, Sequential or subclassed model that knows its inputs.
         value_range: What is black and what is white in the input's units; None reads it off a
             leading `Rescaling` layer, where there is one.
+        shape: Of one example, where the only input leaves it open.
         layer: Where it is explained: the name of a layer, of one in a nested model, or of an
             input; None for all float inputs, or what is decoded from them.
 
     Raises:
-        ValueError: the model is not built, takes what cannot be explained, or has no such layer.
+        ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
+            gradient reaches what is to be explained.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "tfgig explains models that run on TensorFlow: set KERAS_BACKEND=tensorflow before "
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
-    inputs = _inputs_of(model)
+    where = f"the Keras model {model.name!r}"
+    inputs = with_shape(_inputs_of(model), shape, where)
     names = _output_names(model)
 
     def call(*values):
@@ -51,7 +66,7 @@ def from_keras(
 
     serve = concrete(call, *inputs)
     at_layer = functools.partial(cut_at_layer, model, call, inputs)
-    where = f"the Keras model {model.name!r}"
+    refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
     cuts = cuts_of(serve, inputs, layer, at_layer, where, layers)
     return SourceModel(
@@ -103,9 +118,7 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
                 "A layer that keeps a state from call to call has no score of its own for an "
                 f"input; build the model with stateful=False. Received: {layer.name!r}."
             )
-    return tuple(
-        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, tensor.name) for tensor in inputs
-    )
+    return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
 
 
 def _structured(model: keras.Model, values: Sequence[tf.Tensor]) -> Any:
@@ -139,18 +152,44 @@ def _output_names(model: keras.Model) -> dict[str, str]:
 
 def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:
     """The input range that a leading Rescaling maps to [0, 1], [-1, 1] or around 0."""
-    for layer in model.layers:
-        leading = isinstance(layer, keras.layers.Rescaling) and any(
-            layer.input is tensor for tensor in model.inputs
-        )
-        scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
-        if not leading or not isinstance(scale, Real) or not isinstance(offset, Real):
-            continue
-        for low, high in _COMMON_RANGES:
-            scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
-            if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
-                return (low, high)
+    layer = _leading_rescaling(model)
+    scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
+    if not isinstance(scale, Real) or not isinstance(offset, Real):
+        return None
+    for low, high in _COMMON_RANGES:
+        scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
+        if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
+            return (low, high)
     return None
+
+
+def _leading_rescaling(model: keras.Model) -> keras.layers.Rescaling | None:
+    """The Rescaling of a model's input, or of what comes of it without a change of units."""
+    reached = list(model.inputs)
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            if not any(tensor is at for tensor in node.input_tensors for at in reached):
+                continue
+            found = layer if isinstance(layer, keras.layers.Rescaling) else None
+            if found is None and _is_graph(layer):
+                found = _leading_rescaling(layer)
+            if found is not None:
+                return found
+            if _keeps_units(layer):
+                reached += node.outputs
+    return None
+
+
+def _is_graph(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def _keeps_units(layer: keras.layers.Layer) -> bool:
+    """Whether the numbers that a layer returns at inference are in the units of its input."""
+    if _is_graph(layer):
+        return all(_keeps_units(inner) for inner in layer.layers)
+    own = type(layer).__module__.partition(".")[0] == "keras"
+    return isinstance(layer, _KEEPING_UNITS) or (own and type(layer).__name__[:6] == "Random")
 
 
 def _close(first: tuple[float, float], second: tuple[float, float]) -> bool:

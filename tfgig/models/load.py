@@ -13,14 +13,12 @@ from typing import Any
 import keras
 
 from tfgig.models import archive, hub
-from tfgig.models.gradients import check_gradient
+from tfgig.models.keras_file import KERAS_2, read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.loading import open_saved_model
 from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
 from tfgig.models.versions import latest
-
-_KERAS_FILES = (".keras", ".h5")
 
 
 def load_model(
@@ -40,7 +38,7 @@ def load_model(
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
-        shape: Of one example, (height, width, channels) say, where a SavedModel leaves it open.
+        shape: Of one example, (height, width, channels) say, where the model leaves it open.
         layer: Where the model is explained: a layer's name, that of an inner layer too, or an
             input's; of a SavedModel, also a name scope or an operation of its graph. None takes
             all inputs of floats or, if there are none, what is parsed, cast or decoded from the
@@ -53,15 +51,17 @@ def load_model(
         OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
-    if isinstance(handle, (SourceModel, keras.Model)):
-        _refuse_choice(handle.name, signature, shape)
     if isinstance(handle, SourceModel):
+        _refuse(handle.name, signature=signature, shape=shape)
         source = handle if layer is None else handle.at(layer)
         return (
             source if value_range is None else dataclasses.replace(source, value_range=value_range)
         )
     if isinstance(handle, keras.Model):
-        return from_keras(handle, value_range, layer)
+        _refuse(handle.name, signature=signature)
+        return from_keras(handle, value_range, shape, layer)
+    if _is_keras_2(handle):
+        raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
             "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
@@ -72,19 +72,25 @@ def load_model(
             opened = open_saved_model(place.directory, str(handle))
             source = from_saved_model(opened, value_range, signature, shape, layer)
             return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
-    _refuse_choice(str(handle), signature, shape)
+    _refuse(str(handle), signature=signature)
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    source = from_keras(model, value_range, layer)
-    check_gradient(source.cut, repr(str(handle)))
-    return source
+    return from_keras(model, value_range, shape, layer)
 
 
-def _refuse_choice(name: str, signature: str | None, shape: Sequence[int] | None) -> None:
-    if signature is not None or shape is not None:
+def _refuse(name: str, **choices: Any) -> None:
+    """Raises `ValueError` for what there is nothing to choose of."""
+    given = {choice: value for choice, value in choices.items() if value is not None}
+    if given:
         raise ValueError(
-            "`signature` and `shape` are for SavedModels; a Keras model has neither to choose. "
-            f"Received: {name!r} with signature={signature!r}, shape={shape!r}."
+            "A Keras model has no signatures to choose from, and what `load_model` returned has "
+            f"its shape; leave it out. Received: {name!r} with {given}."
         )
+
+
+def _is_keras_2(handle: Any) -> bool:
+    """Whether an object is a model of Keras 2, a package of its own beside Keras 3."""
+    bases = {base.__module__.partition(".")[0] for base in type(handle).__mro__}
+    return "tf_keras" in bases and hasattr(handle, "name")
 
 
 class Place:
@@ -127,25 +133,3 @@ def located(handle: str | os.PathLike) -> Iterator[Place | None]:
     finally:
         if place.temporary is not None:
             temporary.cleanup()
-
-
-def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
-    """The model in a `.keras` or `.h5` file; with `unsafe`, its Python code is run."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
-    if path.suffix not in _KERAS_FILES:
-        raise ValueError(
-            f"A model file ends in {' or '.join(_KERAS_FILES)}, a SavedModel is a directory; load "
-            f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
-        )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
-    except (ValueError, TypeError) as error:
-        if "nsafe" not in str(error):
-            raise
-        raise ValueError(
-            "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
-            "run. Allow it with allow_unsafe_deserialization=True "
-            "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
-            f"code can do whatever you can. Received: {str(path)!r}."
-        ) from error

@@ -12,10 +12,11 @@ import tensorflow as tf
 from tfgig.models.archive import SUFFIXES
 from tfgig.models.cut import Concrete, concrete
 from tfgig.models.entry import Cuts, cuts_of
-from tfgig.models.gradients import check_gradient, refuse_unservable, unsaved_gradients
+from tfgig.models.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graph_cut import cut_at_layer
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
+from tfgig.models.shapes import with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 from tfgig.models.versions import description_of, labels_of
 
@@ -97,7 +98,6 @@ def explainable(
         at_layer = functools.partial(cut_at_layer, serve, inputs, where)
         try:
             cuts = cuts_of(serve, inputs, layer, at_layer, where)
-            check_gradient(cuts.cut, where)
         except ValueError as error:
             refusals.append(error)
             continue
@@ -119,41 +119,22 @@ def _inputs(
     signature: Signature, shape: Sequence[int] | None, where: str
 ) -> tuple[tf.TensorSpec, ...]:
     """What the signature takes, each [None, ...], in the order of their names."""
-    if shape is not None and len(signature.inputs) > 1:
-        raise ValueError(
-            "`shape` is that of the only input; this signature has several. "
-            f"Received: shape={tuple(shape)} for {where} with {sorted(signature.inputs)}."
+    named = [
+        tf.TensorSpec(spec.shape, spec.dtype, name)
+        for name, spec in sorted(signature.inputs.items())
+    ]
+    inputs = with_shape(named, shape, where)
+    for spec in inputs:
+        open_axes = spec.shape.rank is None or (
+            spec.dtype.is_floating and (spec.shape.rank < 2 or None in spec.shape[1:])
         )
-    return tuple(
-        _checked(name, spec, shape, where) for name, spec in sorted(signature.inputs.items())
-    )
-
-
-def _checked(
-    name: str, spec: tf.TensorSpec, shape: Sequence[int] | None, where: str
-) -> tf.TensorSpec:
-    if spec.shape.rank is not None and (spec.shape.rank == 0 or spec.shape[0] is not None):
-        raise ValueError(
-            "The first axis of the input is the batch and must be open, [None, ...]: a path "
-            "needs many points at once. Save the signature with such a tf.TensorSpec. "
-            f"Received: {where}, {name!r} of shape {spec.shape}."
-        )
-    wanted = spec.shape if shape is None else tf.TensorShape([None, *shape])
-    if not spec.shape.is_compatible_with(wanted):
-        raise ValueError(
-            f"The input does not take this shape. Received: {tuple(wanted[1:])} for {where}, "
-            f"{name!r} of shape {spec.shape}."
-        )
-    open_axes = wanted.rank is None or (
-        spec.dtype.is_floating and (wanted.rank < 2 or None in wanted[1:])
-    )
-    if open_axes:
-        raise ValueError(
-            "The shape of the input must be known but for the batch. Give that of one example: "
-            f"shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, {name!r} of shape "
-            f"{spec.shape}."
-        )
-    return tf.TensorSpec(wanted, spec.dtype, name)
+        if open_axes:
+            raise ValueError(
+                "The shape of the input must be known but for the batch. Give that of one "
+                f"example: shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, "
+                f"{spec.name!r} of shape {spec.shape}."
+            )
+    return inputs
 
 
 def _traced(signature: Signature, inputs: Sequence[tf.TensorSpec]) -> Concrete:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 # The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
@@ -173,10 +174,26 @@ def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:
 
 
 def resources_of(origin: Any) -> Iterator[Any]:
-    """The tables, assets and initialisers that a Keras model or a loaded object tracks."""
-    for item in tf.train.TrackableView(origin).descendants():
-        if isinstance(item, (CapturableResource, tf.saved_model.Asset)):
-            yield item
+    """The tables, assets and initialisers that a Keras model or a loaded object holds."""
+    roots = [origin]
+    if isinstance(origin, keras.layers.Layer):
+        # Keras keeps its own account of lists and dictionaries, where TensorFlow does not look.
+        roots += [item for layer in origin._flatten_layers() for item in _held(vars(layer))]
+    found: dict[int, Any] = {}
+    for root in roots:
+        for item in tf.train.TrackableView(root).descendants():
+            if isinstance(item, (CapturableResource, tf.saved_model.Asset)):
+                found[id(item)] = item
+    yield from found.values()
+
+
+def _held(value: Any) -> Iterator[Any]:
+    """The resources and modules in lists and dictionaries, however deep."""
+    if isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _held(item)
+    elif isinstance(value, (CapturableResource, tf.Module)):
+        yield value
 
 
 def _last_activation(value: tf.Tensor) -> tf.Operation | None:
