@@ -12,6 +12,7 @@ to do, and the exit status 1 if there is any.
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(handle: str) -> int:
     with located(handle) as place:
+        if place is None and not pathlib.Path(handle).exists():
+            raise FileNotFoundError(f"There is no model at {handle!r}.")
         if place is None:
             raise ValueError(f"A SavedModel can be checked. Received: {handle!r}, a Keras file.")
         found = check_contract(place.directory)

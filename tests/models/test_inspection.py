@@ -116,3 +116,9 @@ def test_the_program_takes_keras_files_and_refuses_in_one_line(tmp_path):
     assert (
         done.stderr == f"error: There is no model file at '{tmp_path}/missing', nor a directory.\n"
     )
+
+
+def test_what_is_not_there_is_not_called_a_keras_file(tmp_path):
+    done = program("--check", tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: There is no model at '{tmp_path}/nowhere'."
