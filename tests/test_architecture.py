@@ -28,11 +28,13 @@ FLOORS = {
     "tfgig.methods": 4,
     "tfgig.presets": 4,
     "tfgig.catalogue": 4,
+    "tfgig.exported": 4,  # its description, directory and names; the models read them
     "tfgig.models": 5,
     "tfgig.layers": 5,
     "tfgig.metrics": 5,
     "tfgig.regions": 5,
     "tfgig.evaluation": 6,
+    "tfgig.exported.kinds": 6,  # which build graphs of the models
     "tfgig.export": 6,
     "tfgig.serving": 7,
     "tfgig.command_line": 8,

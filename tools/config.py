@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from tfgig import command_line
-from tfgig.models.versions import latest, model_directory
+from tfgig.exported.directory import latest, model_directory
 from tfgig.serving.configuration import Deployment, write_configuration
 from tfgig.serving.sizes import answer_sizes
 

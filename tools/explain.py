@@ -18,7 +18,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -26,10 +26,17 @@ import tensorflow as tf
 from absl import flags
 
 from tfgig import catalogue, command_line, presets
+from tfgig.exported import kinds
+from tfgig.exported.description import (
+    Description,
+    EndpointDescription,
+    read_description,
+    read_labels,
+)
+from tfgig.exported.directory import latest
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, files_by_name, read_image, write_picture
 from tfgig.image.resize import over_picture
-from tfgig.models.versions import description_of, labels_of, latest, read_labels
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
@@ -75,18 +82,18 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("Name images: --images='photos/*.jpg', or files after the flags.")
     paths = files_by_name(patterns)
     directory = latest(MODEL.value)
-    endpoints = description_of(directory)["endpoints"]
-    if not endpoints:
+    description = read_description(directory)
+    if not description.endpoints:
         raise ValueError(
             "This model has no endpoints that explain; write it out with tfgig-export. "
             f"Received: {str(directory)!r}."
         )
-    methods = _methods(endpoints)
+    methods = _methods(description.endpoints)
     style = command_line.choice_from_flags("style", Style)
     output = pathlib.Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with SessionModel(directory) as model:
-        program = _Program(model, directory, methods, style, output)
+        program = _Program(model, description, methods, style, output)
         failures = program.explain_all(paths)
     explained = len(paths) - len(failures)
     print(f"Explained {explained} of {len(paths)} images; pictures and numbers are in {output}/.")
@@ -102,32 +109,31 @@ class _Program:
     def __init__(
         self,
         model: SessionModel,
-        directory: pathlib.Path,
+        description: Description,
         methods: dict[str, str],
         style: Style,
         output: pathlib.Path,
     ) -> None:
-        description = description_of(directory)
-        inputs, picture = description["inputs"], description["picture"]
+        inputs, picture = description.inputs, description.picture
         if len(inputs) != 1 or picture is None:
             raise ValueError(
                 "Explained here are models of one image; call the signatures of others yourself."
             )
-        if description["value_range"] is None:
+        if description.value_range is None:
             raise ValueError(
                 "This export does not say what is black and what is white in the model's input; "
                 "export it again with --value_range=0,255, or 0,1, or -1,1."
             )
         self._model, self._methods, self._style = model, methods, style
-        (self._input,), self._shape = inputs, tuple(picture["shape"][1:])
-        self._encoded = self._input["dtype"] == "string"
-        self._endpoints = {m: description["endpoints"][s] for m, s in methods.items()}
-        self._explained = self._endpoints[next(iter(methods))]["output"]
-        self._value_range = description["value_range"]
+        (self._input,), self._shape = inputs, cast(tuple[Any, Any, int], picture.shape[1:])
+        self._encoded = self._input.dtype == "string"
+        self._endpoints = {m: description.endpoints[s] for m, s in methods.items()}
+        self._explained = self._endpoints[next(iter(methods))].output
+        self._value_range = description.value_range
         self._output = output
         xrai = command_line.spec_from_flags("xrai", XRAI())
         self._xrai = xrai if REGIONS.value else None
-        self._labels = read_labels(LABELS.value) if LABELS.value else labels_of(directory)
+        self._labels = read_labels(LABELS.value) if LABELS.value else description.labels
 
     def explain_all(self, paths: dict[str, pathlib.Path]) -> dict[pathlib.Path, str]:
         """Explains the images by the names of their results; returns what failed, and why."""
@@ -155,14 +161,14 @@ class _Program:
         fit = "stretch" if self._encoded else FIT.value
         pixels = read_image(path, self._shape, cast(Fit, fit))
         image = (low + (high - low) * pixels / 255.0)[np.newaxis]
-        given = {self._input["name"]: self._as_input(path, image)}
+        given = {self._input.name: self._as_input(path, image)}
         serving = "serving_image_bytes" if self._encoded else "serving_default"
         if serving not in self._model.signatures:  # it decoded images before it was explained
             serving = "serving_default"
         prediction = self._model.run(serving, **given)
         # All methods of a run explain one output, that of the first; it may be one of another
         # signature than serving_default, and then there are no classes to name.
-        top = self._top(prediction.get(self._explained, np.empty(0)))
+        top = self._top(prediction.get(self._explained or "", np.empty(0)))
         result: dict[str, Any] = {"image": str(path), "top": top, "methods": {}}
         segments = self._xrai.segmentation(pixels) if self._xrai else None
         maps: dict[str, Any] = {}
@@ -190,8 +196,8 @@ class _Program:
     def _as_input(self, path: pathlib.Path, image: np.ndarray) -> np.ndarray:
         if self._encoded:
             return np.array([path.read_bytes()], object)
-        whole = np.issubdtype(self._input["dtype"], np.integer)
-        return (np.round(image) if whole else image).astype(self._input["dtype"])
+        whole = np.issubdtype(self._input.dtype, np.integer)
+        return (np.round(image) if whole else image).astype(self._input.dtype)
 
     def _run(self, method: str, signature: str, given: dict[str, np.ndarray]) -> dict[str, Any]:
         """One explanation, without the batch axis."""
@@ -219,7 +225,7 @@ class _Program:
         write(f"{result['image']}: {top}")
         for method, found in result["methods"].items():
             # Attributions that are not meant to add up to the score have no error to show.
-            complete = self._endpoints[method].get("complete", True)
+            complete = self._endpoints[method].complete
             delta = f"{found['delta']:+.2e}" if complete else "-"
             write(
                 f"  {method:22} {found['label']:24.24} score {found['score']:9.4f}  "
@@ -241,7 +247,7 @@ class _Program:
 
     def _target_name(self, method: str, index: int) -> str:
         """What a method was asked: the number of a target is not always that of a class."""
-        is_class = counts_classes(self._endpoints[method]["target"]["kind"])
+        is_class = counts_classes(self._endpoints[method].target["kind"])
         return self._name(index) if is_class else f"target {index}"
 
     def _name(self, index: int) -> str:
@@ -249,13 +255,13 @@ class _Program:
         return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
-def _methods(endpoints: dict[str, Any]) -> dict[str, str]:
+def _methods(endpoints: Mapping[str, EndpointDescription]) -> dict[str, str]:
     """The signatures to call, by the methods' names."""
     known = {
-        name.removeprefix("explain_"): name
+        name.removeprefix(kinds.Attributions.prefix): name
         for name, endpoint in endpoints.items()
-        if endpoint["kind"] == "attributions"
-        and [len(spec["shape"]) for spec in endpoint["explained"]] == [4]
+        if endpoint.kind == kinds.ATTRIBUTIONS
+        and [len(tensor.shape) for tensor in endpoint.explained] == [4]
     }
     if not known:
         raise ValueError(

@@ -25,8 +25,8 @@ from tfgig_tools import model_flags
 
 import tfgig
 from tfgig import command_line, presets
+from tfgig.exported.description import read_labels
 from tfgig.models import taking_encoded_images
-from tfgig.models.versions import read_labels
 from tfgig.serving import SessionModel
 
 HANDLE = flags.DEFINE_string(

@@ -81,7 +81,7 @@ def _print(found: Inspection) -> None:
     if found.endpoints:
         print("explanations (tfgig):")
     for name, endpoint in found.endpoints.items():
-        print(f"  {name}: {json.dumps(endpoint)}")
+        print(f"  {name}: {json.dumps(endpoint.to_config())}")
 
 
 def _named(tensors: dict[str, str]) -> str:

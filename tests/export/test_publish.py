@@ -8,7 +8,7 @@ import pytest
 from tests.cases import run_python
 from tfgig.export import publish
 from tfgig.export.publish import Version
-from tfgig.models.versions import latest, versions
+from tfgig.exported.directory import latest, versions
 
 
 def write(base, number=None, overwrite=False, text="new"):

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfgig
 from tests import cases
 from tests.serving.conftest import connect, eventually, options, write_records
-from tfgig.models.versions import latest
+from tfgig.exported.directory import latest
 from tfgig.serving import Client, InvalidRequest, LocalServer, NotFound, SessionModel, Unavailable
 from tfgig.serving.core import load_warm
 from tfgig.serving.versions import Versions

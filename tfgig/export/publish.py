@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from tfgig.models.versions import is_number
+from tfgig.exported.directory import is_number
 from tfgig.spec import check, is_whole
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -15,9 +14,17 @@ from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
 from tfgig.export.warmup import write_warmup
+from tfgig.exported.description import (
+    Description,
+    EndpointDescription,
+    Tensor,
+    write_description,
+)
+from tfgig.exported.kinds import KINDS
+from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
-from tfgig.models.versions import LABELS_FILE, SPEC_FILE
-from tfgig.spec import check_is
+from tfgig.spec import check_is, to_config
 from tfgig.targets import ClassScore, Target
 
 
@@ -63,14 +70,7 @@ def export_saved_model(
     functions = signatures.build(endpoints)
     with destination.incoming() as directory:
         _save(source, functions, directory)
-        spec_file = directory / SPEC_FILE
-        spec_file.parent.mkdir()
-        if source.labels is not None:
-            text = "\n".join(source.labels) + "\n"
-            (directory / LABELS_FILE).write_text(text, encoding="utf-8")
-        spec_file.write_text(
-            json.dumps(_description(source, signatures, endpoints), indent=2) + "\n"
-        )
+        write_description(_description(source, signatures, endpoints), directory)
         write_warmup(directory, warmup)
     return destination.directory
 
@@ -85,7 +85,7 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     for name, function in functions.items():
         if not hasattr(module, name):  # such as `variables`
             setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
-    module.serve = functions["serving_default"]  # Keras's name for it
+    module.serve = functions[SERVING_DEFAULT]  # Keras's name for it
     try:
         tf.saved_model.save(module, str(directory), signatures=functions)
     except tf.errors.OpError as error:
@@ -119,25 +119,27 @@ class _Untracked:
         self.value = value
 
 
-def _description_of_tensor(spec: tf.TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "shape": spec.shape.as_list(), "dtype": spec.dtype.name}
-
-
 def _description(
     source: SourceModel, signatures: Signatures, endpoints: Sequence[Endpoint]
-) -> dict[str, Any]:
+) -> Description:
     picture = source.picture_spec
-    return {
-        "model": source.name,
-        "inputs": [_description_of_tensor(spec) for spec in source.inputs],
-        "picture": None if picture is None else _description_of_tensor(picture),
-        "value_range": source.value_range,
-        "endpoints": {
-            endpoint.name: {
-                **endpoint.config(),
-                "explained": [_description_of_tensor(s) for s in signatures.explained(endpoint)],
-                "output": _output_of(source, endpoint),
-            }
+    return Description(
+        model=source.name,
+        inputs=tuple(map(Tensor.of, source.inputs)),
+        picture=None if picture is None else Tensor.of(picture),
+        value_range=source.value_range,
+        endpoints={
+            endpoint.name: EndpointDescription(
+                kind=endpoint.kind,
+                method=to_config(endpoint.method),
+                target=to_config(endpoint.target),
+                complete=cast(Method, endpoint.method).complete,
+                layer=endpoint.layer,
+                overlay=to_config(endpoint.overlay) if KINDS[endpoint.kind].draws else None,
+                explained=tuple(map(Tensor.of, signatures.explained(endpoint))),
+                output=_output_of(source, endpoint),
+            )
             for endpoint in endpoints
         },
-    }
+        labels=source.labels,
+    )

@@ -10,16 +10,14 @@ from typing import Any, cast
 import tensorflow as tf
 
 from tfgig.export.endpoint import Endpoint
-from tfgig.image.resize import over_picture
-from tfgig.image.style import encode_png
+from tfgig.exported.kinds import KINDS, Material
+from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.models.cut import Cut
 from tfgig.models.explaining import Explaining
 from tfgig.spec import check
 from tfgig.targets import TOP_CLASS
-
-TARGET = "target"
 
 
 class Signatures:
@@ -40,21 +38,20 @@ class Signatures:
         self._explaining = Explaining(source)
 
     def build(self, endpoints: Sequence[Endpoint]) -> dict[str, Callable]:
-        """The functions by signature name, `serving_default` first."""
+        """The functions by signature name, `serving_default` first.
+
+        Raises:
+            ValueError: a name is taken, or the model has nothing for an endpoint of that kind.
+        """
         # A model's other signatures go along; among them may be its own serving_default.
-        functions = {"serving_default": self._serve(), **self._source.signatures}
-        make = {
-            "attributions": self._attributions,
-            "tokens": self._tokens,
-            "heatmap": self._heatmap,
-        }
+        functions = {SERVING_DEFAULT: self._serve(), **self._source.signatures}
         for endpoint in endpoints:
             check(
                 endpoint.name not in functions,
                 "The model has a signature of this name; give the endpoint another.",
                 endpoint.name,
             )
-            functions[endpoint.name] = make[endpoint.kind](endpoint)
+            functions[endpoint.name] = self._explaining_signature(endpoint)
         return functions
 
     def explained(self, endpoint: Endpoint) -> tuple[tf.TensorSpec, ...]:
@@ -70,70 +67,29 @@ class Signatures:
 
         return tf.function(serve, input_signature=[_structure(source.served)], autograph=False)
 
-    def _tokens(self, endpoint: Endpoint) -> Callable:
+    def _explaining_signature(self, endpoint: Endpoint) -> Callable:
+        kind, source, specs = KINDS[endpoint.kind], self._source, self._source.inputs
+        obstacle = kind.obstacle(source, self._cut(endpoint))
+        if obstacle is not None:
+            raise ValueError(obstacle)
         explain = self._explain(endpoint)
-        cut = self._cut(endpoint)
-        check(
-            not cut.parts and cut.points.shape.rank == 3,
-            "Tokens are the positions of one sequence, [B, positions, features]; explain the "
-            'model at its embedding, with layer="...".',
-            f"{cut.points.name!r} of shape {cut.points.shape}",
-        )
-
-        def explain_tokens(target, *inputs):
-            explanation = explain(target, *inputs)
-            return {"tokens": tf.reduce_sum(explanation.pop("attributions"), -1), **explanation}
-
-        return self._for_target(explain_tokens)
-
-    def _attributions(self, endpoint: Endpoint) -> Callable:
-        return self._for_target(self._explain(endpoint))
-
-    def _for_target(self, explain: Callable) -> Callable:
-        """The signature of `explain(target, *inputs)`, whose target has a default."""
-        specs = self._source.inputs
-        signature = [_structure(specs), tf.TensorSpec([None], tf.int64, TARGET)]
+        material = Material(source, self._cut(endpoint), explain, endpoint.overlay)
+        answer, taken = kind.build(material), _structure(specs)
         # An eager tensor as the default becomes the signature's default over gRPC.
         top_class = tf.constant([TOP_CLASS], tf.int64)
 
         def explain_target(inputs, target=top_class):
             inputs = _in_order(inputs, specs)
             target = tf.broadcast_to(target, tf.shape(inputs[0])[:1])
-            return explain(target, *inputs)
+            return answer(target, *inputs)
 
-        return tf.function(explain_target, input_signature=signature, autograph=False)
+        def explain_top_class(inputs):
+            return explain_target(inputs, tf.constant([TOP_CLASS], tf.int64))
 
-    def _heatmap(self, endpoint: Endpoint) -> Callable:
-        explain, source, overlay = self._explain(endpoint), self._source, endpoint.overlay
-        signature = [_structure(source.inputs)]
-        drawn = source.drawn(self._cut(endpoint))
-        black, white = cast(tuple[float, float], source.value_range)
-        file = tf.TensorSpec([], tf.string)
-
-        def draw(images, attributions):
-            attributions = over_picture(attributions, images)
-            return encode_png(overlay.draw(images, attributions, (black, white)))
-
-        def draw_original(row):
-            encoded, attributions = row
-            image = cast(Callable, source.originals)(encoded)
-            return draw(image[tf.newaxis], attributions[tf.newaxis])[0]
-
-        def draw_heatmap(inputs):
-            inputs = _in_order(inputs, source.inputs)
-            target = tf.fill(tf.shape(inputs[0])[:1], tf.constant(TOP_CLASS, tf.int64))
-            explanation = explain(target, *inputs)
-            attributions = explanation[drawn]
-            if source.originals is None:
-                images = tf.cast(source.picture(*inputs), tf.float32)
-                images = tf.where(tf.math.is_finite(images), images, black)
-                files = draw(images, attributions)
-            else:
-                files = tf.map_fn(draw_original, (*inputs, attributions), fn_output_signature=file)
-            kept = {name: explanation[name] for name in ("target", "score", "delta", "ok")}
-            return {"heatmap_bytes": files, **kept}
-
-        return tf.function(draw_heatmap, input_signature=signature, autograph=False)
+        if kind.takes_target:
+            signature = [taken, tf.TensorSpec([None], tf.int64, TARGET)]
+            return tf.function(explain_target, input_signature=signature, autograph=False)
+        return tf.function(explain_top_class, input_signature=[taken], autograph=False)
 
     def _cut(self, endpoint: Endpoint) -> Cut:
         return self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)

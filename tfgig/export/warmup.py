@@ -22,13 +22,13 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.export import protos
 from tfgig.export.parsing import parsed_examples
-from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of
-from tfgig.models.versions import description_of
+from tfgig.exported.description import read_description
+from tfgig.exported.directory import meta_graph_of, signatures_in
+from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
 from tfgig.spec import check, is_whole, nearest
 
 WARMUP_FILE = pathlib.PurePath("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000  # TensorFlow Serving fails the load past that
-_TARGET = "target"
 _PREAMBLE = ("Graph execution error", "Detected at node", "<stack traces")
 _OPEN_SIZES = (1, 32, 224)  # tried in turn for what a signature leaves open beyond the batch
 
@@ -64,11 +64,7 @@ def write_warmup(
     for size in batch_sizes:
         check(is_whole(size) and size >= 1, "A batch size is a whole number from 1.", size)
     directory = pathlib.Path(directory)
-    signatures = {
-        name: definition
-        for name, definition in sorted(meta_graph_of(directory).signature_def.items())
-        if not name.startswith("__")
-    }
+    signatures = signatures_in(directory)
     count = len(signatures) * len(batch_sizes)
     check(
         count <= MOST_RECORDS,
@@ -137,7 +133,7 @@ class _Examples:
         self._directory = directory
         self._signatures = signatures
         self._given = given
-        self._value_range = description_of(directory).get("value_range")
+        self._value_range = read_description(directory).value_range
         self._found: dict[str, Any] = {}  # what worked, by the names of inputs
         self._loaded: Any = None
 
@@ -160,7 +156,7 @@ class _Examples:
             return _fitting(key, self._given[key], info)
         shape = [axis.size for axis in info.tensor_shape.dim[1:]]
         value: float = 0
-        if key == _TARGET and dtype == tf.int64:
+        if key == TARGET and dtype == tf.int64:
             value = -1
         elif dtype.is_floating and len(shape) == 3 and self._value_range:
             value = sum(self._value_range) / 2

@@ -11,13 +11,13 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.exported.description import EndpointDescription, read_description
 from tfgig.models.gradients import has_gradient, nodes
 from tfgig.models.keras_file import read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.load import located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
 from tfgig.models.saved_model import explainable
-from tfgig.models.versions import description_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Inspection:
         sizes: In bytes: "graph", "weights" and "assets".
         parameters: How many numbers the weights are.
         signatures: By name; without those that explain.
-        endpoints: The specs of the signatures that explain, if tfgig wrote it.
+        endpoints: The descriptions of the signatures that explain, if tfgig wrote it.
     """
 
     handle: str
@@ -56,7 +56,7 @@ class Inspection:
     sizes: dict[str, int]
     parameters: int
     signatures: dict[str, SignatureReport]
-    endpoints: dict[str, Any]
+    endpoints: dict[str, EndpointDescription]
 
 
 def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> Inspection:
@@ -102,7 +102,7 @@ def _report_of_keras(model: keras.Model) -> SignatureReport:
 
 
 def _inspect(opened: Opened) -> Inspection:
-    ours = description_of(opened.directory)["endpoints"]
+    ours = dict(read_description(opened.directory).endpoints)
     found = signatures_of(opened.loaded)
     return Inspection(
         handle=opened.handle,

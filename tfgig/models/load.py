@@ -12,13 +12,13 @@ from typing import Any
 
 import keras
 
+from tfgig.exported.directory import latest
 from tfgig.models import archive, hub
 from tfgig.models.keras_file import KERAS_2, read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.loading import open_saved_model
 from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
-from tfgig.models.versions import latest
 
 
 def load_model(

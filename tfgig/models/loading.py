@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
 # The registry of operations has no public name.
 from tensorflow.python.framework import op_def_registry
 
+from tfgig.exported.directory import meta_graph_of
+from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.spec import nearest
 
 CALL = "__call__"
-SERVING_DEFAULT = "serving_default"
 _DEFAULTS = (SERVING_DEFAULT, "default")  # the latter is what TensorFlow 1 hub modules have
 
 
@@ -28,32 +28,6 @@ class Signature:
     name: str
     inputs: dict[str, tf.TensorSpec]
     call: Callable[..., Any]
-
-
-def meta_graph_of(directory: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
-    """The graph that is served: the one with the tag "serve", or with no tag, or the only one.
-
-    Raises:
-        ValueError: the file is damaged, or has several graphs and none of these.
-    """
-    saved = saved_model_pb2.SavedModel()
-    try:
-        saved.ParseFromString((directory / "saved_model.pb").read_bytes())
-    except DecodeError as error:
-        raise ValueError(
-            f"'saved_model.pb' is damaged or was cut short; copy it again ({error}). "
-            f"Received: {str(directory)!r}."
-        ) from error
-    graphs = {tuple(sorted(graph.meta_info_def.tags)): graph for graph in saved.meta_graphs}
-    for tags in (("serve",), ()):
-        if tags in graphs:
-            return graphs[tags]
-    if len(graphs) != 1:
-        raise ValueError(
-            'One graph of a SavedModel is served: the one with the tag "serve". '
-            f"Received: {str(directory)!r} with the tags {[list(tags) for tags in graphs]}."
-        )
-    return next(iter(graphs.values()))
 
 
 @dataclasses.dataclass(frozen=True)

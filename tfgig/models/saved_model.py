@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfgig.exported.description import read_description
+from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.models.archive import SUFFIXES
 from tfgig.models.cut import Concrete, concrete
 from tfgig.models.entry import Cuts, cuts_of
 from tfgig.models.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graph_cut import cut_at_layer
 from tfgig.models.inlining import body_of, inline
-from tfgig.models.loading import CALL, SERVING_DEFAULT, Opened, Signature, choose
+from tfgig.models.loading import CALL, Opened, Signature, choose
 from tfgig.models.shapes import with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
-from tfgig.models.versions import description_of, labels_of
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
 _REFERENCES = ("Variable", "VariableV2")
@@ -44,8 +45,8 @@ def from_saved_model(
     chosen = choose(opened, signature)
     found = explainable(opened, chosen, shape, layer)
     names = found.serve.structured_outputs.values
-    ours = description_of(opened.directory)
-    left_out = {chosen.name} & set(_OWN) | set(ours["endpoints"])
+    ours = read_description(opened.directory)
+    left_out = {chosen.name} & set(_OWN) | set(ours.endpoints)
     others = _others(opened.loaded, left_out, found.replaced)
     return SourceModel(
         name=_name(opened.handle),
@@ -53,11 +54,11 @@ def from_saved_model(
         serve=found.serve,
         **found.cuts._asdict(),
         signature_outputs={name: name for name in names},
-        value_range=value_range or ours["value_range"],
+        value_range=value_range or ours.value_range,
         origin=Kept((opened.loaded, found.replaced)),
         signatures=others,
         resources=tuple(resources_of(opened.loaded)),
-        labels=labels_of(opened.directory),
+        labels=ours.labels,
     )
 
 

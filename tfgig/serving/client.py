@@ -11,11 +11,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.serving.core import SERVING_DEFAULT, Answer, Model
+from tfgig.exported import kinds
+from tfgig.exported.signatures import SERVING_DEFAULT, TARGET, defaults_of, model_inputs
+from tfgig.serving.core import Answer, Model
 from tfgig.serving.errors import Code, DeadlineExceeded, InvalidRequest, ServingError, Unavailable
-from tfgig.serving.explanation import TARGET, Kind, choose, explained_inputs
+from tfgig.serving.explanation import choose
 from tfgig.serving.inputs import arrays_of, rows_of
-from tfgig.serving.session import defaults_of
 from tfgig.serving.versions import VersionStatus
 from tfgig.spec import check, nearest
 from tfgig.targets import TOP_CLASS
@@ -130,6 +131,7 @@ class Client:
         method: str | None = None,
         target: Any = TOP_CLASS,
         outputs: Sequence[str] = (),
+        kind: str = kinds.ATTRIBUTIONS,
     ) -> dict[str, np.ndarray]:
         """Attributions of a batch, by the model's signature for the method.
 
@@ -138,22 +140,34 @@ class Client:
             method: The method; may be left out where the model has one.
             target: The class to explain, or one for each row; -1 for each row's top class.
             outputs: Which outputs are wanted; all if none is named.
+            kind: What is answered with: "attributions"; "tokens" for one number a position of a
+                text; "heatmap" for pictures, which are of the top class.
 
         Returns:
-            `attributions` in the shape of the inputs, `target`, `score`, `baseline_score`,
-            `delta` and `ok`, each [B, ...].
+            `attributions` (or `tokens`, or `heatmap_bytes`) in the shape of what is explained,
+            `target`, `score`, `baseline_score`, `delta` and `ok`, each [B, ...].
 
         Raises:
             ServingError: as `predict`.
             ValueError: rows that cannot be explained; the error names them.
         """
-        return self._explain("attributions", inputs, method, target, outputs)
+        signature = self._chosen(method, kind)
+        definition = self._definition(signature)
+        arrays = arrays_of(inputs, definition, model_inputs(definition))
+        if TARGET in definition.inputs:
+            arrays[TARGET] = _targets(target, rows_of(arrays))
+        elif np.any(np.not_equal(target, TOP_CLASS)):
+            raise ValueError(f"{signature!r} explains the top class. Received: {target!r}.")
+        wanted = {*outputs, *({"ok"} & set(definition.outputs))} if outputs else ()
+        answer = self.predict(arrays, signature, sorted(wanted))
+        _check_ok(answer.get("ok", np.ones(1, bool)))
+        return {name: answer[name] for name in outputs or answer}
 
     def heatmap(
         self, inputs: Any, method: str | None = None, outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
         """Heat-maps of the top classes, PNG files in `heatmap_bytes` [B]; else as `explain`."""
-        return self._explain("heatmap", inputs, method, TOP_CLASS, outputs)
+        return self.explain(inputs, method, outputs=outputs, kind=kinds.Heatmap.kind)
 
     def signatures(self) -> Signatures:
         """The signatures of the model; asked for once."""
@@ -176,35 +190,13 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _explain(
-        self, kind: Kind, inputs: Any, method: str | None, target: Any, outputs: Sequence[str]
-    ) -> dict[str, np.ndarray]:
+    def _chosen(self, method: str | None, kind: str) -> str:
+        """The signature that explains so."""
         try:
-            signature = choose(self.signatures(), method, kind)
+            return choose(self.signatures(), method, kind)
         except InvalidRequest:
             self._signatures = None  # a version that has it may have come since
-            signature = choose(self.signatures(), method, kind)
-        definition = self._definition(signature)
-        arrays = arrays_of(inputs, definition, explained_inputs(definition))
-        if TARGET in definition.inputs:
-            rows = rows_of(arrays)
-            classes = np.asarray(target)
-            if classes.dtype.kind not in "iu" or classes.shape not in ((), (rows,)):
-                raise ValueError(
-                    f"`target` is one class, or one for each of the {rows} rows. "
-                    f"Received: {target!r}."
-                )
-            arrays[TARGET] = np.broadcast_to(classes, [rows]).astype(np.int64)
-        wanted = {*outputs, *({"ok"} & set(definition.outputs))} if outputs else ()
-        answer = self.predict(arrays, signature, sorted(wanted))
-        bad = np.flatnonzero(~answer.get("ok", np.ones(1, bool)))
-        if bad.size:
-            raise ValueError(
-                "Rows cannot be explained: an input is not finite, a target is not one of the "
-                "classes, or the score is not finite on the way from the baseline. "
-                f"Received: such rows, {', '.join(map(str, bad[:8]))}."
-            )
-        return {name: answer[name] for name in outputs or answer}
+            return choose(self.signatures(), method, kind)
 
     def _of_one_version(self, calls: Sequence[Callable[[float], Answer]]) -> dict[str, np.ndarray]:
         """The joined outputs of the parts of a batch, asked for again where the version changed."""
@@ -241,6 +233,26 @@ class Client:
                 time.sleep(pause)
                 wait *= 2
         raise DeadlineExceeded("There was no time for a request.")
+
+
+def _targets(target: Any, rows: int) -> np.ndarray:
+    """One class for each row."""
+    classes = np.asarray(target)
+    if classes.dtype.kind not in "iu" or classes.shape not in ((), (rows,)):
+        raise ValueError(
+            f"`target` is one class, or one for each of the {rows} rows. Received: {target!r}."
+        )
+    return np.broadcast_to(classes, [rows]).astype(np.int64)
+
+
+def _check_ok(ok: np.ndarray) -> None:
+    bad = np.flatnonzero(~ok)
+    if bad.size:
+        raise ValueError(
+            "Rows cannot be explained: an input is not finite, a target is not one of the "
+            "classes, or the score is not finite on the way from the baseline. "
+            f"Received: such rows, {', '.join(map(str, bad[:8]))}."
+        )
 
 
 def _transport(address: str, model: Model) -> Transport:

@@ -15,20 +15,18 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.export.warmup import WARMUP_FILE, read_warmup
-from tfgig.models.loading import SERVING_DEFAULT, meta_graph_of, unknown_operations
-from tfgig.models.versions import description_of
+from tfgig.exported.description import SPEC_FILE, read_description
+from tfgig.exported.directory import meta_graph_of
+from tfgig.exported.kinds import KINDS
+from tfgig.exported.signatures import SERVING_DEFAULT, defaults_of, public
+from tfgig.models.loading import unknown_operations
 from tfgig.serving.errors import InvalidRequest
-from tfgig.serving.session import check_inputs, defaults_of
+from tfgig.serving.session import check_inputs
 from tfgig.serving.sizes import GRPC_LIMIT, row_bytes
 
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 _BYTES = "_bytes"
 _UNWRITABLE = (tf.float16, tf.bfloat16)
-_EXPLANATIONS = {
-    "attributions": ("target", "score", "baseline_score", "delta", "ok"),
-    "tokens": ("tokens", "target", "score", "baseline_score", "delta", "ok"),
-    "heatmap": ("heatmap_bytes", "target", "score", "delta", "ok"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,32 +56,28 @@ def check_contract(directory: str | os.PathLike) -> list[Finding]:
     """
     directory = pathlib.Path(directory)
     meta_graph = meta_graph_of(directory)
-    public = {
-        name: definition
-        for name, definition in sorted(meta_graph.signature_def.items())
-        if not name.startswith("__")
-    }
+    signatures = public(meta_graph.signature_def)
     found: list[Finding] = []
-    if SERVING_DEFAULT not in public:
+    if SERVING_DEFAULT not in signatures:
         found.append(
             Finding(
                 SERVING_DEFAULT,
                 "there is no such signature, so requests must name one.",
-                f"save the prediction under that name; now: {', '.join(public) or 'none'}.",
+                f"save the prediction under that name; now: {', '.join(signatures) or 'none'}.",
             )
         )
-    endpoints = description_of(directory)["endpoints"]
-    for name, definition in public.items():
+    endpoints = read_description(directory).endpoints
+    for name, definition in signatures.items():
         found += _check_tensors(name, definition)
         if name in endpoints:
-            found += _check_endpoint(name, definition, endpoints[name]["kind"])
-    for name in sorted(set(endpoints) - set(public)):
+            found += _check_endpoint(name, definition, endpoints[name].kind)
+    for name in sorted(set(endpoints) - set(signatures)):
         found.append(
-            Finding(name, "tfgig.json describes it, and it is not there.", "export again.")
+            Finding(name, f"{SPEC_FILE.name} describes it, and it is not there.", "export again.")
         )
     found += _check_operations(meta_graph)
     found += _check_variables(directory, meta_graph)
-    found += _check_warmup(directory, public)
+    found += _check_warmup(directory, signatures)
     return found
 
 
@@ -129,11 +123,10 @@ def _check_endpoint(
     again = "export again with this version of tfgig."
     if len(definition.outputs) < 2:
         yield Finding(name, "has one output, which loses its name over REST.", again)
-    missing = set(_EXPLANATIONS[kind]) - set(definition.outputs)
-    maps = [key for key in definition.outputs if key.startswith("attributions")]
-    if kind == "attributions" and not maps:
-        missing.add("attributions")
-    if missing:
+    if kind not in KINDS:
+        yield Finding(name, f"is of the kind {kind!r}, which this tfgig does not know.", again)
+    elif KINDS[kind].missing(definition.outputs):
+        missing = KINDS[kind].missing(definition.outputs)
         yield Finding(name, f"lacks the outputs {sorted(missing)}.", again)
     for key, info in sorted(definition.outputs.items()):
         dtype = tf.dtypes.as_dtype(info.dtype)

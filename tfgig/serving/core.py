@@ -14,6 +14,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.exported.signatures import defaults_of
 from tfgig.serving.batching import Batching, Task
 from tfgig.serving.errors import (
     LATE,
@@ -25,12 +26,11 @@ from tfgig.serving.errors import (
 )
 from tfgig.serving.lanes import Lane
 from tfgig.serving.metrics import Metrics
-from tfgig.serving.session import SessionModel, check_inputs, defaults_of
+from tfgig.serving.session import SessionModel, check_inputs
 from tfgig.serving.versions import Servable, Versions
 from tfgig.serving.warmup import replay
 from tfgig.spec import nearest
 
-SERVING_DEFAULT = "serving_default"
 LONGEST = 600.0  # seconds: a request without a deadline of its own ends, too
 
 

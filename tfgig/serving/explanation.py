@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from tensorflow.core.protobuf import meta_graph_pb2
-
+from tfgig.exported import kinds
+from tfgig.exported.signatures import TARGET, Signatures, model_inputs
 from tfgig.serving.errors import InvalidRequest
 from tfgig.serving.json_codec import layout_of
 from tfgig.spec import nearest
 from tfgig.targets import TOP_CLASS
 
-TARGET = "target"
-Kind = Literal["attributions", "heatmap"]
-Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
-_PREFIXES = {"attributions": "explain_", "heatmap": "heatmap_"}
+_KEYS = ("instances", "inputs", "method", "kind", TARGET)
 
 
-def choose(signatures: Signatures, method: str | None, kind: Kind = "attributions") -> str:
-    """The signature of a method: `explain_<method>`, or one of that very name.
+def choose(signatures: Signatures, method: str | None, kind: str = kinds.ATTRIBUTIONS) -> str:
+    """The signature of a method: that of the kind's prefix and the method, or one of that name.
 
     Args:
         signatures: The model's signatures.
-        method: The method; None where there is only one.
-        kind: What the signature answers: attributions, or heat-maps.
+        method: The method, or a signature that explains; None where there is only one.
+        kind: What the signature answers with, a kind of `tfgig.exported.kinds`.
 
     Raises:
         InvalidRequest: there is none, or it is not clear which.
     """
-    known: dict[str, str] = {}
-    for name, definition in sorted(signatures.items()):
-        if any(output.startswith(kind) for output in definition.outputs):
-            known[name.removeprefix(_PREFIXES[kind])] = name
+    try:
+        wanted = kinds.get(kind)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+    known = {
+        name.removeprefix(wanted.prefix): name
+        for name, definition in sorted(signatures.items())
+        if wanted.answers(definition.outputs)
+    }
     if not known:
         raise InvalidRequest(
             f"The model has no signature with {kind}: {', '.join(sorted(signatures))}. Write it "
@@ -49,55 +51,63 @@ def choose(signatures: Signatures, method: str | None, kind: Kind = "attribution
     return known[method]
 
 
-def explained_inputs(definition: meta_graph_pb2.SignatureDef) -> list[str]:
-    """The inputs of a signature that are the model's own."""
-    return sorted(name for name in definition.inputs if name != TARGET)
-
-
 def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[str, Any]:
     """The request for `:predict` that a request for `:explain` stands for.
 
     Args:
-        request: "instances" (or "inputs"), "method", and "target": one class, or one for each
-            row; an instance may have its own "target".
+        request: "instances" (or "inputs"), "method", "kind", and "target": one class, or one for
+            each row; an instance may have its own "target".
         signatures: The model's signatures.
 
     Raises:
-        InvalidRequest: an unknown method or key, not one layout of the rows, or targets that do
-            not fit them.
+        InvalidRequest: an unknown method, kind or key, not one layout of the rows, or targets that
+            do not fit them.
     """
-    unknown = set(request) - {"instances", "inputs", "method", TARGET}
+    unknown = set(request) - set(_KEYS)
     if unknown:
         raise InvalidRequest(
-            f"The keys are 'instances', 'method' and 'target'. Received also: {sorted(unknown)}."
+            "The keys are 'instances', 'method', 'kind' and 'target'. Received also: "
+            f"{sorted(unknown)}."
         )
-    method = request.get("method")
+    method, kind = request.get("method"), request.get("kind", kinds.ATTRIBUTIONS)
     if method is not None and not isinstance(method, str):
         raise InvalidRequest(f"'method' is the name of a method. Received: {method!r}.")
-    name = choose(signatures, method)
-    inputs = explained_inputs(signatures[name])
+    if not isinstance(kind, str):
+        raise InvalidRequest(f"'kind' is one of {list(kinds.KINDS)}. Received: {kind!r}.")
+    name = choose(signatures, method, kind)
+    inputs = model_inputs(signatures[name])
+    targets = request.get(TARGET, TOP_CLASS) if TARGET in signatures[name].inputs else None
+    if targets is None and TARGET in request:
+        raise InvalidRequest(f"{name!r} explains the top class; leave 'target' out.")
     if layout_of(request) == "column":
-        return {"signature_name": name, "inputs": _columns(request, inputs)}
-    rows = request["instances"]
+        return {"signature_name": name, "inputs": _columns(request["inputs"], inputs, targets)}
+    return {"signature_name": name, "instances": _rows(request["instances"], inputs, targets)}
+
+
+def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
     if not isinstance(rows, list):
         raise InvalidRequest("'instances' is a list of at least one instance.")
-    targets = request.get(TARGET, TOP_CLASS)
+    if targets is None:
+        return rows
     targets = targets if isinstance(targets, list) else [targets] * len(rows)
     if len(targets) != len(rows):
         raise InvalidRequest(f"There are {len(rows)} instances. Received: {len(targets)} targets.")
-    complete = []
-    for row, target in zip(rows, targets, strict=True):
-        named = isinstance(row, dict) and "b64" not in row
-        complete.append({TARGET: target, **(row if named else {inputs[0]: row})})
-    return {"signature_name": name, "instances": complete}
+    return [
+        {TARGET: target, **(row if _is_named(row) else {inputs[0]: row})}
+        for row, target in zip(rows, targets, strict=True)
+    ]
 
 
-def _columns(request: Mapping[str, Any], inputs: list[str]) -> Any:
-    columns = request.get("inputs")
-    if not isinstance(columns, dict) or "b64" in columns:
-        columns = {inputs[0]: columns}
+def _columns(columns: Any, inputs: list[str], targets: Any) -> Any:
+    if targets is None:
+        return columns
+    columns = columns if _is_named(columns) else {inputs[0]: columns}
     rows = columns.get(inputs[0])
-    target = request.get(TARGET, TOP_CLASS)
-    if not isinstance(target, list):
-        target = [target] * (len(rows) if isinstance(rows, list) else 1)
-    return {TARGET: target, **columns}
+    if not isinstance(targets, list):
+        targets = [targets] * (len(rows) if isinstance(rows, list) else 1)
+    return {TARGET: targets, **columns}
+
+
+def _is_named(value: Any) -> bool:
+    """Whether inputs are given by name; `{"b64": ...}` is a value."""
+    return isinstance(value, dict) and "b64" not in value

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from tfgig.serving.core import SERVING_DEFAULT, Core
+from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.serving.core import Core
 from tfgig.serving.errors import Code, InvalidRequest, ServingError, needed
 from tfgig.serving.messages import APIS, SIGNATURES, metadata_of, model_of, status_of
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.exported.signatures import public
 from tfgig.serving.core import Answer, Model
 from tfgig.serving.errors import ServingError, error_of_number, needed
 from tfgig.serving.messages import APIS, SIGNATURES
@@ -73,7 +74,7 @@ class GrpcTransport:
         response = self._call(self._predictions.GetModelMetadata, request, seconds)
         found = self._metadata_pb2.SignatureDefMap()
         response.metadata[SIGNATURES].Unpack(found)
-        return {n: d for n, d in found.signature_def.items() if not n.startswith("__")}
+        return public(found.signature_def)
 
     def statuses(self, seconds: float) -> list[VersionStatus]:
         """The versions of the model."""

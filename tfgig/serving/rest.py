@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tfgig.models.versions import LARGEST, is_number
+from tfgig.exported.directory import LARGEST, is_number
 from tfgig.serving import metrics
 from tfgig.serving.core import Core, Model, Pending
 from tfgig.serving.errors import (

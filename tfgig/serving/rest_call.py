@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.serving.core import SERVING_DEFAULT, Core, Model, Pending
+from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.serving.core import Core, Model, Pending
 from tfgig.serving.errors import Code, InvalidRequest, ServingError
 from tfgig.serving.explanation import predict_request
 from tfgig.serving.json_codec import decode_inputs, dump, encode_outputs, encode_rows, parse

@@ -9,6 +9,7 @@ import numpy as np
 from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.exported.signatures import public
 from tfgig.serving.core import Answer, Model
 from tfgig.serving.errors import (
     Code,
@@ -67,13 +68,14 @@ class RestTransport:
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures of the model."""
         found = self._json("GET", "/metadata", seconds)["metadata"][SIGNATURES][SIGNATURES]
-        return {
-            name: json_format.ParseDict(
-                definition, meta_graph_pb2.SignatureDef(), ignore_unknown_fields=True
-            )
-            for name, definition in found.items()
-            if not name.startswith("__")
-        }
+        return public(
+            {
+                name: json_format.ParseDict(
+                    definition, meta_graph_pb2.SignatureDef(), ignore_unknown_fields=True
+                )
+                for name, definition in found.items()
+            }
+        )
 
     def statuses(self, seconds: float) -> list[VersionStatus]:
         """The versions of the model."""

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Mapping
 
-from tfgig.models.versions import model_directory
+from tfgig.exported.directory import model_directory
 from tfgig.serving.batching import Batching
 from tfgig.serving.core import Core
 from tfgig.serving.grpc_server import GrpcServer, authority

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.exported.signatures import defaults_of, public
 from tfgig.serving.errors import InvalidRequest
 from tfgig.spec import nearest
 
@@ -33,11 +34,7 @@ class SessionModel:
         self._session = tf.compat.v1.Session(graph=graph, config=_config())
         with graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
-        self.signatures = {
-            name: signature
-            for name, signature in meta_graph.signature_def.items()
-            if not name.startswith("__")
-        }
+        self.signatures = public(meta_graph.signature_def)
 
     def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """The outputs of a signature, by name; missing inputs take the signature's defaults.
@@ -107,11 +104,6 @@ def _config() -> tf.compat.v1.ConfigProto:
     config.session_inter_op_thread_pool.add(global_name="tfgig")
     config.session_inter_op_thread_pool.add(global_name="tfgig_background")
     return config
-
-
-def defaults_of(definition: meta_graph_pb2.SignatureDef) -> dict[str, np.ndarray]:
-    """The inputs of a signature that may be left out, and their values."""
-    return {name: tf.make_ndarray(value) for name, value in definition.defaults.items()}
 
 
 def check_inputs(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.models.loading import meta_graph_of
+from tfgig.exported.directory import signatures_in
 
 GRPC_LIMIT = 4 << 20  # bytes: what a gRPC client takes unless it says otherwise
 
@@ -28,9 +27,8 @@ def row_bytes(info: meta_graph_pb2.TensorInfo) -> int | None:
 def answer_sizes(directory: str | os.PathLike) -> dict[str, int | None]:
     """The bytes of one row's answer by signature; None where they are not known."""
     found: dict[str, int | None] = {}
-    for name, definition in sorted(meta_graph_of(pathlib.Path(directory)).signature_def.items()):
-        if not name.startswith("__"):
-            sizes = [row_bytes(info) for info in definition.outputs.values()]
-            known = [size for size in sizes if size is not None]
-            found[name] = sum(known) if len(known) == len(sizes) else None
+    for name, definition in signatures_in(directory).items():
+        sizes = [row_bytes(info) for info in definition.outputs.values()]
+        known = [size for size in sizes if size is not None]
+        found[name] = sum(known) if len(known) == len(sizes) else None
     return found

@@ -17,7 +17,8 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tfgig.models.versions import description_of, versions
+from tfgig.exported.description import read_description
+from tfgig.exported.directory import versions
 from tfgig.serving.errors import Code, NotFound, ServingError, Unavailable
 from tfgig.serving.session import SessionModel
 
@@ -113,7 +114,7 @@ class Versions:
         self._set(VersionStatus(number, "LOADING"))
         try:
             model = self._load(directory)
-            explaining = frozenset(description_of(directory)["endpoints"])
+            explaining = frozenset(read_description(directory).endpoints)
         except Exception as error:  # whatever a directory holds, the server lives on
             code = error_code(error)
             message = f"{type(error).__name__}: {error}"

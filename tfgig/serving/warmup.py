@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from tfgig.export.warmup import read_warmup
-from tfgig.serving.session import SessionModel, check_inputs, defaults_of
+from tfgig.exported.signatures import defaults_of
+from tfgig.serving.session import SessionModel, check_inputs
 from tfgig.spec import nearest
 
 

@@ -1,16 +1,16 @@
-"""Directories of SavedModels, which hold versions by number."""
+"""Directories of SavedModels: a model's holds versions by number, a version's holds a graph."""
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-from typing import Any
 
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from tfgig.exported.signatures import public
 from tfgig.spec import check
 
-SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"  # what an export says of itself
-LABELS_FILE = pathlib.PurePath("assets.extra") / "labels.txt"  # the classes' names, one a line
 LARGEST = 2**63 - 1  # of a version, which is an int64 on the wire
 
 
@@ -66,27 +66,37 @@ def latest(path: str | os.PathLike) -> pathlib.Path:
     return found[max(found)]
 
 
-def read_labels(file: str | os.PathLike) -> tuple[str, ...]:
-    """The names in a text file, one a line."""
-    text = pathlib.Path(file).read_text(encoding="utf-8")
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+def meta_graph_of(directory: str | os.PathLike) -> meta_graph_pb2.MetaGraphDef:
+    """The graph that is served: the one with the tag "serve", or with no tag, or the only one.
 
-
-def labels_of(directory: str | os.PathLike) -> tuple[str, ...] | None:
-    """The names of the classes that an export took along; None if it has none."""
-    path = pathlib.Path(directory) / LABELS_FILE
-    return read_labels(path) if path.is_file() else None
-
-
-def description_of(directory: str | os.PathLike) -> dict[str, Any]:
-    """What an export of tfgig says of itself: inputs, value range, endpoints.
-
-    Of other SavedModels, nothing: no inputs, no range, and no endpoints.
+    Raises:
+        ValueError: the file is damaged, or has several graphs and none of these.
     """
-    path = pathlib.Path(directory) / SPEC_FILE
-    nothing: dict[str, Any] = {"value_range": None, "endpoints": {}}
-    if not path.is_file():
-        return nothing
-    found = nothing | json.loads(path.read_text())
-    found["value_range"] = found["value_range"] and tuple(found["value_range"])
-    return found
+    directory = pathlib.Path(directory)
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((directory / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise ValueError(
+            f"'saved_model.pb' is damaged or was cut short; copy it again ({error}). "
+            f"Received: {str(directory)!r}."
+        ) from error
+    graphs = {tuple(sorted(graph.meta_info_def.tags)): graph for graph in saved.meta_graphs}
+    for tags in (("serve",), ()):
+        if tags in graphs:
+            return graphs[tags]
+    if len(graphs) != 1:
+        raise ValueError(
+            'One graph of a SavedModel is served: the one with the tag "serve". '
+            f"Received: {str(directory)!r} with the tags {[list(tags) for tags in graphs]}."
+        )
+    return next(iter(graphs.values()))
+
+
+def signatures_in(directory: str | os.PathLike) -> dict[str, meta_graph_pb2.SignatureDef]:
+    """The signatures of a version's directory that can be called, by name.
+
+    Raises:
+        OSError, ValueError: as `meta_graph_of`.
+    """
+    return public(meta_graph_of(directory).signature_def)

@@ -1,0 +1,186 @@
+"""What an export says of itself: `assets.extra/tfgig.json`, and the labels beside it.
+
+There is one record, one writer and one reader. A field that an older reader may pass over is added
+with a default; what changes the meaning of one that is there raises `VERSION`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfgig.spec import is_whole
+
+VERSION = 1  # exports from before it was written are read as 0
+SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
+LABELS_FILE = pathlib.PurePath("assets.extra") / "labels.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor: its name, its shape [None, ...] with None for open axes, and its dtype's name."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, spec: tf.TensorSpec) -> Tensor:
+        """What there is to say of a spec."""
+        return cls(spec.name, tuple(spec.shape.as_list()), spec.dtype.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class EndpointDescription:
+    """One signature that explains.
+
+    Args:
+        kind: What it answers with, a kind of `tfgig.exported.kinds`.
+        method: The config of the `Method`.
+        target: The config of the `Target`.
+        complete: Whether `delta` measures an error; see `Method.complete`.
+        layer: Where the model is explained; None for where it was loaded to be.
+        overlay: The config of the `Style` of a heat-map; None for other kinds.
+        explained: What the attributions are of.
+        output: The output of `serving_default` that is explained; None if that is not known.
+    """
+
+    kind: str
+    method: Mapping[str, Any]
+    target: Mapping[str, Any]
+    complete: bool = True
+    layer: str | None = None
+    overlay: Mapping[str, Any] | None = None
+    explained: tuple[Tensor, ...] = ()
+    output: str | None = None
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        found = dataclasses.asdict(self)
+        return {name: value for name, value in found.items() if (name, value) != ("overlay", None)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """An export; of a SavedModel that tfgig did not write, nothing but its labels.
+
+    Args:
+        model: What the model is called.
+        inputs: What its explaining signatures take, beside `target`.
+        picture: The image among what they take; None if there is none.
+        value_range: What is black and what is white in it; None if not known.
+        endpoints: The signatures that explain, by name.
+        labels: The names of the classes, if they are known.
+    """
+
+    model: str = ""
+    inputs: tuple[Tensor, ...] = ()
+    picture: Tensor | None = None
+    value_range: tuple[float, float] | None = None
+    endpoints: Mapping[str, EndpointDescription] = dataclasses.field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain JSON data; the labels have a file of their own."""
+        return {
+            "version": VERSION,
+            "model": self.model,
+            "inputs": [dataclasses.asdict(tensor) for tensor in self.inputs],
+            "picture": self.picture and dataclasses.asdict(self.picture),
+            "value_range": self.value_range,
+            "endpoints": {name: found.to_config() for name, found in self.endpoints.items()},
+        }
+
+
+def write_description(description: Description, directory: str | os.PathLike) -> None:
+    """Writes the description, and the labels if there are any, into a version's directory."""
+    path = pathlib.Path(directory) / SPEC_FILE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(description.to_config(), indent=2) + "\n", encoding="utf-8")
+    if description.labels is not None:
+        text = "\n".join(description.labels) + "\n"
+        (pathlib.Path(directory) / LABELS_FILE).write_text(text, encoding="utf-8")
+
+
+def read_description(directory: str | os.PathLike) -> Description:
+    """The description of a version's directory, of this format or an older one.
+
+    Raises:
+        ValueError: it is of a newer format, or the file is damaged.
+    """
+    path = pathlib.Path(directory) / SPEC_FILE
+    names = pathlib.Path(directory) / LABELS_FILE
+    labels = read_labels(names) if names.is_file() else None
+    if not path.is_file():
+        return Description(labels=labels)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        version = _typed(_typed(config, dict).get("version", 0), int)
+        found = None if version > VERSION else _described(config, labels)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{str(SPEC_FILE)!r}, which says what the endpoints compute, is damaged ({error}). "
+            f"Copy the version again, or export the model again. Received: {str(directory)!r}."
+        ) from error
+    if found is None:
+        raise ValueError(
+            f"A newer tfgig wrote this version: its description has the format {version}, and "
+            f"this tfgig reads up to {VERSION}. Install a newer tfgig, or export the model again "
+            f"with this one. Received: {str(directory)!r}."
+        )
+    return found
+
+
+def read_labels(file: str | os.PathLike) -> tuple[str, ...]:
+    """The names in a text file, one a line."""
+    text = pathlib.Path(file).read_text(encoding="utf-8")
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _described(config: Mapping[str, Any], labels: tuple[str, ...] | None) -> Description:
+    endpoints = _typed(config.get("endpoints", {}), dict)
+    value_range, picture = config.get("value_range"), config.get("picture")
+    if value_range is not None:
+        black, white = (_typed(number, (int, float)) for number in _typed(value_range, list))
+        value_range = black, white
+    return Description(
+        model=_typed(config.get("model", ""), str),
+        inputs=_tensors(config.get("inputs", [])),
+        picture=None if picture is None else _tensors([picture])[0],
+        value_range=value_range,
+        endpoints={name: _endpoint(found) for name, found in endpoints.items()},
+        labels=labels,
+    )
+
+
+def _endpoint(config: Any) -> EndpointDescription:
+    known = {field.name for field in dataclasses.fields(EndpointDescription)}
+    given = {name: value for name, value in _typed(config, dict).items() if name in known}
+    for name, wanted in (("kind", str), ("method", dict), ("target", dict)):
+        _typed(given.get(name), wanted)
+    return EndpointDescription(**{**given, "explained": _tensors(given.get("explained", []))})
+
+
+def _tensors(configs: Any) -> tuple[Tensor, ...]:
+    found = []
+    for config in _typed(configs, list):
+        name, shape, dtype = (_typed(config, dict).get(key) for key in ("name", "shape", "dtype"))
+        if not all(axis is None or is_whole(axis) for axis in _typed(shape, list)):
+            raise TypeError(f"a shape is {shape!r}")
+        found.append(Tensor(_typed(name, str), tuple(shape), _typed(dtype, str)))
+    return tuple(found)
+
+
+def _typed(value: Any, wanted: type | tuple[type, ...]) -> Any:
+    """The value, which is of a type; true and false are no numbers."""
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+        names = {dict: "an object", list: "a list", str: "a text", int: "a number"}
+        raise TypeError(f"{value!r:.60} is not {names[kinds[0]]}")
+    return value

@@ -1,0 +1,43 @@
+"""The kinds of endpoints: a module for each, registered here.
+
+A kind that is registered is exported wherever it applies, checked, and found by the client, the
+server and the programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfgig.exported.kinds.attributions import Attributions
+from tfgig.exported.kinds.base import Answer, EndpointKind, Material
+from tfgig.exported.kinds.heatmap import Heatmap
+from tfgig.exported.kinds.tokens import Tokens
+from tfgig.spec import nearest
+
+KINDS: Mapping[str, EndpointKind] = {
+    kind.kind: kind for kind in (Attributions(), Heatmap(), Tokens())
+}
+ATTRIBUTIONS = Attributions.kind
+
+__all__ = (
+    "ATTRIBUTIONS",
+    "KINDS",
+    "Answer",
+    "Attributions",
+    "EndpointKind",
+    "Heatmap",
+    "Material",
+    "Tokens",
+    "get",
+)
+
+
+def get(name: str) -> EndpointKind:
+    """The kind of that name.
+
+    Raises:
+        ValueError: there is none; the error names the nearest.
+    """
+    if name not in KINDS:
+        raise ValueError(f"No kind of endpoint {name!r}. {nearest(name, KINDS)}")
+    return KINDS[name]

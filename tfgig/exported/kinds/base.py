@@ -1,0 +1,79 @@
+"""What a kind of endpoint is: its signatures' names, inputs and outputs, and how they are built."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+import tensorflow as tf
+
+from tfgig.image import Style
+from tfgig.methods.explain import Explanation
+from tfgig.models.cut import Cut
+from tfgig.models.source import SourceModel
+from tfgig.spec import Spec
+
+Answer = Callable[..., dict[str, tf.Tensor]]  # (target int64 [B], *inputs [B, ...]) to outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a signature is built of.
+
+    Args:
+        source: The model.
+        cut: What is explained.
+        explain: `(target int64 [B], *inputs [B, ...])`, the inputs in the order of the source's,
+            to an explanation, as `tfgig.models.explaining` makes it.
+        overlay: How pictures are drawn.
+    """
+
+    source: SourceModel
+    cut: Cut
+    explain: Callable[..., Explanation]
+    overlay: Style
+
+
+@dataclasses.dataclass(frozen=True)
+class EndpointKind(Spec):
+    """What a signature answers with.
+
+    Attributes:
+        prefix: What a method's name has in front, as the signature's name.
+        answer: The output that tells the kind; where several tensors are explained, it may stand
+            as `<answer>_<name>` for each.
+        outputs: The outputs beside it.
+        takes_target: Whether it has an input `target`; else the top class is explained.
+        draws: Whether it draws pictures, in the style `Endpoint(overlay=...)`.
+    """
+
+    family = "endpoint"
+    prefix: ClassVar[str]
+    answer: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]] = ("target", "score", "baseline_score", "delta", "ok")
+    takes_target: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def applies(self, source: SourceModel) -> bool:
+        """Whether a method that is exported by name gets an endpoint of this kind."""
+
+    def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
+        """Why what is cut there cannot have such an endpoint, and what to do; None if it can."""
+        return None
+
+    @abc.abstractmethod
+    def build(self, material: Material) -> Answer:
+        """The function behind the signature, of rows that do not know of each other."""
+
+    def answers(self, outputs: Iterable[str]) -> list[str]:
+        """Those of the outputs that are this kind's answer; none if they are of another kind."""
+        return [o for o in outputs if o == self.answer or o.startswith(f"{self.answer}_")]
+
+    def missing(self, outputs: Iterable[str]) -> list[str]:
+        """Which outputs a signature of this kind lacks."""
+        found = set(outputs)
+        answer = [] if self.answers(found) else [self.answer]
+        return [*answer, *(name for name in self.outputs if name not in found)]

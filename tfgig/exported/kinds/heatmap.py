@@ -1,0 +1,74 @@
+"""Heat-maps: pictures drawn over the image."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import cast
+
+import tensorflow as tf
+
+from tfgig.exported.kinds.base import Answer, EndpointKind, Material
+from tfgig.image.resize import over_picture
+from tfgig.image.style import encode_png
+from tfgig.models.cut import Cut
+from tfgig.models.source import SourceModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Heatmap(EndpointKind):
+    """`heatmap_bytes` string [B], PNG files drawn over the image, for the top class."""
+
+    kind = "heatmap"
+    prefix = "heatmap_"
+    answer = "heatmap_bytes"
+    outputs = ("target", "score", "delta", "ok")
+    takes_target = False
+    draws = True
+
+    def applies(self, source: SourceModel) -> bool:
+        return source.takes_images
+
+    def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
+        if not source.takes_images:
+            return (
+                "Heat-maps are drawn over images, [B, height, width, 1, 3 or 4]; export Endpoints "
+                'of the kind "attributions" instead. '
+                f"Received: {source.points.name!r} of shape {source.points.shape}."
+            )
+        if source.value_range is None:
+            return (
+                "Heat-maps are drawn over the images, and this model does not say what is black "
+                "and what is white in its input. Give the range: tfgig.load_model(model, "
+                "value_range=(0, 255)), or (0, 1), or (-1, 1); or export Endpoints of the kind "
+                f'"attributions" only. Received: {source.name!r} without a Rescaling of its input.'
+            )
+        return None
+
+    def build(self, material: Material) -> Answer:
+        source = material.source
+        drawn = source.drawn(material.cut)
+        black, white = cast(tuple[float, float], source.value_range)
+        file = tf.TensorSpec([], tf.string)
+
+        def draw(images, attributions):
+            attributions = over_picture(attributions, images)
+            return encode_png(material.overlay.draw(images, attributions, (black, white)))
+
+        def draw_original(row):
+            encoded, attributions = row
+            image = cast(Callable, source.originals)(encoded)
+            return draw(image[tf.newaxis], attributions[tf.newaxis])[0]
+
+        def draw_heatmap(target, *inputs):
+            explanation = material.explain(target, *inputs)
+            attributions = explanation[drawn]
+            if source.originals is None:
+                images = tf.cast(source.picture(*inputs), tf.float32)
+                images = tf.where(tf.math.is_finite(images), images, black)
+                files = draw(images, attributions)
+            else:
+                files = tf.map_fn(draw_original, (*inputs, attributions), fn_output_signature=file)
+            return {"heatmap_bytes": files, **{name: explanation[name] for name in self.outputs}}
+
+        return draw_heatmap

@@ -1,0 +1,39 @@
+"""Tokens: one number for each position of a sequence."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgig.exported.kinds.base import Answer, EndpointKind, Material
+from tfgig.models.cut import Cut
+from tfgig.models.source import SourceModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens(EndpointKind):
+    """`tokens` float32 [B, positions], the sums of the attributions over the features."""
+
+    kind = "tokens"
+    prefix = "tokens_"
+    answer = "tokens"
+
+    def applies(self, source: SourceModel) -> bool:
+        return source.points.shape.rank == 3 and not source.at_inputs
+
+    def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
+        if not cut.parts and cut.points.shape.rank == 3:
+            return None
+        return (
+            "Tokens are the positions of one sequence, [B, positions, features]; explain the "
+            'model at its embedding, with layer="...". '
+            f"Received: {cut.points.name!r} of shape {cut.points.shape}."
+        )
+
+    def build(self, material: Material) -> Answer:
+        def explain_tokens(target, *inputs):
+            explanation = material.explain(target, *inputs)
+            return {"tokens": tf.reduce_sum(explanation.pop("attributions"), -1), **explanation}
+
+        return explain_tokens
