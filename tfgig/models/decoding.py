@@ -18,7 +18,12 @@ LONGEST_SIDE = 1024  # of a heat-map; a larger image is drawn smaller
 _NAN = float("nan")
 _JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG", b"GIF8"
 _PNG_END = b"IEND\xaeB`\x82"
-_EMPTY = tf.io.encode_png(tf.zeros([1, 1, 3], tf.uint8)).numpy()
+# One black pixel, as a file. Written out: a tensor at import would start TensorFlow's runtime,
+# after which its devices and threads can no longer be set.
+_EMPTY = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\x90wS\xde"
+    b"\0\0\0\x0cIDAT\x08\x99c```\0\0\0\4\0\1\xa3\n\x15\xe3" + b"\0" * 4 + _PNG_END
+)
 
 
 def taking_encoded_images(source: SourceModel) -> SourceModel:

@@ -1,0 +1,61 @@
+"""What is promised of an installation: the versions it takes, and what an import does."""
+
+import json
+import re
+import zipfile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.cases import ROOT, run_python
+
+PROJECT = (ROOT / "pyproject.toml").read_text()
+RUNTIME = PROJECT.partition("[project]")[2]
+SHIPPED = sorted((ROOT / "saved_models").glob("*/model.keras"))
+
+
+def requirement(name):
+    (line,) = re.findall(rf'^    "({name}[<>=!].*?)"', PROJECT, re.MULTILINE)
+    return Requirement(line).specifier
+
+
+def test_importing_initialises_nothing():
+    """What sets threads or devices must come before TensorFlow's runtime starts."""
+    run_python(
+        "-c",
+        "import tfgig, tfgig.models, tfgig.serving, tfgig.evaluation.running\n"
+        "import tensorflow as tf\n"
+        "tf.config.threading.set_inter_op_parallelism_threads(1)\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(1)\n"
+        "(cpu,) = tf.config.list_physical_devices('CPU')\n"
+        "halves = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+        "tf.config.set_logical_device_configuration(cpu, halves)\n"
+        "assert len(tf.config.list_logical_devices('CPU')) == 2\n",
+    )
+
+
+@pytest.mark.parametrize("version", ["3.11.3", "3.12.0", "3.12.1", "3.13.2", "3.14.0"])
+def test_versions_of_keras_that_follow_what_a_file_names_are_not_installed(version):
+    assert Version(version) not in requirement("keras")
+
+
+@pytest.mark.parametrize("version", ["3.12.4", "3.14.1", "3.15.1"])  # the first for Python 3.10
+def test_versions_of_keras_that_do_not_are(version):
+    assert Version(version) in requirement("keras")
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.parent.name)
+def test_shipped_models_were_saved_by_the_oldest_keras(file):
+    """A later one writes options that the older do not know."""
+    with zipfile.ZipFile(file) as archive:
+        saved_by = Version(json.loads(archive.read("metadata.json"))["keras_version"])
+    assert saved_by == min(Version(s.version) for s in requirement("keras") if s.operator == ">=")
+
+
+def test_the_oldest_versions_are_the_ones_that_are_tried():
+    pins = dict(line.split("==") for line in (ROOT / ".ci" / "lowest.txt").read_text().split())
+    for name, bound in re.findall(r'"([\w-]+)(?:\[[\w-]+\])?>=([\d.]+)', RUNTIME):
+        if name in pins:
+            series = Version(bound).release
+            assert Version(pins[name]).release[: len(series)] == series, name
