@@ -24,6 +24,9 @@ FLOORS = {
     "tfgig.methods.path_integral": 3,
     "tfgig.methods.base": 3,  # what it is made from
     "tfgig.methods.calls": 3,
+    "tfgig.methods.error": 3,
+    "tfgig.methods.sweep": 3,
+    "tfgig.methods.walk": 3,
     "tfgig.methods.sampling": 3,
     "tfgig.methods": 4,
     "tfgig.presets": 4,

@@ -13,10 +13,17 @@ from tfgig.spec import Spec
 
 @dataclasses.dataclass(frozen=True)
 class Rule(Spec, abc.ABC):
-    """A family of contributions of one step. `uses_change` says whether `change` is looked at."""
+    """A family of contributions of one step.
+
+    `uses_change` says whether `change` is looked at; `linear`, whether the contribution is linear
+    in the gradient. `error_ratio` is what the error of a sum is of the difference of its odd and
+    even nodes, as measured (`docs/accuracy.md`).
+    """
 
     family = "rule"
     uses_change: ClassVar[bool]
+    linear: ClassVar[bool] = False
+    error_ratio: ClassVar[float] = 0.82
 
     @abc.abstractmethod
     def __call__(self, gradient: tf.Tensor, displacement: tf.Tensor, change: tf.Tensor):
@@ -43,6 +50,8 @@ class Riemann(Rule):
 
     kind = "riemann"
     uses_change = False
+    linear = True
+    error_ratio = 0.57
 
     def __call__(self, gradient, displacement, change):
         return gradient * displacement

@@ -1,7 +1,8 @@
 """Explains image files through the signatures of an exported SavedModel.
 
 For each image and method: a picture (<image>_<method>.png), the attributions (<image>.npz) and, in
-results.json, the explained class, its score, and delta, the completeness gap.
+results.json, the explained class, its score, delta, the completeness gap, and error, how far the
+attributions are from those of ever more steps, as a share of them.
 
   tfgig-explain --model=/models/name --images='photos/*.jpg' --output=explanations
   tfgig-explain --model=/models/name --labels=labels.txt --methods=guided_ig photos/*.jpg
@@ -227,9 +228,10 @@ class _Program:
             # Attributions that are not meant to add up to the score have no error to show.
             complete = self._endpoints[method].complete
             delta = f"{found['delta']:+.2e}" if complete else "-"
+            error = f"{found['error']:.1%}" if "error" in found else "-"  # exported before it was
             write(
                 f"  {method:22} {found['label']:24.24} score {found['score']:9.4f}  "
-                f"delta {delta:>9}  {found['seconds']:6.2f} s"
+                f"delta {delta:>9}  error {error:>6}  {found['seconds']:6.2f} s"
             )
 
     def _top(self, prediction: np.ndarray) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ FROM_BLACK = [
 # IDGI shares a change out along the gradient, not along the displacement.
 # and a noisy copy of an input is not equal to its baseline where the input is.
 BY_DISPLACEMENT = [n for n in FROM_BLACK if not specs_in(METHODS[n], (ImportantDirection, Smooth))]
-ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "ok")
+ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "error", "ok")
 # Of the largest value. The same float32 graph, rewritten by different optimisers and run on
 # batches of different sizes, sums in another order; an adaptive path repeats that at every step.
 TOLERANCE = 1e-4
@@ -238,8 +238,8 @@ def test_every_preset_path_rule_and_method_is_in_the_suite():
 
 ALLOWED = (tf.float32, tf.int64, tf.bool, tf.string)
 SIGNATURES = [f"{kind}_{name}" for name in METHODS for kind in ("explain", "heatmap")]
-EXPLAIN = {"attributions", "target", "score", "baseline_score", "delta", "ok"}
-HEATMAP = {"heatmap_bytes", "target", "score", "delta", "ok"}
+EXPLAIN = {"attributions", "target", "score", "baseline_score", "delta", "error", "ok"}
+HEATMAP = {"heatmap_bytes", "target", "score", "delta", "error", "ok"}
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_a_line_holds_what_the_layer_says(finished, experiment, source):
     assert line["ok"] is True
     assert line["label"] == 2
     assert line["target"] == int(found["target"][0])
-    for key in ("score", "baseline_score", "delta"):
+    for key in ("score", "baseline_score", "delta", "error"):
         assert line[key] == pytest.approx(float(found[key][0]), abs=1e-5)
     assert line["metrics"]["localization"]["roc_auc"] is None  # no mask
     assert lines_of(directory)[0]["metrics"]["localization"]["roc_auc"] is not None

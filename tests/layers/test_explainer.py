@@ -41,6 +41,7 @@ def test_the_answer(explainer):
         "score": ("float32", (2,)),
         "baseline_score": ("float32", (2,)),
         "delta": ("float32", (2,)),
+        "error": ("float32", (2,)),
         "ok": ("bool", (2,)),
     }
 

@@ -69,6 +69,7 @@ class Judge:
                 float(found["baseline_score"][i]),
                 float(found["delta"][i]),
                 item.mask if item.mask.any() else None,
+                float(found["error"][i]),
             )
             for i, item in enumerate(items)
         ]
@@ -94,6 +95,7 @@ class Judge:
                 "score": example.score,
                 "baseline_score": example.baseline_score,
                 "delta": example.delta,
+                "error": example.error,
                 "metrics": {
                     key: judged[key].get(i, metric.undefined())
                     for key, metric in self._experiment.metrics.items()

@@ -99,7 +99,7 @@ def _data(results: Results, experiment: Experiment, source: SourceModel) -> dict
     return {
         "colours": COLOURS,
         "methods": results.methods,
-        "keys": ["delta", "score", *(f"{metric}: {column}" for metric, column in columns)],
+        "keys": ["delta", "error", "score", *(f"{metric}: {column}" for metric, column in columns)],
         "examples": list(_examples(results, records, columns, experiment, source)),
     }
 
@@ -131,12 +131,14 @@ def _notes(item: Item, record: Mapping[str, Any]) -> list[str]:
 
 
 def _explained(results: Results, record: dict[str, Any], columns) -> dict[str, Any]:
-    values = {"delta": abs(record["delta"]), "score": record["score"]}
+    error = record.get("error")  # runs of earlier versions have none
+    values = {"delta": abs(record["delta"]), "error": error, "score": record["score"]}
     for metric, column in columns:
         values[f"{metric}: {column}"] = record["metrics"][metric][column]
     found = results.map(record["method"], record["example"])
     headlines = dict.fromkeys(metric for metric, _ in columns)
     lines = [f"delta {record['delta']:+.1e}"]
+    lines += [] if error is None else [f"error {error:.1%}"]
     for metric in headlines:
         column = next(c for m, c in columns if m == metric)
         value = record["metrics"][metric][column]

@@ -47,7 +47,8 @@ class Explainer(keras.layers.Layer):
         `attributions` float32 [B, ...], signed, in the shape of what is explained (where several
         inputs are, `attributions_<input>` for each of them); `target` int64 [B]; `score` and
         `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum of
-        attributions minus (score - baseline score); `ok` bool [B].
+        attributions minus (score - baseline score); `error` float32 [B], the estimated relative
+        error of the attributions by integration (see `tfgig.methods.error`); `ok` bool [B].
 
     Raises (called eagerly):
         ValueError: inputs of another shape, a NaN or infinite input, a target out of range, or a
@@ -112,6 +113,7 @@ class Explainer(keras.layers.Layer):
             "score": keras.KerasTensor(rows, "float32"),
             "baseline_score": keras.KerasTensor(rows, "float32"),
             "delta": keras.KerasTensor(rows, "float32"),
+            "error": keras.KerasTensor(rows, "float32"),
             "ok": keras.KerasTensor(rows, "bool"),
         }
 

@@ -31,6 +31,9 @@ class AdaptiveTaylor(Method):
     (The paper searches by steps; a fixed grid finds
     the best of its points at a known cost.)
 
+    Each spread's map is an integral of one step, of which nobody can tell how far it is from more:
+    its `error` is 1.
+
     Args:
         spreads: The noise's standard deviations that are tried.
         relative: Whether they are shares of each image's own range, or in the input's units.
@@ -108,12 +111,14 @@ class AdaptiveTaylor(Method):
             (0, tf.ensure_shape(none, inputs.shape), unmeasured, none[:, 0, 0, 0]),
             parallel_iterations=1,
         )
-        return Attribution(tf.cast(best, tf.float32), tf.cast(baseline_score, tf.float32))
+        best = tf.cast(best, tf.float32)
+        return Attribution(best, tf.cast(baseline_score, tf.float32), best)
 
 
 def _expansion(objective: Objective, noisy: tf.Tensor, inputs: tf.Tensor) -> Attribution:
     score, gradient = objective.score_and_gradient(noisy)
-    return Attribution(gradient * (inputs - noisy), score)
+    maps = gradient * (inputs - noisy)
+    return Attribution(maps, score, maps)
 
 
 def _score_without(objective: Objective, inputs: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:

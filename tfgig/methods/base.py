@@ -16,11 +16,17 @@ class Attribution(NamedTuple):
     """A method's answer for B examples.
 
     `attributions` float32 [B, ...], signed, in the shape of the inputs; `baseline_score`
-    float32 [B], the score where the method starts from (the mean over several baselines).
+    float32 [B], the score where the method starts from (the mean over several baselines);
+    `residual` float32 [B, ...], whose L1 norm estimates that of the attributions' error by
+    integration: the weighted difference of odd and even nodes (see `tfgig.methods.error`). Zeros
+    of a method that integrates nothing, the attributions themselves of an integral of one step.
+    Being signed, residuals add up where attributions do: chance differences cancel, as chance
+    errors do.
     """
 
     attributions: tf.Tensor
     baseline_score: tf.Tensor
+    residual: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,9 +36,12 @@ def repeat_rows(values: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
 
 
 def sums_by_row(
-    function: Callable[[tf.Tensor], tf.Tensor], walks: tf.Tensor, size: int, like: tf.Tensor
-) -> tf.Tensor:
-    """The sums float64 [B, ...] of `function(walks [G])` [G, ...], `size` walks at a time.
+    function: Callable[[tf.Tensor], list[tf.Tensor]],
+    walks: tf.Tensor,
+    size: int,
+    like: list[tf.Tensor],
+) -> list[tf.Tensor]:
+    """The sums float64 [B, ...] of each of `function(walks [G])` [G, ...], `size` walks at a time.
 
     Walk w belongs to row `w % B`. Only sums are kept, so memory does not grow with the walks.
 
@@ -46,15 +49,17 @@ def sums_by_row(
         function: What is summed.
         walks: How many walks there are, a multiple of B.
         size: How many of them at once.
-        like: [B, ...], of the sums' shape.
+        like: Tensors [B, ...] of the sums' shapes.
     """
-    rows = tf.shape(like)[0]
+    rows = tf.shape(like[0])[0]
 
-    def turn(first, total):
+    def turn(first, totals):
         group = tf.range(first, tf.minimum(first + size, walks))
-        values = tf.cast(function(group), tf.float64)
         index = (group % rows)[:, tf.newaxis]
-        return first + size, tf.tensor_scatter_nd_add(total, index, values)
+        return first + size, [
+            tf.tensor_scatter_nd_add(total, index, tf.cast(values, tf.float64))
+            for total, values in zip(totals, function(group), strict=True)
+        ]
 
-    start = (0, tf.zeros_like(like, tf.float64))
+    start = (0, [tf.zeros_like(values, tf.float64) for values in like])
     return tf.while_loop(lambda first, _: first < walks, turn, start, parallel_iterations=1)[1]

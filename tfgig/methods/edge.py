@@ -49,4 +49,5 @@ class Edge(Method):
             total += there[window] * tf.abs(inputs - padded[window])
             count += there[window]
         # A single pixel has no neighbours.
-        return Attribution(tf.math.divide_no_nan(total, count), objective.score(inputs))
+        maps = tf.math.divide_no_nan(total, count)
+        return Attribution(maps, objective.score(inputs), tf.zeros_like(maps))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfgig.methods.base import Method
+from tfgig.methods.error import relative_error
 from tfgig.objective import ModelObjective
 
 Explanation = dict[str, tf.Tensor]
@@ -35,14 +36,17 @@ def explain(
         `attributions` float32 [B, ...], signed, in the shape of the inputs; `target` int64 [B],
         as it was frozen at the inputs; `score` and `baseline_score` float32 [B]; `delta`
         float32 [B], the completeness gap: sum of attributions minus (score - baseline score);
-        `ok` bool [B]. Where `ok` is false (an input, a score or a gradient is not finite, or the
-        target does not exist) the target is -1 and every number 0.
+        `error` float32 [B], the estimated error of the attributions by integration,
+        `|attributions - those of ever more steps|_1 / |attributions|_1`: 0 of a method that
+        integrates nothing, 1 of an integral of one step, which cannot be known; `ok` bool [B].
+        Where `ok` is false (an input, a score or a gradient is not finite, or the target does not
+        exist) the target is -1 and every number 0.
     """
     inputs = tf.cast(inputs, tf.float32)
     readable = _all_finite(inputs)
     inputs = _keep(readable, inputs)
     binding = objective.bind(inputs, target, context)
-    attributions, baseline_score = method.attribute(binding.objective, inputs)
+    attributions, baseline_score, residual = method.attribute(binding.objective, inputs)
     total = tf.reduce_sum(tf.cast(attributions, tf.float64), _features(attributions))
     change = tf.cast(binding.score, tf.float64) - tf.cast(baseline_score, tf.float64)
     delta = tf.cast(total - change, tf.float32)
@@ -53,6 +57,7 @@ def explain(
         "score": _keep(ok, binding.score),
         "baseline_score": _keep(ok, baseline_score),
         "delta": _keep(ok, delta),
+        "error": _keep(ok, relative_error(attributions, residual)),
         "ok": ok,
     }
 

@@ -40,4 +40,5 @@ class GradCAM(LayerMethod):
         )
         score, gradient = objective.score_and_gradient(inputs)
         weights = tf.reduce_mean(gradient, [1, 2], keepdims=True)
-        return Attribution(tf.nn.relu(tf.reduce_sum(weights * inputs, -1, keepdims=True)), score)
+        maps = tf.nn.relu(tf.reduce_sum(weights * inputs, -1, keepdims=True))
+        return Attribution(maps, score, tf.zeros_like(maps))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import tensorflow as tf
+
 from tfgig.methods.base import Attribution, Method
 
 
@@ -27,4 +29,4 @@ class Gradient(Method):
 
     def attribute(self, objective, inputs):
         score, gradient = objective.score_and_gradient(inputs)
-        return Attribution(gradient, score)
+        return Attribution(gradient, score, tf.zeros_like(gradient))

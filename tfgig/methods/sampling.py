@@ -17,14 +17,16 @@ OfCopies = Callable[[Objective, tf.Tensor, tf.Tensor], Attribution]
 
 
 class Moments(NamedTuple):
-    """Of the maps of noisy copies the mean and the mean square, and the mean baseline score.
+    """Means over noisy copies: of their maps, the squares, the baseline scores, the residuals.
 
-    float64 [B, ...], [B, ...] and [B]: the mean of equal values is that value exactly.
+    float64 [B, ...], and [B] of the scores: the mean of equal values is that value exactly.
     """
 
     mean: tf.Tensor
     mean_square: tf.Tensor
     baseline_score: tf.Tensor
+    residual: tf.Tensor
+    residual_of_squares: tf.Tensor  # that of a square is 2 map residual, to first order
 
 
 class Copies(NamedTuple):
@@ -46,27 +48,32 @@ def moments(explain: OfCopies, objective: Objective, inputs: tf.Tensor, copies: 
     at_once = tf.maximum(size // tf.maximum(rows, 1), 1)
     disturbances = noise.normal(copies.samples, inputs, copies.seed)  # [samples, 1, ...]
 
-    def turn(first, total, squares, scores):
+    def turn(first, total, squares, scores, residuals, of_squares):
         stop = tf.minimum(first + at_once, copies.samples)
         noisy = inputs + copies.sigma * disturbances[first:stop]  # [C, B, ...]
         flat = tf.reshape(noisy, tf.concat([[-1], tf.shape(inputs)[1:]], 0))
         flat = tf.ensure_shape(flat, [None, *inputs.shape[1:]])
         same = objective.rows(tf.tile(tf.range(rows), [stop - first]))
         found = explain(same, flat, repeat_rows(inputs, stop - first))
-        maps = tf.cast(tf.reshape(found.attributions, tf.shape(noisy)), tf.float64)
+        maps, residual = (
+            tf.cast(tf.reshape(values, tf.shape(noisy)), tf.float64)
+            for values in (found.attributions, found.residual)
+        )
         score = tf.cast(tf.reshape(found.baseline_score, [stop - first, rows]), tf.float64)
         return (
             stop,
             total + tf.reduce_sum(maps, 0),
             squares + tf.reduce_sum(maps * maps, 0),
             scores + tf.reduce_sum(score, 0),
+            residuals + tf.reduce_sum(residual, 0),
+            of_squares + tf.reduce_sum(2 * maps * residual, 0),
         )
 
     zeros = tf.zeros_like(inputs, tf.float64)
     _, *sums = tf.while_loop(
         lambda first, *_: first < copies.samples,
         turn,
-        (0, zeros, zeros, tf.zeros([rows], tf.float64)),
+        (0, zeros, zeros, tf.zeros([rows], tf.float64), zeros, zeros),
         parallel_iterations=1,
     )
     return Moments(*(total / copies.samples for total in sums))

@@ -11,7 +11,7 @@ from tfgig import noise
 from tfgig.methods.base import Attribution, LayerMethod, Method
 from tfgig.methods.calls import check_internal_batch_size
 from tfgig.methods.gradient import Gradient
-from tfgig.methods.sampling import Copies, moments
+from tfgig.methods.sampling import Copies, Moments, moments
 from tfgig.spec import check, check_is
 
 Statistic = Literal["mean", "squared", "variance"]
@@ -27,7 +27,8 @@ class Smooth(Method):
 
     The mean of a complete method adds up to the mean score of the noisy inputs, not to the score,
     so `complete` is false and `delta` shows the difference; squares and variances add up to
-    nothing.
+    nothing. `error` is that of `inner`'s integrals, of which some cancels in the mean; that other
+    samples would give other maps is not in it.
 
     Args:
         inner: The method that is smoothed; none of a layer, such as `GradCAM`.
@@ -89,14 +90,20 @@ class Smooth(Method):
                 self.internal_batch_size,
             ),
         )
+        maps, residual = self._statistic(found)
         return Attribution(
-            tf.cast(self._statistic(found.mean, found.mean_square), tf.float32),
+            tf.cast(maps, tf.float32),
             tf.cast(found.baseline_score, tf.float32),
+            tf.cast(residual, tf.float32),
         )
 
-    def _statistic(self, mean: tf.Tensor, mean_square: tf.Tensor) -> tf.Tensor:
+    def _statistic(self, found: Moments) -> tuple[tf.Tensor, tf.Tensor]:
+        """The statistic, and its residual to first order."""
         if self.statistic == "mean":
-            return mean
+            return found.mean, found.residual
         if self.statistic == "squared":
-            return mean_square
-        return tf.nn.relu(mean_square - mean * mean)  # rounding may leave it below 0
+            return found.mean_square, found.residual_of_squares
+        return (
+            tf.nn.relu(found.mean_square - found.mean * found.mean),  # rounding may be below 0
+            found.residual_of_squares - 2 * found.mean * found.residual,
+        )

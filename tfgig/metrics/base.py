@@ -55,6 +55,7 @@ class Example(NamedTuple):
     baseline_score: float
     delta: float
     mask: np.ndarray | None = None  # bool [H, W], True where the evidence is
+    error: float = 0.0  # the estimated relative error of the attributions by integration
 
 
 @dataclasses.dataclass(frozen=True)

@@ -167,11 +167,13 @@ class _LaidOver:
         self._method, self._shape, self._static = method, shape, static
 
     def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
-        maps, baseline_score = self._method.attribute(objective, inputs)
+        maps, baseline_score, residual = self._method.attribute(objective, inputs)
         over = resize_bilinear(maps, self._shape[1:3])
         before, after = (tf.reduce_sum(m, [1, 2, 3], keepdims=True) for m in (maps, over))
-        channels = tf.cast(self._shape[3], tf.float32)
-        over *= tf.math.divide_no_nan(before, after) / channels
-        return Attribution(
-            tf.ensure_shape(tf.broadcast_to(over, self._shape), self._static), baseline_score
-        )
+        scale = tf.math.divide_no_nan(before, after) / tf.cast(self._shape[3], tf.float32)
+
+        def lay(values):
+            return tf.ensure_shape(tf.broadcast_to(scale * values, self._shape), self._static)
+
+        residual = resize_bilinear(residual, self._shape[1:3])
+        return Attribution(lay(over), baseline_score, lay(residual))

@@ -145,7 +145,8 @@ class Client:
 
         Returns:
             `attributions` (or `tokens`, or `heatmap_bytes`) in the shape of what is explained,
-            `target`, `score`, `baseline_score`, `delta` and `ok`, each [B, ...].
+            `target`, `score`, `baseline_score`, `delta`, `error` and `ok`, each
+            [B, ...].
 
         Raises:
             ServingError: as `predict`.

@@ -52,7 +52,14 @@ class EndpointKind(Spec):
     family = "endpoint"
     prefix: ClassVar[str]
     answer: ClassVar[str]
-    outputs: ClassVar[tuple[str, ...]] = ("target", "score", "baseline_score", "delta", "ok")
+    outputs: ClassVar[tuple[str, ...]] = (
+        "target",
+        "score",
+        "baseline_score",
+        "delta",
+        "error",
+        "ok",
+    )
     takes_target: ClassVar[bool] = True
     draws: ClassVar[bool] = False
 

@@ -22,7 +22,7 @@ class Heatmap(EndpointKind):
     kind = "heatmap"
     prefix = "heatmap_"
     answer = "heatmap_bytes"
-    outputs = ("target", "score", "delta", "ok")
+    outputs = ("target", "score", "delta", "error", "ok")
     takes_target = False
     draws = True
 

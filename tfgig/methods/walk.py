@@ -1,0 +1,105 @@
+"""The loop along adaptive paths: each point depends on the gradient at the one before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfgig.methods.error import ADAPTIVE, caution
+from tfgig.objective import Objective
+from tfgig.paths import AdaptivePath, Ends
+from tfgig.rules import Rule
+
+
+class Walk(NamedTuple):
+    """What is summed along which path, by gradients at the ends of steps, weighed so."""
+
+    path: AdaptivePath
+    rule: Rule
+    step_ends: tuple[float, float]
+    steps: int  # of each segment
+
+    def __call__(self, objective: Objective, ends: Ends) -> list[tf.Tensor]:
+        """The integrals and residuals, float32 [G, ...] each, all walks one step a turn.
+
+        Points, displacements and sums are float64: over hundreds of small steps float32 drifts.
+        """
+        path, steps = self.path, self.steps
+        alphas = tf.range(1, steps + 1, dtype=tf.float64) / steps
+        ends = Ends(*(tf.cast(end, tf.float64) for end in ends))
+
+        def evaluate(point):
+            return objective.score_and_gradient(tf.cast(point, tf.float32))
+
+        def turn(k, state, point, score, gradient, total, residual):
+            def onward():
+                moved = path.advance(alphas[k], state, _finite_or_zero(gradient), ends)
+                return moved, path.point(moved, ends)
+
+            # The last step ends on the input, whatever rounding the path has gathered.
+            next_state, next_point = tf.cond(k + 1 < steps, onward, lambda: (state, ends.inputs))
+            next_score, next_gradient = evaluate(next_point)
+            way, change = next_point - point, next_score - score
+            total += self.rule(
+                tf.cast(self._over_step(gradient, next_gradient), tf.float64),
+                way,
+                tf.cast(change, tf.float64),
+            )
+            residual += self._residual(k, (gradient, next_gradient), way, change)
+            return k + 1, next_state, next_point, next_score, next_gradient, total, residual
+
+        zeros = tf.zeros_like(ends.start)
+        sums = (zeros, tf.cast(zeros, tf.float32))
+        first = (0, path.begin(ends), ends.start, *evaluate(ends.start), *sums)
+        *_, total, residual = tf.while_loop(
+            lambda k, *_: k < steps, turn, first, parallel_iterations=1
+        )
+        total = tf.cast(total, tf.float32)
+        return [total, total if steps == 1 else residual]
+
+    def _over_step(self, at_start: tf.Tensor, at_end: tf.Tensor) -> tf.Tensor:
+        """The gradient that stands for a step, from those at its ends."""
+        start_weight, end_weight = self.step_ends
+        # A gradient of weight 0 is left out: 0 times a NaN would spoil the other.
+        if end_weight == 0:
+            return at_start
+        if start_weight == 0:
+            return at_end
+        if start_weight == end_weight:
+            return start_weight * (at_start + at_end)
+        return start_weight * at_start + end_weight * at_end
+
+    def _residual(
+        self, k: tf.Tensor, gradients: tuple[tf.Tensor, tf.Tensor], way: tf.Tensor, change
+    ) -> tf.Tensor:
+        """What a step adds to the residual, from how its two ends differ.
+
+        Half of the difference with alternating signs is the difference of the odd and the even
+        nodes of the trapezoidal sum. A sum that weighs the ends unevenly is off by the rest, in
+        one direction: the path has chosen its steps by the gradient at their start.
+        """
+        way = tf.cast(way, tf.float32)
+        start, end = gradients
+        if self.rule.linear:
+            differing = self.rule(end - start, way, change)
+        else:
+            differing = self.rule(end, way, change) - self.rule(start, way, change)
+        chance = 0.5 * ADAPTIVE * caution(self.steps)
+        aside = 0.5 - self.step_ends[1]
+        return tf.where(k % 2 == 0, aside + chance, aside - chance) * differing
+
+
+def _finite_or_zero(gradient: tf.Tensor) -> tf.Tensor:
+    """Zeros for a walk whose gradient is not finite, so that a path can go on to its end.
+
+    The gradient itself goes into the sum unchanged, and marks the walk's attributions as spoilt.
+    """
+    finite = tf.math.is_finite(gradient)
+
+    def zeroed():
+        features = list(range(1, gradient.shape.rank))
+        rows = tf.reduce_all(finite, features, keepdims=True)
+        return tf.where(rows, gradient, tf.zeros_like(gradient))
+
+    return tf.cond(tf.reduce_all(finite), lambda: gradient, zeroed)
