@@ -147,15 +147,15 @@ def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
         ({"imgae": np.zeros([12, 10, 3])}, r"Did you mean 'image'.*Received: 'imgae'"),
         (
             {"image": np.zeros([1, 12, 10, 3])},
-            r"without the batch, is of shape \(12, 10, 3\). Received: \(1, 12, 10, 3\)",
+            r"without the batch, is of shape \[12, 10, 3\]. Received: shape \(1, 12, 10, 3\)",
         ),
-        ({"target": 1.5}, "'target' is of int64. Received: 'float64'"),
+        ({"target": 1.5}, "'target' is of int64. Received: float64"),
     ],
 )
 def test_inputs_that_fit_no_signature(directory, inputs, message):
     """Their records would keep a good version from being loaded."""
     before = (directory / WARMUP_FILE).read_bytes()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         write_warmup(directory, (1,), inputs)
     assert (directory / WARMUP_FILE).read_bytes() == before
 

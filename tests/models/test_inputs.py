@@ -246,7 +246,7 @@ BAD = {
     "missing": ({"numbers": TABLE["numbers"]}, "takes the inputs category, more, numbers"),
     "too few": ([TABLE["more"], TABLE["numbers"]], r"takes 3 inputs.*Received: 2"),
     "rows": ({**TABLE, "more": TABLE["more"][:2]}, r"one row for each example.*more of 2"),
-    "shape": ({**TABLE, "more": TABLE["numbers"]}, r"shape \[B, 2, 2\] for 'more'"),
+    "shape": ({**TABLE, "more": TABLE["numbers"]}, r"'more' is of shape \[B, 2, 2\]"),
     "NaN": ({**TABLE, "more": np.full((3, 2, 2), np.nan)}, r"rows 0, 1, 2 of 'more'"),
 }
 

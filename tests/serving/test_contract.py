@@ -98,7 +98,7 @@ def test_records_that_do_not_fit(copy):
     found = {finding.subject.partition(", ")[2]: str(finding) for finding in check_contract(copy)}
     assert set(found) == {"explain_gradient", "heatmap_ig", "heatmap_gradient", "serving_default"}
     assert "int64. Received: int32" in found["explain_gradient"]
-    assert "(None, 12, 10, 3). Received: (1, 1, 12, 10, 3)" in found["heatmap_ig"]
+    assert "[B, 12, 10, 3]. Received: shape (1, 1, 12, 10, 3)" in found["heatmap_ig"]
     assert "Unknown: ['imgae']" in found["heatmap_gradient"]
     write_records(copy, ("explain_gradient", {**image, "target": np.zeros([1], np.int32)}))
     with pytest.raises(InvalidRequest, match=r"int64. Received: int32"):

@@ -24,6 +24,7 @@ from tfgig.export import protos
 from tfgig.export.parsing import parsed_examples
 from tfgig.exported.description import read_description
 from tfgig.exported.directory import meta_graph_of, signatures_in
+from tfgig.exported.fit import fit, spec_of
 from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
 from tfgig.spec import check, is_whole, nearest
 
@@ -58,6 +59,7 @@ def write_warmup(
         How many records were written.
 
     Raises:
+        TypeError: inputs of another type.
         ValueError: a batch size below 1, more records than TensorFlow Serving takes, or inputs
             that no signature has or that do not fit one.
     """
@@ -153,7 +155,7 @@ class _Examples:
     def _sure(self, key: str, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
         dtype = tf.dtypes.as_dtype(info.dtype)
         if key in self._given:
-            return _fitting(key, self._given[key], info)
+            return fit(self._given[key], spec_of(key, info), rows=False)
         shape = [axis.size for axis in info.tensor_shape.dim[1:]]
         value: float = 0
         if key == TARGET and dtype == tf.int64:
@@ -195,22 +197,6 @@ def _reason(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(_PREAMBLE)]
     return (told or lines or [type(error).__name__])[0].strip()
-
-
-def _fitting(key: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
-    """The value that was given for an input, in the input's type."""
-    dtype = tf.dtypes.as_dtype(info.dtype)
-    given = np.asarray(value, object if dtype == tf.string else None)
-    found = given.astype(dtype.as_numpy_dtype)
-    exact = dtype.is_floating or np.array_equal(found, given)
-    check(exact, f"The input {key!r} is of {dtype.name}.", given.dtype.name)
-    shape = tf.TensorShape(info.tensor_shape)[1:]
-    check(
-        shape.is_compatible_with(found.shape),
-        f"One example of the input {key!r}, without the batch, is of shape {shape}.",
-        found.shape,
-    )
-    return found
 
 
 def _is_unsure(info: meta_graph_pb2.TensorInfo) -> bool:

@@ -8,30 +8,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfgig.exported.fit import check_shape, check_type, fit, fit_targets
 from tfgig.targets import TOP_CLASS
 
 
 def as_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
-    """A value as a tensor of a spec's dtype; numbers may be of another, but floats no ids.
+    """A value as a tensor of a spec's dtype; numbers may be of another, as `fit` has it.
 
     Raises:
-        TypeError: text for numbers, numbers for text, or floats for whole numbers.
-        ValueError: whole numbers that the dtype does not hold.
+        TypeError: it is of another type.
+        ValueError: it is of another shape; called eagerly, a number that the dtype does not hold.
     """
     tensor = tf.convert_to_tensor(value)
-    numbers, text = tensor.dtype != tf.string, spec.dtype == tf.string
-    if numbers == text or (tensor.dtype.is_floating and not spec.dtype.is_floating):
-        raise TypeError(
-            f"The input {spec.name!r} is of {spec.dtype.name}. Received: {tensor.dtype.name}."
-        )
-    if not text and tf.executing_eagerly() and spec.dtype.is_integer and len(tensor):
-        low, high = tf.reduce_min(tensor).numpy(), tf.reduce_max(tensor).numpy()
-        if low < spec.dtype.min or high > spec.dtype.max:
-            raise ValueError(
-                f"The input {spec.name!r} is of {spec.dtype.name}, from {spec.dtype.min} to "
-                f"{spec.dtype.max}. Received: numbers from {low} to {high}."
-            )
-    return tensor if text else tf.cast(tensor, spec.dtype)
+    if tf.executing_eagerly():
+        fit(tensor, spec)
+    else:
+        check_type(tensor.dtype, spec)
+        check_shape(tensor.shape, spec)
+    return tf.cast(tensor, spec.dtype) if tensor.dtype != spec.dtype else tensor
 
 
 def check_names(names: Iterable[str], known: Sequence[str]) -> None:
@@ -52,19 +46,8 @@ def check_count(inputs: Any, names: Sequence[str]) -> None:
         )
 
 
-def check_shapes(shapes: Sequence[tf.TensorShape], specs: Sequence[tf.TensorSpec]) -> None:
-    """Raises `ValueError` unless inputs of these shapes fit the model's, and have as many rows."""
-    for shape, spec in zip(shapes, specs, strict=True):
-        hint = ""
-        if shape.rank is not None and shape.rank == spec.shape.rank - 1:
-            hint = " Is the batch axis missing? Use inputs[np.newaxis]."
-        if not spec.shape.is_compatible_with(shape):
-            wanted = ["B", *spec.shape[1:]]
-            which = "" if len(specs) == 1 else f" for {spec.name!r}"
-            raise ValueError(
-                f"The model takes inputs of shape [{', '.join(map(str, wanted))}]{which}.{hint} "
-                f"Received: shape {tuple(shape)}."
-            )
+def check_rows(shapes: Sequence[tf.TensorShape], specs: Sequence[tf.TensorSpec]) -> None:
+    """Raises `ValueError` unless inputs of these shapes have as many rows."""
     rows = {shape[0] for shape in shapes} - {None}
     if len(rows) > 1:
         raise ValueError(
@@ -93,15 +76,9 @@ def check_values(tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]) -
 
 def check_targets(target: Any, rows: int, classes: int | None) -> None:
     """Raises `ValueError` unless `target` is one class, or one for each of the rows."""
-    target = np.asarray(target)
-    if target.dtype.kind not in "iu" or target.shape not in ((), (1,), (rows,)):
-        raise ValueError(
-            f"`target` is one class index, or one for each of the {rows} rows. "
-            f"Received: {target.dtype} of shape {target.shape}."
-        )
+    target = fit_targets(target, rows)
     if classes is None:
         return
-    target = np.broadcast_to(target, [rows])
     bad = np.flatnonzero((target < TOP_CLASS) | (target >= classes))
     if bad.size:
         raise ValueError(

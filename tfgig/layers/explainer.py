@@ -8,12 +8,14 @@ import keras
 import tensorflow as tf
 
 from tfgig import presets
+from tfgig.exported.fit import check_shape
+from tfgig.exported.signatures import TARGET
 from tfgig.layers.checks import (
     as_tensor,
     check_count,
     check_names,
     check_ok,
-    check_shapes,
+    check_rows,
     check_targets,
     check_values,
 )
@@ -78,7 +80,7 @@ class Explainer(keras.layers.Layer):
         self._explained = explaining.explained(method)
         self._classes = _classes(self.source, target)
         explain = explaining.function(method, target)
-        signature = [tf.TensorSpec([None], tf.int64, "target"), *self.source.inputs]
+        signature = [tf.TensorSpec([None], tf.int64, TARGET), *self.source.inputs]
         self._explain = tf.function(explain, input_signature=signature, autograph=False)
         self.built = True
 
@@ -86,7 +88,7 @@ class Explainer(keras.layers.Layer):
         specs = self.source.inputs
         given = self._in_order(inputs)
         tensors = [as_tensor(value, spec) for value, spec in zip(given, specs, strict=True)]
-        check_shapes([tensor.shape for tensor in tensors], specs)
+        check_rows([tensor.shape for tensor in tensors], specs)
         target = TOP_CLASS if target is None else target
         if tf.executing_eagerly():
             check_values(tensors, specs)
@@ -100,7 +102,9 @@ class Explainer(keras.layers.Layer):
     def compute_output_spec(self, inputs, target=None):
         specs, cut = self.source.inputs, self._explained
         shapes = [tf.TensorShape(tensor.shape) for tensor in self._in_order(inputs)]
-        check_shapes(shapes, specs)
+        for shape, spec in zip(shapes, specs, strict=True):
+            check_shape(shape, spec)
+        check_rows(shapes, specs)
         rows = shapes[0][:1].as_list()
         given = dict(zip(specs, shapes, strict=True))  # an open axis may be known here
         explained = [given.get(spec, rows + spec.shape[1:].as_list()) for spec in cut.explained]

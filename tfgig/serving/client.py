@@ -12,6 +12,7 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported import kinds
+from tfgig.exported.fit import fit_targets
 from tfgig.exported.signatures import SERVING_DEFAULT, TARGET, defaults_of, model_inputs
 from tfgig.serving.core import Answer, Model
 from tfgig.serving.errors import Code, DeadlineExceeded, InvalidRequest, ServingError, Unavailable
@@ -156,7 +157,7 @@ class Client:
         definition = self._definition(signature)
         arrays = arrays_of(inputs, definition, model_inputs(definition))
         if TARGET in definition.inputs:
-            arrays[TARGET] = _targets(target, rows_of(arrays))
+            arrays[TARGET] = fit_targets(target, rows_of(arrays))
         elif np.any(np.not_equal(target, TOP_CLASS)):
             raise ValueError(f"{signature!r} explains the top class. Received: {target!r}.")
         wanted = {*outputs, *({"ok"} & set(definition.outputs))} if outputs else ()
@@ -234,16 +235,6 @@ class Client:
                 time.sleep(pause)
                 wait *= 2
         raise DeadlineExceeded("There was no time for a request.")
-
-
-def _targets(target: Any, rows: int) -> np.ndarray:
-    """One class for each row."""
-    classes = np.asarray(target)
-    if classes.dtype.kind not in "iu" or classes.shape not in ((), (rows,)):
-        raise ValueError(
-            f"`target` is one class, or one for each of the {rows} rows. Received: {target!r}."
-        )
-    return np.broadcast_to(classes, [rows]).astype(np.int64)
 
 
 def _check_ok(ok: np.ndarray) -> None:

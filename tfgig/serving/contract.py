@@ -21,7 +21,7 @@ from tfgig.exported.kinds import KINDS
 from tfgig.exported.signatures import SERVING_DEFAULT, defaults_of, public
 from tfgig.models.loading import unknown_operations
 from tfgig.serving.errors import InvalidRequest
-from tfgig.serving.session import check_inputs
+from tfgig.serving.inputs import check_inputs
 from tfgig.serving.sizes import GRPC_LIMIT, row_bytes
 
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}

@@ -24,9 +24,10 @@ from tfgig.serving.errors import (
     NotFound,
     ServingError,
 )
+from tfgig.serving.inputs import check_inputs
 from tfgig.serving.lanes import Lane
 from tfgig.serving.metrics import Metrics
-from tfgig.serving.session import SessionModel, check_inputs
+from tfgig.serving.session import SessionModel
 from tfgig.serving.versions import Servable, Versions
 from tfgig.serving.warmup import replay
 from tfgig.spec import nearest

@@ -1,4 +1,4 @@
-"""What a client is given, as the arrays that a signature takes."""
+"""What a client or a server is given, as the arrays that a signature takes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfgig.exported.fit import check_fits, fit, spec_of
 from tfgig.serving.errors import InvalidRequest
 
 
@@ -33,29 +33,36 @@ def arrays_of(
         inputs = {needed[0]: inputs}
     if not set(needed) <= set(inputs) <= set(names):
         raise InvalidRequest(f"The inputs are {names}. Received: {sorted(inputs)}.")
-    return {name: _array(name, value, definition.inputs[name]) for name, value in inputs.items()}
+    return {name: fitted(name, value, definition.inputs[name]) for name, value in inputs.items()}
 
 
-def _array(name: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
-    wanted = tf.dtypes.as_dtype(info.dtype).as_numpy_dtype
-    if wanted is object:
-        encode = np.frompyfunc(lambda text: text.encode() if isinstance(text, str) else text, 1, 1)
-        return np.asarray(encode(np.asarray(value, object)), object)
-    array, kind = np.asarray(value), np.dtype(wanted).kind
-    if not (
-        np.can_cast(array.dtype, wanted, "same_kind")
-        or (array.dtype.kind in "iub" and kind in "iuf")
-    ):
+def fitted(name: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
+    """A value as an array that a tensor of a signature takes, as `tfgig.exported.fit` has it.
+
+    Raises:
+        InvalidRequest: it is of another type or shape.
+    """
+    try:
+        return fit(value, spec_of(name, info))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRequest(str(error)) from error
+
+
+def check_inputs(
+    signature: str, definition: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]
+) -> None:
+    """Raises `InvalidRequest` unless these are the inputs of a signature, in type and shape."""
+    extra, missing = set(inputs) - set(definition.inputs), set(definition.inputs) - set(inputs)
+    if extra or missing:
         raise InvalidRequest(
-            f"{name!r} is of {np.dtype(wanted).name}. Received: {array.dtype.name}."
+            f"{signature!r} takes the inputs {sorted(definition.inputs)}. Missing: "
+            f"{sorted(missing)}. Unknown: {sorted(extra)}."
         )
-    cast = array.astype(wanted, copy=False)
-    if kind in "iu" and not np.array_equal(cast, array):  # it wrapped
-        raise InvalidRequest(
-            f"{name!r} is of {np.dtype(wanted).name}, and a number is out of its range. "
-            f"Received: {array.min()} to {array.max()}."
-        )
-    return cast
+    for name, info in definition.inputs.items():
+        try:
+            check_fits(inputs[name], spec_of(name, info))
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(str(error)) from error
 
 
 def rows_of(arrays: Mapping[str, np.ndarray]) -> int:

@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.serving.errors import InvalidRequest
+from tfgig.serving.inputs import fitted
 
 Layout = Literal["row", "column"]
 _BYTES = "_bytes"
+_STRING = types_pb2.DT_STRING
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -146,35 +148,12 @@ def _is_base64(value: Any) -> bool:
 
 
 def _tensor(name: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
-    dtype = tf.dtypes.as_dtype(info.dtype)
     try:
-        if dtype == tf.string:
-            return _strings(value)
-        found = np.array(value)
-        kinds = "b" if dtype.is_bool else "iu" if dtype.is_integer else "iuf"
-        if not found.size:
-            return found.astype(dtype.as_numpy_dtype)
-        if found.dtype.kind not in kinds:
-            raise ValueError(f"expected {dtype.name}")
-        with np.errstate(over="ignore"):
-            cast = found.astype(dtype.as_numpy_dtype)
-        # Out of the range of a type: integers wrap, floats become infinite.
-        exact = cast == found if dtype.is_integer else np.isfinite(cast) | ~np.isfinite(found)
-        if not np.all(exact):
-            raise ValueError(f"a number is out of the range of {dtype.name}")
-        return cast
+        return fitted(name, _decoded(value) if info.dtype == _STRING else value, info)
     except RecursionError as error:
         raise InvalidRequest(f"{name!r} is nested too deeply.") from error
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        reason = str(error).partition("\n")[0]
-        raise InvalidRequest(f"{name!r} is not a tensor of {dtype.name}: {reason}.") from error
-
-
-def _strings(value: Any) -> np.ndarray:
-    array = np.array(_decoded(value), object)
-    if not all(isinstance(item, bytes) for item in array.reshape(-1)):
-        raise ValueError('expected text, or {"b64": "..."}, in rows of equal length')
-    return array
+    except binascii.Error as error:
+        raise InvalidRequest(f"{name!r} is not in base64: {error}.") from error
 
 
 def _decoded(value: Any) -> Any:
@@ -182,7 +161,7 @@ def _decoded(value: Any) -> Any:
         return [_decoded(item) for item in value]
     if _is_base64(value):
         return base64.b64decode(value["b64"], validate=True)
-    return value.encode() if isinstance(value, str) else value
+    return value
 
 
 def _plain(name: str, value: np.ndarray) -> Any:

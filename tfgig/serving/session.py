@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported.signatures import defaults_of, public
-from tfgig.serving.errors import InvalidRequest
 from tfgig.spec import nearest
 
 
@@ -104,31 +102,3 @@ def _config() -> tf.compat.v1.ConfigProto:
     config.session_inter_op_thread_pool.add(global_name="tfgig")
     config.session_inter_op_thread_pool.add(global_name="tfgig_background")
     return config
-
-
-def check_inputs(
-    signature: str, definition: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]
-) -> None:
-    """Raises `InvalidRequest` unless these are the inputs of a signature, in type and shape."""
-    extra, missing = set(inputs) - set(definition.inputs), set(definition.inputs) - set(inputs)
-    if extra or missing:
-        raise InvalidRequest(
-            f"{signature!r} takes the inputs {sorted(definition.inputs)}. Missing: "
-            f"{sorted(missing)}. Unknown: {sorted(extra)}."
-        )
-    for name, info in definition.inputs.items():
-        _check_tensor(name, inputs[name], info)
-
-
-def _check_tensor(name: str, value: np.ndarray, info: meta_graph_pb2.TensorInfo) -> None:
-    wanted = tf.dtypes.as_dtype(info.dtype)
-    if tf.dtypes.as_dtype(value.dtype) != wanted:
-        raise InvalidRequest(
-            f"The input {name!r} is of {wanted.name}. "
-            f"Received: {tf.dtypes.as_dtype(value.dtype).name}."
-        )
-    shape = tf.TensorShape(info.tensor_shape)
-    if not shape.is_compatible_with(value.shape):
-        raise InvalidRequest(
-            f"The input {name!r} is of shape {shape}. Received: {tuple(value.shape)}."
-        )

@@ -6,7 +6,8 @@ import os
 
 from tfgig.export.warmup import read_warmup
 from tfgig.exported.signatures import defaults_of
-from tfgig.serving.session import SessionModel, check_inputs
+from tfgig.serving.inputs import check_inputs
+from tfgig.serving.session import SessionModel
 from tfgig.spec import nearest
 
 
