@@ -25,6 +25,7 @@ from absl import flags
 
 import tfgig
 from tfgig import command_line, presets, scenes
+from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay
 from tfgig.methods import Method
 from tfgig.metrics import pixel_saliency, roc_auc
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         directory = _export(KEEP.value or pathlib.Path(temporary) / "shapes", methods)
         with SessionModel(directory) as model:
             images = examples.images.astype(np.float32)
-            predicted = model.run("serving_default", image=images)["output_0"].argmax(1)
+            predicted = model.run(SERVING_DEFAULT, image=images)["output_0"].argmax(1)
             rows = _explain(model, methods, images, examples.masks)
     _print_table(rows)
     right = int((predicted == examples.labels).sum())

@@ -35,6 +35,7 @@ from tfgig.exported.description import (
     read_labels,
 )
 from tfgig.exported.directory import latest
+from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, files_by_name, read_image, write_picture
 from tfgig.image.resize import over_picture
@@ -163,9 +164,9 @@ class _Program:
         pixels = read_image(path, self._shape, cast(Fit, fit))
         image = (low + (high - low) * pixels / 255.0)[np.newaxis]
         given = {self._input.name: self._as_input(path, image)}
-        serving = "serving_image_bytes" if self._encoded else "serving_default"
+        serving = "serving_image_bytes" if self._encoded else SERVING_DEFAULT
         if serving not in self._model.signatures:  # it decoded images before it was explained
-            serving = "serving_default"
+            serving = SERVING_DEFAULT
         prediction = self._model.run(serving, **given)
         # All methods of a run explain one output, that of the first; it may be one of another
         # signature than serving_default, and then there are no classes to name.

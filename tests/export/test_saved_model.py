@@ -9,6 +9,7 @@ import tensorflow as tf
 import tfgig
 from tests.cases import CLASSES, SHAPE, all_methods, image_model, images, run_python
 from tfgig.export import saved_model
+from tfgig.exported.description import read_description
 from tfgig.methods import Gradient
 from tfgig.serving import SessionModel
 from tfgig.targets import ClassScore
@@ -265,15 +266,23 @@ def test_lists_of_methods_are_checked(tmp_path, methods, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_heatmaps_need_a_value_range(tmp_path):
+def test_heatmaps_need_a_value_range(tmp_path, recwarn):
+    """Without one they are left out, and that is said; asked for by name, it is an error."""
     inputs = keras.Input((4, 4, 3), name="image")
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    with pytest.raises(ValueError, match=r"load_model\(model, value_range=\(0, 255\)\).*Rescaling"):
-        tfgig.export_saved_model(model, tmp_path / "model", ["gradient"])
-    # Both fixes that the error names.
-    source = tfgig.load_model(model, value_range=(0, 255))
-    for fixed, methods in ((source, ["gradient"]), (model, [GRADIENT])):
-        tfgig.export_saved_model(fixed, tmp_path / "model", methods)
+    reason = r"load_model\(model, value_range=\(0, 255\)\).*--value_range=0,255.*Rescaling"
+    with pytest.warns(UserWarning, match=rf"heatmap_\* signatures are left out\. .*{reason}"):
+        directory = tfgig.export_saved_model(model, tmp_path / "model", ["gradient"])
+    assert set(read_description(directory).endpoints) == {"explain_gradient"}
+    picture = tfgig.Endpoint("picture", Gradient(), kind="heatmap")
+    with pytest.raises(ValueError, match=reason):
+        tfgig.export_saved_model(model, tmp_path / "model", [GRADIENT, picture])
+    recwarn.clear()
+    source = tfgig.load_model(model, value_range=(0, 255))  # the fix that the error names
+    directory = tfgig.export_saved_model(source, tmp_path / "model", ["gradient"])
+    assert "heatmap_gradient" in read_description(directory).endpoints
+    tfgig.export_saved_model(model, tmp_path / "model", [GRADIENT])  # asks for no heat-maps
+    assert not [w for w in recwarn if "left out" in str(w.message)]
     with pytest.raises(ValueError, match=r'drawn over images.*kind "attributions" instead'):
         tfgig.export_saved_model(
             vector_model(), tmp_path / "other", [tfgig.Endpoint("a", IG, kind="heatmap")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.exported.kinds import ATTRIBUTIONS, KINDS
+from tfgig.exported.kinds import ATTRIBUTIONS, KINDS, EndpointKind
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay, Style
 from tfgig.methods import Method
@@ -74,12 +75,15 @@ def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[
     that applies to the model, each with its prefix: `explain_<name>`; for models of images,
     `heatmap_<name>`; for sequences, such as words at an embedding, `tokens_<name>`.
 
+    A kind that applies and for which the model lacks something, such as the value range of an
+    image, is left out with a warning.
+
     Raises:
         ValueError: nothing to export, or a name twice.
     """
     check(not isinstance(methods, str), "`methods` is a list of names.", methods)
     named = methods if isinstance(methods, Mapping) else {}
-    applying = [kind for kind in KINDS.values() if kind.applies(source)]
+    applying = _applying(source) if any(isinstance(name, str) for name in methods) else []
     endpoints: list[Endpoint] = []
     for name in methods:
         if isinstance(name, Endpoint):
@@ -91,3 +95,15 @@ def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[
     names = [endpoint.name for endpoint in endpoints]
     check(len(set(names)) == len(names), "Every endpoint needs a name of its own.", names)
     return endpoints
+
+
+def _applying(source: SourceModel) -> list[EndpointKind]:
+    """The kinds of endpoints that a method which is exported by name gets."""
+    found = []
+    for kind in KINDS.values():
+        obstacle = kind.obstacle(source, source.cut) if kind.applies(source) else None
+        if obstacle is not None:
+            warnings.warn(f"{kind.prefix}* signatures are left out. {obstacle}", stacklevel=4)
+        elif kind.applies(source):
+            found.append(kind)
+    return found

@@ -40,8 +40,8 @@ class Heatmap(EndpointKind):
             return (
                 "Heat-maps are drawn over the images, and this model does not say what is black "
                 "and what is white in its input. Give the range: tfgig.load_model(model, "
-                "value_range=(0, 255)), or (0, 1), or (-1, 1); or export Endpoints of the kind "
-                f'"attributions" only. Received: {source.name!r} without a Rescaling of its input.'
+                "value_range=(0, 255)), or (0, 1), or (-1, 1); --value_range=0,255 for programs. "
+                f"Received: {source.name!r} without a Rescaling of its input."
             )
         return None
 
