@@ -30,7 +30,7 @@ from absl import flags
 from tfgig_tools import model_flags
 
 import tfgig
-from tfgig import command_line, presets
+from tfgig import command_line, presets, workers
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation import figures, running, table, variants
@@ -91,6 +91,13 @@ SHARD = flags.DEFINE_string(
 )
 MERGE = flags.DEFINE_list(
     "merge", [], "Directories of parts (--shard) whose results are put together in --output."
+)
+WORKERS = flags.DEFINE_integer(
+    "workers",
+    workers.cores(),
+    "How many processes help with metrics (information curves take most of the time); 0 or 1 for "
+    "none. The results are the same.",
+    lower_bound=0,
 )
 REPORT = flags.DEFINE_string("report", None, "Write a page with table, curves and maps here.")
 flags.adopt_module_key_flags(model_flags)
@@ -171,8 +178,10 @@ def _run(experiment, source, output) -> Results:
     left = None if total is None else shard.size(total)
     with tqdm(total=left, unit="image", disable=None) as progress:
         if MERGE.value:
-            return running.merge(experiment, source, output, MERGE.value, progress.update)
-        return running.run(experiment, source, output, progress.update, shard)
+            return running.merge(
+                experiment, source, output, MERGE.value, progress.update, WORKERS.value
+            )
+        return running.run(experiment, source, output, progress.update, shard, WORKERS.value)
 
 
 def _shard() -> running.Shard:

@@ -23,7 +23,7 @@ from absl import flags
 from tfgig_tools import model_flags
 
 import tfgig
-from tfgig import command_line
+from tfgig import command_line, workers
 from tfgig.evaluation import comparison, protocols, running, table
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
@@ -48,6 +48,12 @@ PROBABILITY = flags.DEFINE_enum(
 )
 RESAMPLES = flags.DEFINE_integer(
     "resamples", 500, "How often the bootstrap draws; 0 for no intervals.", lower_bound=0
+)
+WORKERS = flags.DEFINE_integer(
+    "workers",
+    workers.cores(),
+    "How many processes help with metrics; 0 or 1 for none. The results are the same.",
+    lower_bound=0,
 )
 TRIPS = flags.DEFINE_integer(
     "trips",
@@ -154,7 +160,7 @@ def _measure(protocol: protocols.Protocol, source: Any, label: str) -> Results:
     directory = pathlib.Path(OUTPUT.value) / "-".join((paper, kind, protocol.metric.kind, label))
     print(f"{protocol.name}: {len(protocol.methods)} methods of {label} ...", file=sys.stderr)
     with tqdm(total=experiment.dataset.size(), unit="image", disable=None) as progress:
-        return running.run(experiment, source, directory, progress.update)
+        return running.run(experiment, source, directory, progress.update, workers=WORKERS.value)
 
 
 def run() -> None:

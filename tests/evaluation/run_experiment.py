@@ -14,7 +14,7 @@ from tfgig.metrics import Insertion
 from tfgig.spec import from_config
 
 
-def main(directory, config, rest):
+def main(directory, config, rest, workers):
     config = json.loads(pathlib.Path(config).read_text())
     methods, metrics = (
         {name: from_config(spec) for name, spec in config[key].items()}
@@ -28,7 +28,8 @@ def main(directory, config, rest):
 
     Insertion.statistics = slowly
     experiment = Experiment(methods, metrics, from_config(config["dataset"]), maps=config["maps"])
-    run(experiment, tfgig.load_model(image_model(shape=SHAPE)), directory)
+    source = tfgig.load_model(image_model(shape=SHAPE))
+    run(experiment, source, directory, workers=int(workers))
 
 
 if __name__ == "__main__":

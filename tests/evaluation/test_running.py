@@ -132,13 +132,13 @@ def test_killed_and_resumed_it_writes_the_same_file(finished, experiment, source
     config = tmp_path / "config.json"
     config.write_text(json.dumps(experiment.config(source)))
 
-    def start(rest):
+    def start(rest, workers):
         return subprocess.Popen(
-            [sys.executable, RUNNER, tmp_path / "killed", config, str(rest)],
+            [sys.executable, RUNNER, tmp_path / "killed", config, str(rest), str(workers)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         )
 
-    process = start(rest=1.0)
+    process = start(rest=1.0, workers=2)
     results = tmp_path / "killed" / "results.jsonl"
     deadline = time.monotonic() + 120
     while not (results.is_file() and results.stat().st_size > 0):
@@ -150,7 +150,7 @@ def test_killed_and_resumed_it_writes_the_same_file(finished, experiment, source
     there = results.read_bytes()
     whole = (finished[0] / "results.jsonl").read_bytes()
     assert 0 < len(there) < len(whole)
-    assert start(rest=0).wait(240) == 0
+    assert start(rest=0, workers=0).wait(240) == 0
     assert results.read_bytes() == whole
 
 

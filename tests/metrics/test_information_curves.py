@@ -9,7 +9,8 @@ import pytest
 import tfgig
 from tests.cases import GOLDEN
 from tests.metrics.conftest import SHAPE, explained
-from tfgig.metrics import EntropyCurve, Example, SimilarityCurve, Subject, revealing
+from tfgig import revealing
+from tfgig.metrics import EntropyCurve, Example, SimilarityCurve, Subject
 from tfgig.metrics import information_curves as curves
 from tfgig.metrics.base import area
 

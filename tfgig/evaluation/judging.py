@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,13 +14,28 @@ from tfgig.evaluation.experiment import Experiment, image_shape
 from tfgig.evaluation.results import keep_map
 from tfgig.metrics import Example, Subject, pixel_saliency
 from tfgig.models import SourceModel
+from tfgig.workers import Call, Future, Workers, all_made
+
+Lines = Callable[[], Iterator[dict[str, Any]]]
 
 
 class Judge:
-    """One experiment's model and methods, ready to judge batch after batch."""
+    """One experiment's model and methods, ready to judge batch after batch.
 
-    def __init__(self, experiment: Experiment, source: SourceModel, directory: pathlib.Path):
+    The model stays in this process: explanations and predictions are made here, one after the
+    other, so a run with workers has the same numbers as one without. What metrics ask for beside
+    (`Metric.calls`) is made by the workers meanwhile.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        source: SourceModel,
+        directory: pathlib.Path,
+        workers: Workers,
+    ) -> None:
         self._experiment = experiment
+        self._workers = workers
         self._subjects = {
             name: Subject(source, method, experiment.target, experiment.probabilities)
             for name, method in experiment.methods.items()
@@ -30,8 +46,13 @@ class Judge:
         self._maps_left = experiment.maps
         self.shape = image_shape(source)
 
-    def lines(self, items: Sequence[Item], done: set) -> Iterator[dict[str, Any]]:
-        """The records of a batch that are not done yet, in their order."""
+    def groups(self, items: Sequence[Item], done: set) -> Iterator[Lines]:
+        """The records of a batch that are not done yet, in their order, group by group.
+
+        Each group is a function that returns its records, to be called in this order. Groups may
+        be asked for before those in front of them are called: their explanations are made then,
+        and the workers begin.
+        """
         if all(
             (item.name, None) in done or all((item.name, m) in done for m in self._subjects)
             for item in items
@@ -43,23 +64,24 @@ class Judge:
         images = low + (high - low) * images / 255
         predicted = self._any.predict(images)
         reasons = [self._why_left_out(item, p) for item, p in zip(items, predicted, strict=True)]
-        for item, reason in zip(items, reasons, strict=True):
-            if reason and (item.name, None) not in done:
-                yield {"example": item.name, "method": None, "left_out": reason}
+        left_out = [
+            {"example": item.name, "method": None, "left_out": reason}
+            for item, reason in zip(items, reasons, strict=True)
+            if reason and (item.name, None) not in done
+        ]
+        yield lambda: iter(left_out)
         kept = [i for i, reason in enumerate(reasons) if reason is None]
         shown = {items[i].name for i in kept[: max(self._maps_left, 0)]}
         self._maps_left -= len(kept)
-        for name, subject in self._subjects.items():
-            if all((items[i].name, name) in done for i in kept):
-                continue
-            batch = [items[i] for i in kept]
-            targets = predicted[kept].argmax(1)
-            for line in self._judged(name, subject, batch, images[kept], targets, shown):
-                if (line["example"], name) not in done:
-                    yield line
+        for name in self._subjects:
+            missing = {items[i].name for i in kept if (items[i].name, name) not in done}
+            if missing:
+                batch = [items[i] for i in kept]
+                group = self._explained(name, batch, images[kept], predicted[kept].argmax(1))
+                yield functools.partial(self._lines, group, missing, shown)
 
-    def _judged(self, name, subject, items, images, targets, shown):
-        found = subject.explain(images, targets)
+    def _explained(self, name, items, images, targets) -> _Group:
+        found = self._subjects[name].explain(images, targets)
         examples = [
             Example(
                 images[i],
@@ -73,25 +95,42 @@ class Judge:
             )
             for i, item in enumerate(items)
         ]
-        good = [i for i, ok in enumerate(found["ok"]) if ok]
+        ok = [bool(value) for value in found["ok"]]
+        under_way = [
+            self._begun(f"{item.name}, {name}", example) if good else None
+            for item, example, good in zip(items, examples, ok, strict=True)
+        ]
+        return _Group(name, items, examples, ok, under_way)
+
+    def _begun(self, name: str, example: Example) -> _UnderWay | None:
+        metrics = self._experiment.metrics.values()
+        calls = [call for metric in metrics for call in metric.calls(example, self._range)]
+        calls = list(dict.fromkeys(calls))
+        return _UnderWay(calls, self._workers.submit(name, all_made, calls)) if calls else None
+
+    def _lines(self, group: _Group, missing: set, shown: set) -> Iterator[dict[str, Any]]:
+        good = [i for i, ok in enumerate(group.ok) if ok]
+        examples = [_with_answers(group.examples[i], group.under_way[i]) for i in good]
         judged = {
             key: dict(
-                zip(good, metric.statistics([examples[i] for i in good], subject), strict=True)
+                zip(good, metric.statistics(examples, self._subjects[group.method]), strict=True)
             )
             if good
             else {}
             for key, metric in self._experiment.metrics.items()
         }
-        for i, (item, example) in enumerate(zip(items, examples, strict=True)):
+        for i, (item, example) in enumerate(zip(group.items, group.examples, strict=True)):
+            if item.name not in missing:
+                continue
             if item.name in shown:
                 saliency = pixel_saliency(example.attributions)
-                keep_map(self._directory, name, item.name, saliency)
+                keep_map(self._directory, group.method, item.name, saliency)
             yield {
                 "example": item.name,
-                "method": name,
+                "method": group.method,
                 "label": item.label,
                 "target": example.target,
-                "ok": bool(found["ok"][i]),
+                "ok": group.ok[i],
                 "score": example.score,
                 "baseline_score": example.baseline_score,
                 "delta": example.delta,
@@ -111,3 +150,27 @@ class Judge:
         if item.label in np.argsort(predicted)[::-1][:wanted]:
             return None
         return f"its label is {item.label}, the model's top class {int(predicted.argmax())}"
+
+
+def _with_answers(example: Example, under_way: _UnderWay | None) -> Example:
+    """The example, with a memo of its own."""
+    if under_way is None:
+        return example._replace(memo={})
+    return example._replace(memo=dict(zip(under_way.calls, under_way.future.result(), strict=True)))
+
+
+class _UnderWay(NamedTuple):
+    """Calls of an example, and the future of what they return."""
+
+    calls: list[Call]
+    future: Future
+
+
+class _Group(NamedTuple):
+    """The images of a batch, explained by one method."""
+
+    method: str
+    items: list[Item]
+    examples: list[Example]
+    ok: list[bool]
+    under_way: list[_UnderWay | None]

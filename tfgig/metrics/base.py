@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from tfgig.spec import Spec
+from tfgig.workers import Call
 
 if TYPE_CHECKING:
     from tfgig.metrics.subject import Subject
@@ -56,6 +57,11 @@ class Example(NamedTuple):
     delta: float
     mask: np.ndarray | None = None  # bool [H, W], True where the evidence is
     error: float = 0.0  # the estimated relative error of the attributions by integration
+    memo: dict[Call, Any] | None = None  # what calls returned, for all metrics of this example
+
+    def made(self, call: Call) -> Any:
+        """What a call returns: what the memo has, or made now."""
+        return call.made({} if self.memo is None else self.memo)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +73,8 @@ class Metric(Spec, abc.ABC):
     computed from the merged ones equals, to the last bit, what is computed from all at once.
 
     `columns` are the numbers that are reported, the most telling first. `needs` says what
-    `statistics` asks for.
+    `statistics` asks for. What takes long and needs no model is named by `calls`, and asked for by
+    `Example.made`: an evaluation has it made in other processes beforehand.
     """
 
     family = "metric"
@@ -77,6 +84,15 @@ class Metric(Spec, abc.ABC):
     @abc.abstractmethod
     def statistics(self, examples: Sequence[Example], subject: Subject) -> list[Statistic]:
         """The statistics of examples: every column's number, None where it is not defined."""
+
+    def calls(self, example: Example, value_range: tuple[float, float]) -> tuple[Call, ...]:
+        """What `statistics` will ask of an example by `made` and other processes can make.
+
+        Args:
+            example: The example.
+            value_range: What is black and what is white in the model's input units.
+        """
+        return ()
 
     def rows(self, statistics: Sequence[Statistic]) -> np.ndarray:
         """What of each example enters `reduce`: float64 [examples, ...], NaN where undefined."""

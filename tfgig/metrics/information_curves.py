@@ -10,15 +10,19 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfgig.metrics.base import Column, Curve, Need, area, finite_or_none
+from tfgig.metrics.base import Column, Curve, Example, Need, area, finite_or_none
 from tfgig.metrics.pixels import PixelMetric, pixel_saliency
-from tfgig.metrics.revealing import Scene, revealed_once, webp_length
+from tfgig.revealing import Scene, pictures_of, webp_lengths
 from tfgig.spec import check
+from tfgig.workers import Call
+
+if TYPE_CHECKING:
+    from tfgig.metrics.subject import Subject
 
 # The reference implementation's.
 THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.10, 0.13, 0.21, 0.34, 0.5, 0.75)
@@ -88,11 +92,26 @@ class PerformanceInformation(PixelMetric, abc.ABC):
         object.__setattr__(self, "thresholds", tuple(shares.tolist()))
 
     @abc.abstractmethod
-    def information(self, pictures: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """e of pictures, float64 [N], uint8 [N, H, W, C] made from an image uint8 [H, W, C]."""
+    def information(self, example: Example, pictures: Call) -> np.ndarray:
+        """e of an example's pictures, float64 [N], which are uint8 [N, H, W, C], the image first.
+
+        Args:
+            example: The example.
+            pictures: The call that makes them.
+        """
 
     def statistics(self, examples, subject):
         return [self._statistic(example, subject) for example in examples]
+
+    def calls(self, example, value_range):
+        return (self.pictures(example, value_range),)
+
+    def pictures(self, example: Example, value_range: tuple[float, float]) -> Call:
+        """The call that makes an example's pictures, uint8 [2 + thresholds, H, W, C]."""
+        low, high = value_range
+        image = np.clip(np.rint((example.image - low) * 255 / (high - low)), 0, 255)
+        scene = Scene(image.astype(np.uint8), pixel_saliency(example.attributions, self.channels))
+        return Call(pictures_of, (scene, self.thresholds, self.random_share, self.seed))
 
     def undefined(self):
         return {**super().undefined(), "information": None, "softmax": None, "accuracy": None}
@@ -122,14 +141,11 @@ class PerformanceInformation(PixelMetric, abc.ABC):
         }
 
     def _statistic(self, example, subject):
-        low, high = subject.value_range
-        image = np.clip(np.rint((example.image - low) * 255 / (high - low)), 0, 255)
-        saliency = pixel_saliency(example.attributions, self.channels)
-        pictures = revealed_once(
-            Scene(image.astype(np.uint8), saliency), self.thresholds, self.random_share, self.seed
-        )
-        predicted = subject.predict(low + (high - low) * pictures.astype(np.float32) / 255)
-        e = self.information(pictures, pictures[0])
+        if example.memo is None:
+            example = example._replace(memo={})
+        pictures = self.pictures(example, subject.value_range)
+        predicted = example.made(Call(_predicted, (pictures, subject)))
+        e = self.information(example, pictures)
         if e[0] == e[1] or not np.isfinite(predicted).all():
             return self.undefined()
         p = predicted[:, example.target]
@@ -161,8 +177,12 @@ class EntropyCurve(PerformanceInformation):
 
     kind = "information_curve"
 
-    def information(self, pictures, image):
-        return np.array([webp_length(picture) for picture in pictures], np.float64)
+    def calls(self, example, value_range):
+        (pictures,) = super().calls(example, value_range)
+        return pictures, Call(webp_lengths, (pictures,))
+
+    def information(self, example, pictures):
+        return np.array(example.made(Call(webp_lengths, (pictures,))), np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,14 +199,21 @@ class SimilarityCurve(PerformanceInformation):
 
     kind = "similarity_curve"
 
-    def information(self, pictures, image):
-        smallest = min(image.shape[:2]) // 2 ** (_SCALES - 1)
-        check(smallest >= 2, "MS-SSIM needs images of at least 32 pixels a side.", image.shape)
-        whole = tf.constant(image[np.newaxis])
+    def information(self, example, pictures):
+        shown = example.made(pictures)
+        smallest = min(shown.shape[1:3]) // 2 ** (_SCALES - 1)
+        check(smallest >= 2, "MS-SSIM needs images of at least 32 pixels a side.", shown.shape[1:])
+        whole = tf.constant(shown[:1])
         similarity = tf.image.ssim_multiscale(
-            tf.constant(pictures), whole, 255, filter_size=min(_WINDOW, smallest)
+            tf.constant(shown), whole, 255, filter_size=min(_WINDOW, smallest)
         )
         return similarity.numpy().astype(np.float64)
+
+
+def _predicted(pictures: np.ndarray, subject: Subject) -> np.ndarray:
+    """The probabilities of all classes at pictures, uint8 [N, H, W, C]."""
+    low, high = subject.value_range
+    return subject.predict(low + (high - low) * pictures.astype(np.float32) / 255)
 
 
 def normalized(values: np.ndarray) -> np.ndarray:
