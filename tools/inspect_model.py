@@ -1,4 +1,4 @@
-"""Says what is in a model: signatures, which of them can be explained and why not, and its size.
+"""Says what is in a model: signatures, which of them can be explained, and where, and its size.
 
 tfgig-inspect /models/name
 tfgig-inspect model.keras
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from tfgig import command_line
-from tfgig.models.inspection import Inspection, inspect_model
+from tfgig.models.inspection import Inspection, SignatureReport, inspect_model
 from tfgig.models.load import located
 from tfgig.serving.contract import check_contract
 
@@ -78,10 +78,23 @@ def _print(found: Inspection) -> None:
         print(f"    cannot be explained: {reason}" if reason else "    can be explained")
         if signature.without_gradient:
             print(f"    operations without a gradient: {', '.join(signature.without_gradient)}")
+        _print_places(signature)
     if found.endpoints:
         print("explanations (tfgig):")
     for name, endpoint in found.endpoints.items():
         print(f"  {name}: {json.dumps(endpoint.to_config())}")
+
+
+def _print_places(signature: SignatureReport) -> None:
+    """The layers that all of the score comes through, and what a step at them costs."""
+    if not signature.places:
+        return
+    print("    places (--layer, At(place=...)), with the share of the cost behind them:")
+    width = max(len(place.name) for place in signature.places)
+    for place in signature.places:
+        shape = " x ".join("?" if size is None else str(size) for size in place.shape)
+        chosen = "  <- found if none is named" if place.name == signature.found else ""
+        print(f"      {place.name:{width}}  {shape:16} {place.behind:4.0%}{chosen}")
 
 
 def _named(tensors: dict[str, str]) -> str:

@@ -122,3 +122,21 @@ def test_what_is_not_there_is_not_called_a_keras_file(tmp_path):
     done = program("--check", tmp_path / "nowhere")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: There is no model at '{tmp_path}/nowhere'."
+
+
+def test_the_places_of_a_model_and_the_one_that_is_found(tmp_path):
+    image = keras.Input((16, 16, 3), name="image")
+    hidden = keras.layers.Conv2D(4, 3, activation="relu", name="early")(image)
+    hidden = keras.layers.Conv2D(4, 3, activation="relu", name="late")(hidden)
+    scores = keras.layers.Dense(2)(keras.layers.Flatten()(hidden))
+    model = keras.Model(image, scores)
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "saved", verbose=False)
+    for handle, signature in (("model.keras", "the model"), ("saved", "serving_default")):
+        found = inspect_model(str(tmp_path / handle)).signatures[signature]
+        assert [(p.name, p.shape) for p in found.places[:2]] == [
+            ("early", (14, 14, 4)),
+            ("late", (12, 12, 4)),
+        ]
+        assert found.found == "early"
+        assert 1 > found.places[0].behind > found.places[1].behind > 0

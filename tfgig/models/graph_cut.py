@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from tfgig.models.cut import Concrete, Cut, cut_behind
+from tfgig.models.cut import Concrete, Cut, concrete, cut_behind
 from tfgig.models.gradients import missing_gradient, own_name
-from tfgig.models.inlining import body_of, inline, needed_for
+from tfgig.models.inlining import body_of, inline, needed_for, outputs_of
+from tfgig.models.places import Survey
+from tfgig.models.ways import LOOK_UPS, inputs_of, ways_of, with_rows
 from tfgig.spec import nearest
 
-_LOOK_UPS = ("Gather", "GatherV2", "ResourceGather", "GatherNd", "ResourceGatherNd")
 _PASSING_ON = ("Identity", "Reshape", "ExpandDims", "Squeeze", "Cast", "StridedSlice")
 _PARSERS = ("ParseExampleV2", "ParseExample")
 # A map over rows, such as of images that are decoded, is a loop whose results are stacked.
@@ -39,7 +40,7 @@ def cut_behind_decoding(
     """
     found = _first_floats(*body_of(serve))
     decoded = [tensor for tensor in found if _is_decoded(tensor)]
-    looked_up = [tensor for tensor in found if tensor.op.type in _LOOK_UPS]
+    looked_up = [tensor for tensor in found if tensor.op.type in LOOK_UPS]
     if looked_up and not any(tensor.op.type in _PARSERS for tensor in decoded):
         decoded = []
     if not decoded:
@@ -113,6 +114,40 @@ def cut_at_layer(
             f"{where}."
         )
     return cut_at_tensors(serve, inputs, found, where)
+
+
+def survey(serve: Concrete, inputs: Sequence[tf.TensorSpec], output: str | None) -> Survey:
+    """The places of a model: its name scopes with one output, and its operations.
+
+    Args:
+        serve, inputs: As for `cut_behind_decoding`.
+        output: The name of the explained output; None for the first.
+    """
+    traced = concrete(lambda *values: inline(serve, values, {}), *with_rows(inputs))
+    passed = list(_on_the_way(traced.graph, outputs_of(traced)))
+
+    def tensor_of(name):
+        found = _named(passed, name)
+        return found[0] if len(found) == 1 else None
+
+    def name_of(tensor):
+        whole = own_name(tensor.op.node_def)
+        scope = whole.rpartition("/")[0]
+        short = re.sub(r"_\d+$", "", scope.rpartition("/")[2])
+        for name in (short, scope) if scope else ():
+            leaving = [other.name for other in _leaving(passed, scope)]
+            if leaving == [tensor.name] and _scopes_of(passed, name) == [scope]:
+                return name
+        return whole
+
+    given = inputs_of(traced, inputs)
+    return Survey(ways_of(traced, list(given.values()), output), given, name_of, tensor_of)
+
+
+def _named(passed: Sequence[tf.Tensor], name: str) -> list[tf.Tensor]:
+    """The tensors that a name may mean: of operations, or of what leaves a scope."""
+    found = [t for t in passed if name in (own_name(t.op.node_def), t.op.name)]
+    return found or [t for scope in _scopes_of(passed, name) for t in _leaving(passed, scope)]
 
 
 def _arguments(body: tf.Graph) -> list[tf.Tensor]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -13,10 +14,12 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported.description import EndpointDescription, read_description
 from tfgig.models.gradients import has_gradient, nodes
+from tfgig.models.graph_cut import survey
 from tfgig.models.keras_file import read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.load import located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
+from tfgig.models.places import Place, Survey
 from tfgig.models.saved_model import explainable
 
 
@@ -30,12 +33,17 @@ class SignatureReport:
         obstacle: Why it cannot be explained; None if it can.
         without_gradient: The types of its operations that have no gradient. They matter only
             between the input and the output that is explained.
+        places: The layers at which its first output can be explained, in order: those that end
+            a block, or come before the next weights.
+        found: The one that is taken where none is named; None if there is none.
     """
 
     inputs: dict[str, str]
     outputs: dict[str, str]
     obstacle: str | None
     without_gradient: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+    found: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +106,14 @@ def _report_of_keras(model: keras.Model) -> SignatureReport:
         {spec.name: _words(spec) for spec in source.inputs},
         {name: _words(value) for name, value in values.items()},
         None,
+        **_places(cast(Callable, source.survey)(None)),
     )
+
+
+def _places(of: Survey) -> dict[str, Any]:
+    places = tuple(place for place in of.places if place.ends != "nothing")
+    has_positions = any(place.positions > 1 for place in places)
+    return {"places": places, "found": of.found().name if has_positions else None}
 
 
 def _inspect(opened: Opened) -> Inspection:
@@ -136,7 +151,8 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
         return SignatureReport(inputs, outputs, obstacle, missing)
     values = found.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
-    return SignatureReport(inputs, outputs, None, missing)
+    places = _places(survey(found.serve, found.inputs, None))
+    return SignatureReport(inputs, outputs, None, missing, **places)
 
 
 def _words(spec: Any) -> str:

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from tfgig.models.cut import Cut, concrete, cut_behind
 from tfgig.models.inlining import needed_for
+from tfgig.models.places import Survey
+from tfgig.models.ways import inputs_of, ways_of, with_rows
 from tfgig.spec import check, nearest
 
 _CALLS = ("call", "quantized_call")
@@ -94,6 +96,43 @@ def _only_output(layer: keras.layers.Layer, found: Sequence[Any]) -> tf.Tensor:
     raise ValueError(
         f"`layer` is one that is called once, outside of loops, and has one output; {why}. "
         f"Received: layer={layer.name!r}."
+    )
+
+
+def survey(
+    model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec], output: str | None
+) -> Survey:
+    """The places of a model: the outputs of its layers that are called once.
+
+    Args:
+        model, call, inputs: As for `cut_at_layer`.
+        output: The name of the explained output; None for the first.
+    """
+    every = dict(layers_of(model))
+    layers = list({id(layer): layer for layer in every.values()}.values())
+    found: list[list[Any]] = []
+
+    def trace(*values):
+        outputs: list[Any] = []
+        found.extend(_outputs_of_calls(lambda *v: outputs.append(call(*v)), values, layers))
+        return outputs[0]
+
+    traced = concrete(trace, *with_rows(inputs))
+    once = {
+        id(layer): outputs[0]
+        for layer, outputs in zip(layers, found, strict=True)
+        if len(outputs) == 1 and tf.is_tensor(outputs[0]) and outputs[0].graph is traced.graph
+    }
+    names: dict[str, str] = {}
+    for path, layer in every.items():
+        if id(layer) in once:
+            names.setdefault(once[id(layer)].name, path)
+    given = inputs_of(traced, inputs)
+    return Survey(
+        ways_of(traced, list(given.values()), output),
+        given,
+        lambda tensor: names.get(tensor.name),
+        lambda name: once.get(id(_layer_of(model, name))),
     )
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfgig.models.cut import concrete
 from tfgig.models.entry import cuts_of
 from tfgig.models.gradients import refuse_unservable
-from tfgig.models.keras_cut import cut_at_layer, layers_of
+from tfgig.models.keras_cut import cut_at_layer, layers_of, survey
 from tfgig.models.shapes import with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
@@ -80,6 +80,7 @@ def from_keras(
         resources=tuple(resources_of(model)),
         keys=_keys_of(model),
         layer=layer,
+        survey=functools.cache(functools.partial(survey, model, call, inputs)),
     )
 
 

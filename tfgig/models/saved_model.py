@@ -15,7 +15,7 @@ from tfgig.models.archive import SUFFIXES
 from tfgig.models.cut import Concrete, concrete
 from tfgig.models.entry import Cuts, cuts_of
 from tfgig.models.gradients import refuse_unservable, unsaved_gradients
-from tfgig.models.graph_cut import cut_at_layer
+from tfgig.models.graph_cut import cut_at_layer, survey
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, Opened, Signature, choose
 from tfgig.models.shapes import with_shape
@@ -58,6 +58,8 @@ def from_saved_model(
         origin=Kept((opened.loaded, found.replaced)),
         signatures=others,
         resources=tuple(resources_of(opened.loaded)),
+        layer=layer,
+        survey=functools.cache(functools.partial(survey, found.serve, found.inputs)),
         labels=ours.labels,
     )
 

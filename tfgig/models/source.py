@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.trackable.resource import CapturableResource
 
 from tfgig.models.cut import Cut
+from tfgig.models.places import Survey
 from tfgig.spec import check
 from tfgig.targets import ModelOutputs
 
@@ -48,6 +49,7 @@ class SourceModel:
         keys: What the inputs are called in Python, where that is not their names.
         served_inputs: What `serve` takes, where that is not `inputs`.
         layer: The name of the layer or input that it is cut at; None for its inputs.
+        survey: The places at which it can be explained, by the name of the explained output.
     """
 
     name: str
@@ -68,6 +70,7 @@ class SourceModel:
     keys: tuple[str, ...] = ()
     served_inputs: tuple[tf.TensorSpec, ...] | None = None
     layer: str | None = None
+    survey: Callable[[str | None], Survey] | None = None
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
