@@ -190,7 +190,7 @@ def test_what_cannot_be_explained_is_said(make, layer, message):
 def test_whole_numbers_do_not_wrap():
     inputs = keras.Input((4,), dtype="uint8", name="pixels")
     model = keras.Model(inputs, L.Dense(2)(L.Rescaling(1 / 255)(inputs)))
-    with pytest.raises(ValueError, match=r"from 0 to 255\. Received: numbers from 0 to 300"):
+    with pytest.raises(ValueError, match=r"from 0 to 255.*Received: numbers from 0 to 300"):
         tfgig.Explainer(model, IG)(np.array([[0, 1, 2, 300]]))
 
 
