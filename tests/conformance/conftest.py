@@ -59,8 +59,8 @@ class Subject:
     def session(self, signature, batch="three"):
         prefix = f"{signature}/{batch}/"
         found = {k[len(prefix) :]: v for k, v in self.served.items() if k.startswith(prefix)}
-        if "error" in found:
-            pytest.fail(f"{signature} failed for the batch {batch!r}: {found['error']}")
+        if "failure" in found:
+            pytest.fail(f"{signature} failed for the batch {batch!r}: {found['failure']}")
         return found
 
 

@@ -3,7 +3,7 @@
 python run_signatures.py <version directory> <batches.npz> <results.npz>
 
 `batches.npz` holds `<batch>/image` and `<batch>/target`; `results.npz` will hold
-`<signature>/<batch>/<output>`, or `<signature>/<batch>/error` where a call failed.
+`<signature>/<batch>/<output>`, or `<signature>/<batch>/failure` where a call failed.
 """
 
 import sys
@@ -26,7 +26,7 @@ def run(directory, batches, results):
                 try:
                     outputs = model.run(signature, **given)
                 except tf.errors.OpError as error:
-                    outputs = {"error": np.array(error.message)}
+                    outputs = {"failure": np.array(error.message)}
                 for output, value in outputs.items():
                     found[f"{signature}/{batch}/{output}"] = (
                         value.astype("S") if value.dtype == object else value
