@@ -13,6 +13,8 @@ FLOORS = {
     "tfgig.arrays": 0,
     "tfgig.spec": 0,
     "tfgig.noise": 0,
+    "tfgig.printing": 0,
+    "tfgig.temporary": 0,
     "tfgig.image": 0,
     "tfgig.revealing": 0,
     "tfgig.worker": 0,
@@ -44,6 +46,7 @@ FLOORS = {
     "tfgig.export": 6,
     "tfgig.serving": 7,
     "tfgig.command_line": 8,
+    "tfgig.program": 8,
     "tools": 8,
 }
 FILES = {

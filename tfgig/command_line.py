@@ -1,54 +1,23 @@
-"""What the command-line programs share: options of specs as flags, and how a program ends."""
+"""Flags that the command-line programs share: options of specs, and lists of numbers."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
-import logging
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-import absl.logging
-from absl import app, flags
+from absl import flags
 
 from tfgig import presets
 from tfgig.methods import Method
 from tfgig.spec import Spec, from_config, is_whole, leaves, members, nearest, replace_all
 
 FLAGS = flags.FLAGS
-Main = Callable[[Sequence[str]], int]
-
-
-def run(main: Main, module: str, doc: str | None) -> None:
-    """Runs a program's `main`; its flags and docstring make up `--help`, however it was started.
-
-    An expected error (bad input, a file that cannot be read or written) is one line on standard
-    error and exit status 1; any other is a fault of the program and shows its trace.
-    """
-    # absl looks for both under the script that was started, which for an installed program is a
-    # generated one.
-    sys.modules["__main__"].__doc__ = doc
-    for flag in FLAGS.get_key_flags_for_module(module):
-        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(functools.partial(_report_errors, main))
-
-
-def _report_errors(main: Main, arguments: Sequence[str]) -> int:
-    if not FLAGS["verbosity"].present:
-        absl.logging.set_verbosity(absl.logging.ERROR)  # what TensorFlow notes as it goes
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    try:
-        return main(arguments)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if FLAGS.pdb_post_mortem or not str(error):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
 
 
 def numbers(

@@ -5,6 +5,8 @@ import shutil
 import sys
 import tempfile
 
+from tfgig_tools.ending import end_when_told
+
 
 def _import_tensorflow_quietly() -> None:
     """Keeps TensorFlow's start-up notices, which no setting turns off, from the terminal."""
@@ -15,7 +17,7 @@ def _import_tensorflow_quietly() -> None:
         os.dup2(notices.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
+        except Exception:
             notices.seek(0)  # then they may say why
             with os.fdopen(os.dup(terminal), "wb") as replay:
                 shutil.copyfileobj(notices, replay)
@@ -25,4 +27,5 @@ def _import_tensorflow_quietly() -> None:
             os.close(terminal)
 
 
+end_when_told()
 _import_tensorflow_quietly()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfgig import command_line
+from tfgig import program
 from tfgig.exported.directory import latest, model_directory
 from tfgig.serving.configuration import Deployment, write_configuration
 from tfgig.serving.sizes import answer_sizes
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

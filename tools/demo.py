@@ -14,7 +14,6 @@ sheet.
 from __future__ import annotations
 
 import pathlib
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib import resources
@@ -24,12 +23,13 @@ import numpy as np
 from absl import flags
 
 import tfgig
-from tfgig import command_line, presets, scenes
+from tfgig import presets, program, scenes
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay
 from tfgig.methods import Method
 from tfgig.metrics import pixel_saliency, roc_auc
 from tfgig.serving import SessionModel
+from tfgig.temporary import TemporaryDirectory
 
 OUTPUT = flags.DEFINE_string("output", "tfgig-demo.png", "The sheet's file: .png, .jpg or .pdf.")
 IMAGES = flags.DEFINE_integer("images", 8, "How many images to explain.", lower_bound=1)
@@ -59,9 +59,9 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     examples = scenes.compose(IMAGES.value, seed=SEED.value, split="test")
-    with tempfile.TemporaryDirectory() as temporary:
+    with TemporaryDirectory("tfgig-") as temporary:
         methods = {name: presets.get(name) for name in METHODS.value}
-        directory = _export(KEEP.value or pathlib.Path(temporary) / "shapes", methods)
+        directory = _export(KEEP.value or temporary.path / "shapes", methods)
         with SessionModel(directory) as model:
             images = examples.images.astype(np.float32)
             predicted = model.run(SERVING_DEFAULT, image=images)["output_0"].argmax(1)
@@ -160,7 +160,7 @@ def _draw(examples: scenes.Scenes, predicted: np.ndarray, rows: dict[str, Row]) 
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

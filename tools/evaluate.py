@@ -30,7 +30,7 @@ from absl import flags
 from tfgig_tools import model_flags
 
 import tfgig
-from tfgig import command_line, presets, workers
+from tfgig import command_line, presets, program, workers
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation import figures, running, table, variants
@@ -195,7 +195,7 @@ def _shard() -> running.Shard:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfgig import catalogue, command_line, presets
+from tfgig import catalogue, command_line, presets, program
 from tfgig.exported import kinds
 from tfgig.exported.description import (
     Description,
@@ -95,8 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     output = pathlib.Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with SessionModel(directory) as model:
-        program = _Program(model, description, methods, style, output)
-        failures = program.explain_all(paths)
+        failures = _Program(model, description, methods, style, output).explain_all(paths)
     explained = len(paths) - len(failures)
     print(f"Explained {explained} of {len(paths)} images; pictures and numbers are in {output}/.")
     for path, reason in failures.items():
@@ -279,7 +278,7 @@ def _methods(endpoints: Mapping[str, EndpointDescription]) -> dict[str, str]:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

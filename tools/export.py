@@ -24,7 +24,7 @@ from absl import flags
 from tfgig_tools import model_flags
 
 import tfgig
-from tfgig import command_line, presets
+from tfgig import command_line, presets, program
 from tfgig.exported.description import read_labels
 from tfgig.models import taking_encoded_images
 from tfgig.serving import SessionModel
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

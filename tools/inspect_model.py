@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfgig import command_line
+from tfgig import command_line, program
 from tfgig.models.inspection import Inspection, SignatureReport, inspect_model
 from tfgig.models.load import located
 from tfgig.serving.contract import check_contract
@@ -110,7 +110,7 @@ def _size(size: float) -> str:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

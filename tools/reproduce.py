@@ -23,7 +23,7 @@ from absl import flags
 from tfgig_tools import model_flags
 
 import tfgig
-from tfgig import command_line, workers
+from tfgig import command_line, program, workers
 from tfgig.evaluation import comparison, protocols, running, table
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
@@ -165,7 +165,7 @@ def _measure(protocol: protocols.Protocol, source: Any, label: str) -> Results:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ lost. In production, run TensorFlow Serving itself; tfgig-config writes what it 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Sequence
+from types import FrameType
 
 from absl import flags
 
-from tfgig import command_line
+from tfgig import command_line, program
 from tfgig.serving import Batching, LocalServer, ServerOptions
 from tfgig.serving.configuration import read_batching
 
@@ -97,9 +99,14 @@ def main(arguments: Sequence[str]) -> int:
         max_request_mebibytes=MAX_REQUEST.value,
         rest_seconds=TIMEOUT.value / 1000,
     )
-    stop = threading.Event()
+    stop, told = threading.Event(), set[int]()
+
+    def end(number: int, _: FrameType | None) -> None:
+        told.add(number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     with LocalServer(MODEL_BASE_PATH.value, options) as server:
         statuses = server.core.versions.statuses()
         if not statuses:
@@ -110,7 +117,10 @@ def main(arguments: Sequence[str]) -> int:
         print(f"  REST  {server.rest_address}/v1/models/{server.name}")
         print(f"Serving {server.name}, for development and tests; Ctrl-C ends it.", flush=True)
         stop.wait()
-    return 0
+    if signal.SIGINT in told:
+        print("Interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0  # told to stop, as by Docker, it stopped well
 
 
 def _batching() -> Batching:
@@ -139,7 +149,7 @@ def _labels() -> dict[str, int]:
 
 def run() -> None:
     """The installed program's entry."""
-    command_line.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ import errno
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 
 from tfgig.exported.directory import is_number
 from tfgig.spec import check, is_whole
+from tfgig.temporary import TemporaryDirectory, abandoned
+
+_INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
 
 
 class Version:
@@ -60,13 +62,15 @@ class Version:
         incoming = None
         try:
             self._base.mkdir(parents=True, exist_ok=True)
-            incoming = pathlib.Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._base))
-            incoming.chmod(0o755)  # mkdtemp's 0o700 would lock out the server's own user
-            yield incoming
-            self.directory = self._publish(incoming)
+            _restore(self._base)
+            incoming = TemporaryDirectory(_INCOMING, self._base)
+            incoming.path.chmod(0o755)  # the 0o700 it has would lock out the server's own user
+            yield incoming.path
+            self.directory = self._publish(incoming.path)
+            incoming.hand_over()
         except BaseException as error:
             if incoming is not None:
-                shutil.rmtree(incoming, ignore_errors=True)
+                incoming.cleanup()
             for directory in missing:  # innermost first: leave no empty directories behind
                 with contextlib.suppress(OSError):
                     directory.rmdir()
@@ -106,13 +110,21 @@ class Version:
 
 def _replace(incoming: pathlib.Path, destination: pathlib.Path) -> pathlib.Path:
     """Exchanges a version; between the two renames there is, for an instant, none."""
-    outgoing = pathlib.Path(tempfile.mkdtemp(prefix=".outgoing-", dir=destination.parent))
-    os.rename(destination, outgoing / destination.name)
-    try:
-        os.rename(incoming, destination)
-    except OSError:
-        os.rename(outgoing / destination.name, destination)
-        outgoing.rmdir()
-        raise
-    shutil.rmtree(outgoing, ignore_errors=True)
+    with TemporaryDirectory(_OUTGOING, destination.parent) as outgoing:
+        try:
+            os.rename(destination, outgoing.path / destination.name)
+            os.rename(incoming, destination)
+        except BaseException:  # a signal's, too
+            if not destination.exists():
+                os.rename(outgoing.path / destination.name, destination)
+            raise
     return destination
+
+
+def _restore(base: pathlib.Path) -> None:
+    """Puts back versions whose exchange was cut short between its two renames."""
+    for outgoing in abandoned(_OUTGOING, base):
+        for version in outgoing.iterdir():
+            if not (base / version.name).exists():
+                os.rename(version, base / version.name)
+        shutil.rmtree(outgoing, ignore_errors=True)

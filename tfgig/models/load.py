@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from tfgig.models.keras_model import from_keras
 from tfgig.models.loading import open_saved_model
 from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
+from tfgig.temporary import TemporaryDirectory
 
 
 def load_model(
@@ -124,8 +124,8 @@ def located(handle: str | os.PathLike) -> Iterator[Place | None]:
     if not path.is_file() or not path.name.endswith(archive.SUFFIXES):
         yield None
         return
-    temporary = tempfile.TemporaryDirectory(prefix="tfgig-")
-    place = Place(pathlib.Path(temporary.name), temporary)
+    temporary = TemporaryDirectory("tfgig-")
+    place = Place(temporary.path, temporary)
     try:
         archive.unpack(path, place.directory)
         place.directory = latest(archive.root(place.directory))
