@@ -1,7 +1,12 @@
 """What is promised of an installation: the versions it takes, and what an import does."""
 
+import importlib.metadata
 import json
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -59,3 +64,21 @@ def test_the_oldest_versions_are_the_ones_that_are_tried():
         if name in pins:
             series = Version(bound).release
             assert Version(pins[name]).release[: len(series)] == series, name
+
+
+def test_the_source_distribution_holds_what_its_tests_need(tmp_path):
+    setuptools = Version(importlib.metadata.version("setuptools"))
+    if setuptools not in Requirement(re.findall(r'"(setuptools>=.*?)"', PROJECT)[0]).specifier:
+        pytest.skip("setuptools is older than building takes")
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*_cache", ".venv", ".git", "*.pyc"))
+    build = "import setuptools.build_meta as build; print(build.build_sdist('..'))"
+    subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        held = {name.partition("/")[2] for name in tar.getnames()}
+    wanted = {"CHANGELOG.md", "LICENSE", "pyproject.toml", ".ci/lowest.txt"}
+    for folder in ("docs", "saved_models", "tests", "tfgig", "tools"):
+        files = (path for path in (copy / folder).rglob("*") if path.is_file())
+        wanted |= {str(path.relative_to(copy)) for path in files}
+    assert wanted <= held
