@@ -76,6 +76,8 @@ def _print(found: Inspection) -> None:
         print(f"  {name}: ({inputs}) -> {outputs or 'unknown'}")
         reason = signature.obstacle
         print(f"    cannot be explained: {reason}" if reason else "    can be explained")
+        if signature.doubt:
+            print(f"    {signature.doubt}")
         if signature.without_gradient:
             print(f"    operations without a gradient: {', '.join(signature.without_gradient)}")
         _print_places(signature)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import pathlib
 from importlib import resources
+from typing import Any
 
+import numpy as np
 from absl import flags
 
 import tfgig
@@ -24,6 +28,13 @@ SIGNATURE = flags.DEFINE_string(
 )
 SHAPE = flags.DEFINE_list(
     "shape", None, "The shape of one example, such as 224,224,3, where the model leaves it open."
+)
+EXAMPLE = flags.DEFINE_string(
+    "example",
+    None,
+    "A .npz or .json file of two or three rows that differ and that the model takes, by the names "
+    "of its inputs: with them it is seen whether rows depend on each other. In JSON, bytes are "
+    '{"b64": "..."}. Rows are made up if it is not given.',
 )
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",
@@ -65,4 +76,31 @@ def _load(handle: str, layer: str | None) -> SourceModel:
         shape=command_line.numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
         layer=layer,
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
+        example=None if EXAMPLE.value is None else read_example(EXAMPLE.value),
     )
+
+
+def read_example(file: str) -> dict[str, Any]:
+    """The rows in a .npz or .json file, by the names of the inputs.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+        ValueError: it holds something else.
+    """
+    try:
+        if file.endswith(".npz"):
+            with np.load(file) as arrays:
+                return dict(arrays)
+        found = json.loads(pathlib.Path(file).read_text(encoding="utf-8"), object_hook=_bytes)
+    except ValueError as error:  # what NumPy and JSON raise of a file that is none
+        raise ValueError(f"--example cannot be read: {error}. Received: {file!r}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(
+            f'--example takes {{"input": [row, row], ...}}. Received: {file!r} with a '
+            f"{type(found).__name__}."
+        )
+    return found
+
+
+def _bytes(entry: dict[str, Any]) -> Any:
+    return base64.b64decode(entry["b64"]) if set(entry) == {"b64"} else entry

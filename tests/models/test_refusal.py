@@ -108,7 +108,7 @@ EXPLAINABLE = {
     "while": lambda x: tf.while_loop(
         lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(1.1 * y)), [0, x]
     )[1],
-    "cond": lambda x: tf.cond(tf.reduce_sum(x) > 0, lambda: 2 * x, lambda: 3 * x),
+    "cond": lambda x: tf.cond(tf.constant(2) > 1, lambda: 2 * x, lambda: 3 * x),
     "map": lambda x: tf.map_fn(tf.tanh, x),
     "function": tf.function(lambda x: tf.tanh(x) * x),
 }

@@ -149,7 +149,9 @@ def test_a_text_module_in_a_directory_of_the_hub_format(tmp_path):
             words = tf.strings.split(sentences).to_tensor("")[:, :LENGTH]
             with tf.name_scope("look_up"):
                 vectors = tf.gather(self.embedding, self.table.lookup(words))
-            return tf.nn.softmax(tf.reduce_mean(tf.tanh(vectors), 1) @ self.slope)
+            mask = tf.cast(words != "", tf.float32)[..., tf.newaxis]
+            mean = tf.reduce_sum(mask * tf.tanh(vectors), 1) / tf.reduce_sum(mask, 1)
+            return tf.nn.softmax(mean @ self.slope)
 
     module = Sentiment()
     tf.saved_model.save(module, str(tmp_path / "module"))

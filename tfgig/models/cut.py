@@ -31,6 +31,8 @@ class Cut:
         context: What `forward` takes beside the points: inputs that are not explained.
         parts: Several explained tensors, which lie flat and side by side in points
             [None, features]; empty where there is one.
+        doubt: Why it is not known whether rows depend on each other; None if they do not.
+        mixed: The names of outputs whose rows depend on each other or on the call, and how.
     """
 
     points: tf.TensorSpec
@@ -38,6 +40,8 @@ class Cut:
     forward: Concrete
     context: tuple[tf.TensorSpec, ...] = ()
     parts: tuple[tf.TensorSpec, ...] = ()
+    doubt: str | None = None
+    mixed: tuple[tuple[str, str], ...] = ()
 
     @property
     def explained(self) -> tuple[tf.TensorSpec, ...]:
@@ -168,21 +172,6 @@ def only_needed(
     return [i for i, placeholder in enumerate(placeholders) if placeholder.op.name in needed]
 
 
-def _check_rows(
-    front: Callable, inputs: Sequence[tf.TensorSpec], explained: Sequence[tf.TensorSpec]
-) -> None:
-    """Raises `ValueError` unless two examples give two rows of what is explained, or none can."""
-    if any(spec.dtype == tf.string or None in spec.shape[1:] for spec in inputs):
-        return  # of which nothing is known that the model would take
-    zeros = [tf.zeros([2, *spec.shape[1:]], spec.dtype) for spec in inputs]
-    for spec, values in zip(explained, concrete(front, *inputs)(*zeros), strict=True):
-        check(
-            values.shape[0] == 2,
-            "What is explained must have the batch as its first axis; this layer has other rows.",
-            f"{spec.name!r} of shape {values.shape} for a batch of 2",
-        )
-
-
 def blank(spec: tf.TensorSpec, rows: tf.Tensor) -> tf.Tensor:
     """A tensor of a spec, its open axes open, for what is traced but never computed."""
     # Any size that is not known while the model is traced.
@@ -206,7 +195,6 @@ def cut_behind(
             place of its own. What it does not need of the inputs is left out of the context.
         inputs: What the model takes.
     """
-    _check_rows(front, inputs, explained)
     needed = only_needed(forward, explained, inputs)
 
     def whole_front(*values):

@@ -16,6 +16,7 @@ from tfgig.methods import Attribution, LayerMethod, Method, explain
 from tfgig.methods.explain import Explanation
 from tfgig.models.cut import Cut
 from tfgig.models.inlining import needed_for
+from tfgig.models.rows import refuse_mixed
 from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
 from tfgig.spec import check
@@ -155,6 +156,7 @@ def _check_on_the_way(cut: Cut, target: Target) -> None:
         "another output with output_name=...",
         target,
     )
+    refuse_mixed(cut, target.output_name)
 
 
 class _LaidOver:

@@ -177,7 +177,7 @@ def _way_back(graph: tf.Graph, output: tf.Tensor) -> tuple[bool, list[str]]:
     """Whether a gradient gets from an output to the graph's input, and where it ends before."""
     definition = graph.as_graph_def()
     start = graph.inputs[0].op
-    reached = _reached_from(graph.inputs[0])
+    reached = reached_from(graph.inputs[0])
     arrives, ends, waiting, seen = output.op is start, [], [output.op], set()
     while waiting:
         op = waiting.pop()
@@ -203,7 +203,8 @@ def _missing_in_functions(op: tf.Operation, definition: tf.compat.v1.GraphDef) -
     return next((reason for reason in found if reason is not None), None)
 
 
-def _reached_from(source: tf.Tensor) -> set[tf.Operation]:
+def reached_from(source: tf.Tensor) -> set[tf.Operation]:
+    """The operations that a tensor's value goes into, its own among them."""
     reached, waiting = {source.op}, [source.op]
     while waiting:
         for output in waiting.pop().outputs:

@@ -8,59 +8,121 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from tfgig.models.cut import Concrete, Cut, concrete, cut_behind
-from tfgig.models.gradients import missing_gradient, own_name
+from tfgig.models.examples import Examples
+from tfgig.models.gradients import missing_gradient, own_name, reached_from
+from tfgig.models.graph_names import (
+    PARSERS,
+    is_decoded,
+    is_sparse,
+    layer_of,
+    names_of,
+    origin_of,
+)
 from tfgig.models.inlining import body_of, inline, needed_for, outputs_of
 from tfgig.models.places import Survey
+from tfgig.models.row_trial import have_rows
 from tfgig.models.ways import LOOK_UPS, inputs_of, ways_of, with_rows
 from tfgig.spec import nearest
 
-_PASSING_ON = ("Identity", "Reshape", "ExpandDims", "Squeeze", "Cast", "StridedSlice")
-_PARSERS = ("ParseExampleV2", "ParseExample")
-# A map over rows, such as of images that are decoded, is a loop whose results are stacked.
-_DECODERS = (*_PARSERS, "TensorListStack", "StringToNumber")
+_MOST_LOOKED_AT = 60  # tensors, to find one with rows
 
 
-def cut_behind_decoding(
-    serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str, layers: Sequence[str] = ()
-) -> Cut:
+class NoFloats(ValueError):
+    """A model takes no floats, nor makes any of its inputs alone.
+
+    Args:
+        received: The inputs, and what was loaded.
+        found: The first floats that it computes.
+    """
+
+    def __init__(self, received: str, found: Sequence[tf.Tensor]) -> None:
+        self._received, self._found = received, found
+        super().__init__(self._words(None))
+
+    def names_among(self, layers: Sequence[str]) -> list[str]:
+        """What the user may call the first floats: layers, or operations where none are known."""
+        named = (layer_of(tensor, layers) for tensor in self._found)
+        return [name for name in named if name is not None]
+
+    def advising(self, layer: str | None) -> ValueError:
+        """The same with a layer to name."""
+        return ValueError(self._words(layer))
+
+    def _words(self, layer: str | None) -> str:
+        known = f", such as layer={layer!r}" if layer else ""
+        return (
+            "A gradient needs floating-point numbers, and the model takes none. Explain it at the "
+            f"layer where its first ones come out{known}: load_model(handle, layer=...) "
+            f"(--layer=...). Received: {self._received}."
+        )
+
+
+def cut_behind_decoding(serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str) -> Cut:
     """The cut at the first floats that a model without float inputs makes of them.
 
     That is what comes out of a cast of pixels, of the parsing of tf.Example, of the decoding of
-    images. Where ids are looked up in a table, there is nothing to explain before the table, and
-    the user names the layer.
+    images; of sparse features, once they are filled up. Where ids are looked up in a table, there
+    is nothing to explain before the table, and the user names the layer.
 
     Args:
         serve: The model: its inputs to `ModelOutputs`.
         inputs: What it takes.
         where: What was loaded, for the error.
-        layers: The names that the user may choose among; none for those in the graph.
 
     Raises:
-        ValueError: there are no such floats.
+        NoFloats: there are no such floats.
     """
     found = _first_floats(*body_of(serve))
-    decoded = [tensor for tensor in found if _is_decoded(tensor)]
+    decoded = [tensor for tensor in found if is_decoded(tensor)]
     looked_up = [tensor for tensor in found if tensor.op.type in LOOK_UPS]
-    if looked_up and not any(tensor.op.type in _PARSERS for tensor in decoded):
+    if looked_up and not any(origin_of(tensor).type in PARSERS for tensor in decoded):
         decoded = []
     if not decoded:
         names = " and ".join(f"{spec.name!r} ({spec.dtype.name})" for spec in inputs)
-        named = (_layer_of(tensor, layers) for tensor in looked_up or found)
-        choices = [name for name in named if name is not None]
-        known = f", such as layer={choices[0]!r}" if choices else ""
-        raise ValueError(
-            "A gradient needs floating-point numbers, and the model takes none. Explain it at the "
-            f"layer where its first ones come out{known}: load_model(handle, layer=...) "
-            f"(--layer=...). Received: the input {names} of {where}."
-        )
+        raise NoFloats(f"the input {names} of {where}", looked_up or found)
     return cut_at_tensors(serve, inputs, decoded, where)
+
+
+def names_of_rows(
+    serve: Concrete,
+    inputs: Sequence[tf.TensorSpec],
+    examples: Examples,
+    layers: Sequence[str] = (),
+) -> list[str]:
+    """The names of what is computed from floats without rows, and has rows again; in order.
+
+    Such as what the embeddings of a bag of words are combined to. Of operations or, if the layers
+    are known, of these.
+
+    Args:
+        serve: The model: its inputs to `ModelOutputs`.
+        inputs: What it takes.
+        examples: Rows that it may take.
+        layers: The names that the user may choose among; none for those in the graph.
+    """
+    passed = [t for t in _on_the_way(*body_of(serve)) if t.shape.rank != 0][:_MOST_LOOKED_AT]
+
+    def fetch(*values):
+        return inline(serve, values, {}, wanted=[tensor.name for tensor in passed])
+
+    held = have_rows(concrete(fetch, *inputs), examples)
+    if held is None:
+        return []
+    without = [tensor for tensor, holds in zip(passed, held, strict=True) if not holds]
+    behind = {op.name for tensor in without for op in reached_from(tensor)}
+    named = [
+        layer_of(tensor, layers)
+        for tensor, holds in zip(passed, held, strict=True)
+        if holds and tensor.op.name in behind
+    ]
+    return [name for name in named if name is not None]
 
 
 def cut_at_tensors(
     serve: Concrete, inputs: Sequence[tf.TensorSpec], tensors: Sequence[tf.Tensor], where: str
 ) -> Cut:
     """The cut at tensors of the model's graph."""
-    names = _names_of(tensors, serve, inputs)
+    names = names_of(tensors, serve, inputs)
     specs = []
     for tensor, name in zip(tensors, names, strict=True):
         shape = tensor.shape
@@ -181,34 +243,10 @@ def _first_floats(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> list[tf.Tenso
             if open_to_gradients and _carries(output):
                 first[output.name] = tuple(dict.fromkeys(source.ref() for source in carried))
                 first[output.name] = tuple(ref.deref() for ref in first[output.name])
-            elif output.dtype.is_floating and op.type != "Placeholder":
+            elif output.dtype.is_floating and op.type != "Placeholder" and not is_sparse(output):
                 first[output.name] = (output,)
     unique = {t.name: t for output in outputs for t in first.get(output.name, ())}
     return list(unique.values())
-
-
-def _is_decoded(tensor: tf.Tensor) -> bool:
-    """Whether a tensor holds the numbers of an input, and nothing computed from them."""
-    if tensor.op.type == "Cast" and not tensor.op.inputs[0].dtype.is_integer:
-        return False  # a mask
-    op = _before_passing_on(tensor).op
-    return op.type in ("Placeholder", *_DECODERS) or op.type.startswith("Decode")
-
-
-def _before_passing_on(tensor: tf.Tensor) -> tf.Tensor:
-    while tensor.op.type in _PASSING_ON:
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def _layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str | None:
-    """The innermost of the layers that a tensor is computed in; of none, its operation's name."""
-    name = own_name(tensor.op.node_def)
-    for part in reversed(name.split("/")):
-        for layer in layers:
-            if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part):
-                return layer
-    return None if layers else name
 
 
 def _on_the_way(body: tf.Graph, outputs: Sequence[tf.Tensor]) -> Iterator[tf.Tensor]:
@@ -247,32 +285,3 @@ def _nameable(tensors: Sequence[tf.Tensor]) -> list[str]:
     names = [name for depth in range(8) for path in paths for name in path[:-1][depth : depth + 1]]
     names += [path[0] for path in paths if len(path) == 1]
     return list(dict.fromkeys(names))[:40]
-
-
-def _names_of(
-    tensors: Sequence[tf.Tensor], serve: Concrete, inputs: Sequence[tf.TensorSpec]
-) -> list[str]:
-    """Words for tensors: the feature that was parsed, or the input that was cast or decoded."""
-    placeholders = [tensor.op for tensor in serve.graph.inputs[: len(inputs)]]
-    names: list[str] = []
-    for tensor in tensors:
-        name = _feature_of(tensor)
-        origin = _before_passing_on(tensor).op
-        if origin in placeholders:
-            name = inputs[placeholders.index(origin)].name
-        elif name is None and _is_decoded(tensor) and len(inputs) == 1:
-            name = f"decoded_{inputs[0].name}"
-        name = re.sub(r"\W+", "_", name or own_name(tensor.op.node_def)).strip("_")
-        names.append(name if name not in names else f"{name}_{len(names)}")
-    return names
-
-
-def _feature_of(tensor: tf.Tensor) -> str | None:
-    """The key of a feature of tf.Example."""
-    op = tensor.op
-    if op.type != "ParseExampleV2":
-        return None
-    keys, index = op.inputs[3].op, tensor.value_index - 3 * op.get_attr("num_sparse")
-    if keys.type != "Const" or not 0 <= index < len(op.get_attr("Tdense")):
-        return None
-    return tf.make_ndarray(keys.get_attr("value")).reshape(-1)[index].decode()

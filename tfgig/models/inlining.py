@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as _ops
 
 from tfgig.models.branches import settle
+from tfgig.models.definitions import drop_colocations, drop_waiting, whole_name
 
 SCOPE = "loaded"  # what the names of operations laid out start with
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -138,13 +139,13 @@ def _import(
         del definition.node[:]
         definition.node.extend(kept)
     present = {node.name for node in definition.node}
-    _drop_colocations(definition, present)
-    used = {_whole_name(name) for node in definition.node for name in node.input} | {
+    drop_colocations(definition, present)
+    used = {whole_name(name) for node in definition.node for name in node.input} | {
         tensor.name for tensor in wanted
     }
     mapped = {name: value for name, value in given.items() if name in used}
     mapped.update(_replace_variables(definition, replaced))
-    _drop_waiting(definition, {name.partition(":")[0] for name in mapped})
+    drop_waiting(definition, {name.partition(":")[0] for name in mapped})
     special = [op for op in graph.get_operations() if op.name in present and _gradient(op)]
     gradients = _rename_custom_gradients(definition)
     _move_functions(graph, definition)
@@ -155,8 +156,22 @@ def _import(
             copy._gradient_function = _gradient(op)
         else:
             tf.RegisterGradient(gradients[op.name])(_gradient_of_copy(op, copy, given))
+    if names:
+        _keep_shapes(graph, definition, found[0].name.removesuffix(names[0]))
     computed = given | dict(zip(names, found[: len(wanted)], strict=False))
     return [computed[tensor.name] for tensor in fetches]
+
+
+def _keep_shapes(graph: tf.Graph, definition: tf.compat.v1.GraphDef, scope: str) -> None:
+    """Gives copies the shapes that are known of the originals alone, as that of a lookup."""
+    here = tf.compat.v1.get_default_graph()
+    for node in definition.node:
+        original = graph.get_operation_by_name(node.name)
+        copy = here.get_operation_by_name(scope + node.name)
+        # A branch that is settled has fewer outputs.
+        for known, unknown in zip(original.outputs, copy.outputs, strict=False):
+            if unknown.shape.rank is None and known.shape.rank is not None:
+                unknown.set_shape(known.shape)
 
 
 def _move_functions(graph: tf.Graph, definition: tf.compat.v1.GraphDef) -> None:
@@ -190,27 +205,6 @@ def _rename_custom_gradients(definition: tf.compat.v1.GraphDef) -> dict[str, str
             renamed[node.name] = f"{SCOPE}-{uuid.uuid4().hex}"
             node.attr["_gradient_op_type"].s = renamed[node.name].encode()
     return renamed
-
-
-def _drop_colocations(definition: tf.compat.v1.GraphDef, present: Collection[str]) -> None:
-    """Lets no node stand beside one that is left behind, such as the place of a variable."""
-    for node in definition.node:
-        places = node.attr["_class"].list.s if "_class" in node.attr else ()
-        if any(place.decode().removeprefix("loc:@") not in present for place in places):
-            del node.attr["_class"]
-
-
-def _whole_name(name: str) -> str:
-    """A node's input with its index: "x" is short for "x:0"."""
-    return name if ":" in name else f"{name}:0"
-
-
-def _drop_waiting(definition: tf.compat.v1.GraphDef, names: Collection[str]) -> None:
-    """Lets no node wait for what is replaced: the placeholder stays behind, and has no value."""
-    for node in definition.node:
-        kept = [name for name in node.input if name[:1] != "^" or name[1:] not in names]
-        if len(kept) < len(node.input):
-            node.input[:] = kept
 
 
 def needed_for(tensors: Sequence[tf.Tensor], given: Collection[str] = ()) -> set[str]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported.description import EndpointDescription, read_description
+from tfgig.models.cut import Cut
 from tfgig.models.gradients import has_gradient, nodes
 from tfgig.models.graph_cut import survey
 from tfgig.models.keras_file import read_keras_file
@@ -20,6 +21,7 @@ from tfgig.models.keras_model import from_keras
 from tfgig.models.load import located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
 from tfgig.models.places import Place, Survey
+from tfgig.models.rows import words_of_doubt
 from tfgig.models.saved_model import explainable
 
 
@@ -36,6 +38,7 @@ class SignatureReport:
         places: The layers at which its first output can be explained, in order: those that end
             a block, or come before the next weights.
         found: The one that is taken where none is named; None if there is none.
+        doubt: Why it is not known whether its rows depend on each other; None if they do not.
     """
 
     inputs: dict[str, str]
@@ -44,6 +47,7 @@ class SignatureReport:
     without_gradient: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     found: str | None = None
+    doubt: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +111,7 @@ def _report_of_keras(model: keras.Model) -> SignatureReport:
         {name: _words(value) for name, value in values.items()},
         None,
         **_places(cast(Callable, source.survey)(None)),
+        doubt=_doubt_of(source.cut),
     )
 
 
@@ -152,7 +157,12 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
     values = found.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
     places = _places(survey(found.serve, found.inputs, None))
-    return SignatureReport(inputs, outputs, None, missing, **places)
+    doubt = _doubt_of(found.cuts.cut)
+    return SignatureReport(inputs, outputs, None, missing, doubt=doubt, **places)
+
+
+def _doubt_of(cut: Cut) -> str | None:
+    return None if cut.doubt is None else words_of_doubt(cut.doubt)
 
 
 def _words(spec: Any) -> str:

@@ -12,7 +12,8 @@ import keras
 import tensorflow as tf
 
 from tfgig.models.cut import concrete
-from tfgig.models.entry import cuts_of
+from tfgig.models.entry import Known, cuts_of
+from tfgig.models.examples import Given
 from tfgig.models.gradients import refuse_unservable
 from tfgig.models.keras_cut import cut_at_layer, layers_of, survey
 from tfgig.models.shapes import with_shape
@@ -35,6 +36,7 @@ def from_keras(
     value_range: tuple[float, float] | None = None,
     shape: Sequence[int] | None = None,
     layer: str | None = None,
+    example: Given | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
 
@@ -45,6 +47,7 @@ def from_keras(
         shape: Of one example, where the only input leaves it open.
         layer: Where it is explained: the name of a layer, of one in a nested model, or of an
             input; None for all float inputs, or what is decoded from them.
+        example: Rows that the model takes, to see whether they depend on each other.
 
     Raises:
         ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
@@ -68,7 +71,7 @@ def from_keras(
     at_layer = functools.partial(cut_at_layer, model, call, inputs)
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
-    cuts = cuts_of(serve, inputs, layer, at_layer, where, layers)
+    cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, layers, example))
     return SourceModel(
         name=model.name,
         inputs=inputs,

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ import keras
 
 from tfgig.exported.directory import latest
 from tfgig.models import archive, hub
+from tfgig.models.examples import Given
 from tfgig.models.keras_file import KERAS_2, read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.loading import open_saved_model
+from tfgig.models.rows import words_of_doubt
 from tfgig.models.saved_model import Kept, from_saved_model
 from tfgig.models.source import SourceModel
 from tfgig.temporary import TemporaryDirectory
@@ -28,6 +31,7 @@ def load_model(
     shape: Sequence[int] | None = None,
     layer: str | None = None,
     allow_unsafe_deserialization: bool = False,
+    example: Given | None = None,
 ) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
 
@@ -46,20 +50,23 @@ def load_model(
         allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
             (Lambda layers) is run. Such code can do whatever you can; allow it only for files
             whose origin you trust.
+        example: Two or three rows that differ and that the model takes, [rows, ...] by the input's
+            name, or those of the only input. With them it is seen whether a row's score depends on
+            other rows; None makes some up.
 
     Raises:
         OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
     if isinstance(handle, SourceModel):
-        _refuse(handle.name, signature=signature, shape=shape)
+        _refuse(handle.name, signature=signature, shape=shape, example=example)
         source = handle if layer is None else handle.at(layer)
         return (
             source if value_range is None else dataclasses.replace(source, value_range=value_range)
         )
     if isinstance(handle, keras.Model):
         _refuse(handle.name, signature=signature)
-        return from_keras(handle, value_range, shape, layer)
+        return _told(from_keras(handle, value_range, shape, layer, example))
     if _is_keras_2(handle):
         raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
@@ -70,11 +77,18 @@ def load_model(
     with located(handle) as place:
         if place is not None:
             opened = open_saved_model(place.directory, str(handle))
-            source = from_saved_model(opened, value_range, signature, shape, layer)
-            return dataclasses.replace(source, origin=Kept((source.origin, place.keep())))
+            source = from_saved_model(opened, value_range, signature, shape, layer, example)
+            return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
     _refuse(str(handle), signature=signature)
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    return from_keras(model, value_range, shape, layer)
+    return _told(from_keras(model, value_range, shape, layer, example))
+
+
+def _told(source: SourceModel) -> SourceModel:
+    """The same; says what is not known of its rows."""
+    if source.cut.doubt is not None:
+        warnings.warn(f"{source.name!r}: {words_of_doubt(source.cut.doubt)}", stacklevel=3)
+    return source
 
 
 def _refuse(name: str, **choices: Any) -> None:

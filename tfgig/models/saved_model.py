@@ -13,12 +13,13 @@ from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.models.archive import SUFFIXES
 from tfgig.models.cut import Concrete, concrete
-from tfgig.models.entry import Cuts, cuts_of
+from tfgig.models.entry import Cuts, Known, cuts_of
+from tfgig.models.examples import Given
 from tfgig.models.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graph_cut import cut_at_layer, survey
 from tfgig.models.inlining import body_of, inline
 from tfgig.models.loading import CALL, Opened, Signature, choose
-from tfgig.models.shapes import with_shape
+from tfgig.models.shapes import refuse_ragged, with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
@@ -31,19 +32,20 @@ def from_saved_model(
     signature: str | None = None,
     shape: Sequence[int] | None = None,
     layer: str | None = None,
+    example: Given | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         opened: The SavedModel.
-        value_range, signature, shape, layer: As for `load_model`.
+        value_range, signature, shape, layer, example: As for `load_model`.
 
     Raises:
         ValueError: there is no such signature, or no gradient reaches what is to be explained;
             the error says where it ends.
     """
     chosen = choose(opened, signature)
-    found = explainable(opened, chosen, shape, layer)
+    found = explainable(opened, chosen, shape, layer, example)
     names = found.serve.structured_outputs.values
     ours = read_description(opened.directory)
     left_out = {chosen.name} & set(_OWN) | set(ours.endpoints)
@@ -74,7 +76,11 @@ class Explainable(NamedTuple):
 
 
 def explainable(
-    opened: Opened, signature: Signature, shape: Sequence[int] | None, layer: str | None = None
+    opened: Opened,
+    signature: Signature,
+    shape: Sequence[int] | None,
+    layer: str | None = None,
+    example: Given | None = None,
 ) -> Explainable:
     """A signature, laid out and cut.
 
@@ -82,7 +88,9 @@ def explainable(
         ValueError: it cannot be explained.
     """
     where = f"the signature {signature.name!r} of {opened.handle!r}"
-    inputs = _inputs(signature, shape, where)
+    named = _named(signature)
+    refuse_ragged(_traced(signature, named), named, where)
+    inputs = _inputs(named, shape, where)
     function = _traced(signature, inputs)
     # Before the layout, which gives custom gradients other names.
     refuse_unservable(function.graph, where, unsaved_gradients(opened.meta_graph.graph_def))
@@ -100,7 +108,7 @@ def explainable(
         serve = concrete(forward, *inputs)
         at_layer = functools.partial(cut_at_layer, serve, inputs, where)
         try:
-            cuts = cuts_of(serve, inputs, layer, at_layer, where)
+            cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, example=example))
         except ValueError as error:
             refusals.append(error)
             continue
@@ -118,14 +126,18 @@ class Kept:
     objects: Any
 
 
-def _inputs(
-    signature: Signature, shape: Sequence[int] | None, where: str
-) -> tuple[tf.TensorSpec, ...]:
-    """What the signature takes, each [None, ...], in the order of their names."""
-    named = [
+def _named(signature: Signature) -> tuple[tf.TensorSpec, ...]:
+    """What the signature takes, in the order of their names."""
+    return tuple(
         tf.TensorSpec(spec.shape, spec.dtype, name)
         for name, spec in sorted(signature.inputs.items())
-    ]
+    )
+
+
+def _inputs(
+    named: Sequence[tf.TensorSpec], shape: Sequence[int] | None, where: str
+) -> tuple[tf.TensorSpec, ...]:
+    """The same, each [None, ...], as the user has them."""
     inputs = with_shape(named, shape, where)
     for spec in inputs:
         open_axes = spec.shape.rank is None or (

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfgig.models.gradients import own_name
+from tfgig.models.inlining import CALLS, called
+
 
 def with_shape(
     specs: Sequence[tf.TensorSpec], shape: Sequence[int] | None, where: str
@@ -43,3 +46,38 @@ def with_shape(
             f"{spec.name!r} of shape {spec.shape}."
         )
     return (tf.TensorSpec(wanted, spec.dtype, spec.name),)
+
+
+def refuse_ragged(
+    function: tf.types.experimental.ConcreteFunction, specs: Sequence[tf.TensorSpec], where: str
+) -> None:
+    """Raises `ValueError` if an input is where the rows of another, a ragged one, begin and end.
+
+    A signature takes a ragged tensor apart: its values, and how they are split into rows.
+
+    Args:
+        function: The model, traced; its first inputs are these.
+        specs: What it takes.
+        where: What was loaded, for the error.
+    """
+    for spec, tensor in zip(specs, function.graph.inputs, strict=False):
+        if spec.dtype in (tf.int32, tf.int64) and spec.shape.rank == 1 and _splits(tensor):
+            raise ValueError(
+                "Ragged inputs have no row for each example in what is explained, and cannot be. "
+                "Save a signature that takes dense ones, padded to a fixed length: "
+                f"RaggedTensor.to_tensor(shape=[None, length]). Received: {where}, whose input "
+                f"{spec.name!r} says where the rows of another begin and end."
+            )
+
+
+def _splits(tensor: tf.Tensor) -> bool:
+    """Whether a vector is taken for the splits of a ragged tensor, wherever it goes."""
+    for op in tensor.consumers():
+        if "Ragged" in op.type or "Ragged" in own_name(op.node_def):
+            return True
+        if op.type in (*CALLS, "Identity", "Cast"):
+            places = [i for i, source in enumerate(op.inputs) if source is tensor]
+            inside = called(op.graph, op).inputs if op.type in CALLS else op.outputs
+            if any(_splits(inside[i if op.type in CALLS else 0]) for i in places):
+                return True
+    return False
