@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from tfgig.exported.description import (
     write_description,
 )
 from tfgig.exported.kinds import KINDS
+from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
@@ -36,6 +38,7 @@ def export_saved_model(
     version: int | None = None,
     overwrite: bool = False,
     warmup: Sequence[int] = (1,),
+    lane: Lane = Lane(),
 ) -> pathlib.Path:
     """Exports a model as a SavedModel that TensorFlow Serving loads, with endpoints that explain.
 
@@ -53,6 +56,7 @@ def export_saved_model(
         overwrite: Whether an existing version is replaced.
         warmup: The batch sizes for which each signature gets a warm-up record: servers run them
             when they load the version, and refuse it if one fails. () writes none.
+        lane: How many explanations run at once, in any server, and how many may wait.
 
     Returns:
         The version's directory.
@@ -63,14 +67,16 @@ def export_saved_model(
         ValueError: the model cannot be explained, or the endpoints are not what they should be.
     """
     check_is(target, Target, "target")
+    check_is(lane, Lane, "lane")
     destination = Version(path, version, overwrite)
     source = load_model(model)
     endpoints = endpoints_of(source, methods, target)
-    signatures = Signatures(source)
+    signatures = Signatures(source, lane)
     functions = signatures.build(endpoints)
     with destination.incoming() as directory:
         _save(source, functions, directory)
-        write_description(_description(source, signatures, endpoints), directory)
+        description = _description(source, signatures, endpoints)
+        write_description(dataclasses.replace(description, lane=lane), directory)
         write_warmup(directory, warmup)
     return destination.directory
 

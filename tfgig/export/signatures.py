@@ -10,7 +10,10 @@ from typing import Any, cast
 import tensorflow as tf
 
 from tfgig.export.endpoint import Endpoint
+from tfgig.export.guard import guarded, unless_empty
+from tfgig.export.lane import Entrance
 from tfgig.exported.kinds import KINDS, Material
+from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
 from tfgig.methods import Method
 from tfgig.models import SourceModel
@@ -24,10 +27,15 @@ class Signatures:
     """Builds the functions of an export.
 
     The model is traced once, its gradient once for each target, and each method once; heat-map
-    and attributions of one method share its graph.
+    and attributions of one method share its graph. Before each signature stands a guard, and
+    before those that explain the lane.
+
+    Args:
+        source: The model.
+        lane: How explanations share the machine with predictions.
     """
 
-    def __init__(self, source: SourceModel) -> None:
+    def __init__(self, source: SourceModel, lane: Lane = Lane()) -> None:
         check(
             all(spec.name != TARGET for spec in source.inputs),
             f"An explaining signature has an input {TARGET!r} of its own; rename the model's.",
@@ -36,6 +44,7 @@ class Signatures:
         _check_names([spec.name for spec in source.inputs])
         self._source = source
         self._explaining = Explaining(source)
+        self._entrance = Entrance(lane)
 
     def build(self, endpoints: Sequence[Endpoint]) -> dict[str, Callable]:
         """The functions by signature name, `serving_default` first.
@@ -44,7 +53,8 @@ class Signatures:
             ValueError: a name is taken, or the model has nothing for an endpoint of that kind.
         """
         # A model's other signatures go along; among them may be its own serving_default.
-        functions = {SERVING_DEFAULT: self._serve(), **self._source.signatures}
+        kept = {name: _kept(function) for name, function in self._source.signatures.items()}
+        functions = {SERVING_DEFAULT: self._serve(), **kept}
         for endpoint in endpoints:
             check(
                 endpoint.name not in functions,
@@ -61,9 +71,13 @@ class Signatures:
     def _serve(self) -> Callable:
         source = self._source
 
-        def serve(inputs):
-            values = source.serve(*_in_order(inputs, source.served)).values
+        def predict(*inputs):
+            values = source.serve(*inputs).values
             return {source.signature_outputs[name]: value for name, value in values.items()}
+
+        def serve(inputs):
+            inputs = guarded(_in_order(inputs, source.served), source.served)
+            return unless_empty(predict, inputs)
 
         return tf.function(serve, input_signature=[_structure(source.served)], autograph=False)
 
@@ -78,10 +92,13 @@ class Signatures:
         # An eager tensor as the default becomes the signature's default over gRPC.
         top_class = tf.constant([TOP_CLASS], tf.int64)
 
+        def wait(*given):
+            return self._entrance.through(answer, given, endpoint.name)
+
         def explain_target(inputs, target=top_class):
-            inputs = _in_order(inputs, specs)
+            inputs = guarded(_in_order(inputs, specs), specs)
             target = tf.broadcast_to(target, tf.shape(inputs[0])[:1])
-            return answer(target, *inputs)
+            return unless_empty(wait, [target, *inputs])
 
         def explain_top_class(inputs):
             return explain_target(inputs, tf.constant([TOP_CLASS], tf.int64))
@@ -98,6 +115,17 @@ class Signatures:
         return self._explaining.function(
             cast(Method, endpoint.method), endpoint.target, endpoint.layer
         )
+
+
+def _kept(function: tf.types.experimental.ConcreteFunction) -> Callable:
+    """A signature of the model's own, behind a guard."""
+    specs, _ = function.structured_input_signature
+
+    def call(*values):
+        return unless_empty(function, guarded(values, specs))
+
+    # Concrete, with the specs' own names for its inputs.
+    return tf.function(call, autograph=False).get_concrete_function(*specs)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgig.exported.lane import Lane
 from tfgig.spec import is_whole
 
 VERSION = 1  # exports from before it was written are read as 0
@@ -77,6 +78,7 @@ class Description:
         value_range: What is black and what is white in it; None if not known.
         endpoints: The signatures that explain, by name.
         labels: The names of the classes, if they are known.
+        lane: How its explanations share a machine with predictions; None if nothing bounds them.
     """
 
     model: str = ""
@@ -85,6 +87,7 @@ class Description:
     value_range: tuple[float, float] | None = None
     endpoints: Mapping[str, EndpointDescription] = dataclasses.field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    lane: Lane | None = None
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON data; the labels have a file of their own."""
@@ -94,6 +97,7 @@ class Description:
             "inputs": [dataclasses.asdict(tensor) for tensor in self.inputs],
             "picture": self.picture and dataclasses.asdict(self.picture),
             "value_range": self.value_range,
+            "lane": self.lane and dataclasses.asdict(self.lane),
             "endpoints": {name: found.to_config() for name, found in self.endpoints.items()},
         }
 
@@ -156,7 +160,15 @@ def _described(config: Mapping[str, Any], labels: tuple[str, ...] | None) -> Des
         value_range=value_range,
         endpoints={name: _endpoint(found) for name, found in endpoints.items()},
         labels=labels,
+        lane=_lane(config.get("lane")),
     )
+
+
+def _lane(config: Any) -> Lane | None:
+    if config is None:
+        return None
+    known = {field.name for field in dataclasses.fields(Lane)}
+    return Lane(**{name: value for name, value in _typed(config, dict).items() if name in known})
 
 
 def _endpoint(config: Any) -> EndpointDescription:
