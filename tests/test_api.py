@@ -10,6 +10,7 @@ import tfgig
 NAMES = (
     "Endpoint",
     "Explainer",
+    "Lane",
     "PathIntegral",
     "Smooth",
     "baselines",
@@ -26,7 +27,7 @@ NAMES = (
 # In the order in which they may be given without a name; "=" where there is a default.
 FUNCTIONS = {
     "Explainer": "model method target= layer= **options",
-    "export_saved_model": "model path methods= target= version= overwrite= warmup=",
+    "export_saved_model": "model path methods= target= version= overwrite= warmup= lane=",
     "load_model": "handle value_range= signature= shape= layer= allow_unsafe_deserialization=",
     "baselines.DatasetStatistic.of": "data statistic=",
     "baselines.DatasetSample.of": "data samples= seed=",

@@ -15,6 +15,7 @@ FLOORS = {
     "tfgig.noise": 0,
     "tfgig.printing": 0,
     "tfgig.temporary": 0,
+    "tfgig.tracing": 0,
     "tfgig.image": 0,
     "tfgig.revealing": 0,
     "tfgig.worker": 0,

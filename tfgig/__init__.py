@@ -9,6 +9,7 @@ same methods as a Keras layer.
 
 from tfgig import baselines, methods, paths, presets, quadratures, regions, rules, targets
 from tfgig.export import Endpoint, export_saved_model
+from tfgig.exported.lane import Lane
 from tfgig.layers import Explainer
 from tfgig.methods import PathIntegral, Smooth
 from tfgig.models import load_model
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = (
     "Endpoint",
     "Explainer",
+    "Lane",
     "PathIntegral",
     "Smooth",
     "baselines",

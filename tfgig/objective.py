@@ -7,13 +7,13 @@ methods of an export share one copy of the model's graph.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
 from tfgig.targets import ModelOutputs, Target
+from tfgig.tracing import WHOLE, traced_once
 
 Forward = Callable[..., ModelOutputs]
 
@@ -74,38 +74,37 @@ class ModelObjective:
         targets = tf.TensorSpec([None], tf.int64)
         float_points = tf.TensorSpec(points.shape, tf.float32)
 
+        def outputs_of(at, *context):
+            return forward(tf.cast(at, points.dtype), *context)
+
+        # One copy of the model for scores and one for gradients, whoever asks for them.
+        outputs = traced_once(outputs_of, [float_points, *context], WHOLE)
+
         def score(at, selected, *context):
-            outputs = forward(tf.cast(at, points.dtype), *context)
-            return tf.cast(target.select(outputs, selected), tf.float32)
+            return tf.cast(target.select(outputs(at, *context), selected), tf.float32)
 
         def score_and_gradient(at, selected, *context):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(at)
-                value = score(at, selected, *context)
-            gradient = tape.gradient(value, at)
+            value = tf.cast(target.select(outputs_of(at, *context), selected), tf.float32)
+            # Not by a tape: the gradient of a call of the model, as a tape would take it, is that
+            # by its weights, too, and twice as slow where the runtime does not find out.
+            (gradient,) = tf.gradients(value, at)
             if gradient is None:
                 raise ValueError(
                     "No gradient flows from the target's score to the model's input: somewhere "
                     "the model rounds, takes an argmax, casts to integers or stops the gradient. "
                     f"Cut the model behind that operation. Received: target {target!r}."
                 )
-            return value, gradient
+            return value, tf.convert_to_tensor(gradient)
 
         def resolve(inputs, requested, *context):
-            outputs = forward(tf.cast(inputs, points.dtype), *context)
-            chosen, valid = target.resolve(outputs, requested)
-            return chosen, valid, tf.cast(target.select(outputs, chosen), tf.float32)
+            values = outputs(inputs, *context)
+            chosen, valid = target.resolve(values, requested)
+            return chosen, valid, tf.cast(target.select(values, chosen), tf.float32)
 
-        def compile_once(function):
-            signature = [float_points, targets, *context]
-            # A partial, for TensorFlow counts retraces by code object: many objectives, each traced
-            # once, would make it warn.
-            function = functools.partial(function)
-            return tf.function(function, input_signature=signature, autograph=False)
-
-        self.score = compile_once(score)
-        self.score_and_gradient = compile_once(score_and_gradient)
-        self._resolve = compile_once(resolve)
+        signature = [float_points, targets, *context]
+        self.score = traced_once(score, signature)
+        self.score_and_gradient = traced_once(score_and_gradient, signature, WHOLE)
+        self._resolve = traced_once(resolve, signature)
 
     def bind(
         self, inputs: tf.Tensor, requested: tf.Tensor, context: Sequence[tf.Tensor] = ()

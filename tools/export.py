@@ -10,6 +10,7 @@ explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving
   tfgig-export --handle=saved_model/ --output=/models/name --signature=classify
   tfgig-export --handle=text.keras --output=/models/name --layer=embedding
   tfgig-export --handle=model.keras --output=/models/name --decode_image --labels=labels.txt
+  tfgig-export --handle=model.keras --output=/models/name --lane.at_once=2 --lane.waiting=8
 
 Every option of every method is a flag: --<method>.<option>. --helpfull lists them.
 """
@@ -76,6 +77,7 @@ command_line.define_family_flag(
 )
 flags.adopt_module_key_flags(model_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
+command_line.define_spec_flags("lane", tfgig.Lane(), __name__)
 command_line.define_preset_flags()
 
 
@@ -100,6 +102,7 @@ def main(arguments: Sequence[str]) -> int:
         version=VERSION.value,
         overwrite=OVERWRITE.value,
         warmup=command_line.numbers(WARMUP, int, "whole numbers, such as 1,8"),
+        lane=command_line.spec_from_flags("lane", tfgig.Lane()),
     )
     with SessionModel(directory) as model:
         width = max(map(len, model.signatures))

@@ -12,6 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgig.models.inlining import GUARD
+from tfgig.tracing import concrete
+
 Outputs = dict[str, tf.Tensor]
 
 
@@ -29,7 +32,7 @@ def unless_empty(function: Callable[..., Any], inputs: Sequence[tf.Tensor]) -> A
     A size that an output leaves open is then 0. A function whose inputs or outputs do not all have
     rows is called whatever comes.
     """
-    traced = _traced(function, inputs)
+    traced = concrete(function, *inputs)
     outputs = traced.structured_outputs
     flat = tf.nest.flatten(outputs)
     if not all(_has_rows(tensor) for tensor in (*inputs, *flat)):
@@ -39,17 +42,7 @@ def unless_empty(function: Callable[..., Any], inputs: Sequence[tf.Tensor]) -> A
         return tf.nest.map_structure(_no_rows, outputs)
 
     there_are_rows = tf.shape(inputs[0], tf.int64)[0] > 0
-    return tf.cond(there_are_rows, lambda: traced(*inputs), nothing)
-
-
-def _traced(
-    function: Callable[..., Any], inputs: Sequence[tf.Tensor]
-) -> tf.types.experimental.ConcreteFunction:
-    specs = [tf.TensorSpec(v.shape, v.dtype, f"x{i}") for i, v in enumerate(inputs)]
-    # A lambda of its own, for TensorFlow counts retraces by code object.
-    return tf.function(lambda *values: function(*values), autograph=False).get_concrete_function(
-        *specs
-    )
+    return tf.cond(there_are_rows, lambda: traced(*inputs), nothing, name=GUARD)
 
 
 def _has_rows(tensor: tf.Tensor | tf.TensorSpec) -> bool:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import tensorflow as tf
 
+from tfgig.export.guard import Outputs, unless_empty
 from tfgig.exported.lane import Lane
+from tfgig.tracing import AS_IS, Concrete, concrete
 
 _LARGEST_REQUEST = 1 << 30  # rows; larger ones than a run are split
 _QUEUE = "explanations"
@@ -33,9 +34,9 @@ class Entrance:
         self._name = f"tfgig_lane_{secrets.token_hex(8)}"
 
     def through(
-        self, function: Callable[..., Any], inputs: Sequence[tf.Tensor], signature: str
-    ) -> Any:
-        """`function(*inputs)`, a structure of tensors [B, ...], when its turn comes.
+        self, function: Callable[..., Outputs], inputs: Sequence[tf.Tensor], signature: str
+    ) -> Outputs:
+        """`function(*inputs)`, outputs [B, ...] by name, when its turn comes; for B = 0 at once.
 
         Args:
             function: What explains.
@@ -43,58 +44,80 @@ class Entrance:
             signature: Its name. Only requests for one signature are put together.
         """
         if not self._lane.at_once:
-            return function(*inputs)
+            return unless_empty(function, inputs)
         if self._lane.rows and all(_mergeable(tensor) for tensor in inputs):
             return self._merged(function, inputs, signature)
+        return self._alone(function, inputs)
 
-        # Each request is one row of the operation's, so that it runs alone, as it came: rows of
-        # different shape never meet, and there is no request too large.
+    def _alone(self, function: Callable[..., Outputs], inputs: Sequence[tf.Tensor]) -> Outputs:
+        # Each request is one row of the operation's, so that it runs as it came: rows of different
+        # shape never meet, and there is no request too large. Without rows there is no request.
         def explain_request(*requests):
             outputs = function(*(tf.squeeze(request, 0) for request in requests))
-            return tf.nest.map_structure(lambda value: tf.expand_dims(value, 0), outputs)
+            return {name: tf.expand_dims(value, 0) for name, value in outputs.items()}
 
-        requests = [tf.expand_dims(value, 0) for value in inputs]
-        answers = self._operation(explain_request, requests, 1, (), _QUEUE)
-        return tf.nest.map_structure(lambda value: tf.squeeze(value, 0), answers)
+        rows = tf.shape(inputs[0])[0]
+        number = tf.minimum(rows, 1)
+        requests = [tf.expand_dims(value, 0)[:number] for value in inputs]
+        traced = concrete(explain_request, *map(_whole, inputs), attributes=AS_IS)
+        return self._operation(traced, requests, rows, 2)
 
     def _merged(
-        self, function: Callable[..., Any], inputs: Sequence[tf.Tensor], signature: str
-    ) -> Any:
-        # All sizes are allowed, so that nothing is padded.
-        sizes = range(1, self._lane.rows + 1)
-        return self._operation(function, inputs, _LARGEST_REQUEST, sizes, signature)
+        self, function: Callable[..., Outputs], inputs: Sequence[tf.Tensor], signature: str
+    ) -> Outputs:
+        traced = concrete(function, *inputs, attributes=AS_IS)
+        return self._operation(traced, inputs, tf.shape(inputs[0])[0], 1, signature)
 
     def _operation(
         self,
-        function: Callable[..., Any],
+        function: Concrete,
         inputs: Sequence[tf.Tensor],
-        most: int,
-        sizes: Sequence[int],
-        queue: str,
-    ) -> Any:
-        specs = [tf.TensorSpec(v.shape, v.dtype, f"x{i}") for i, v in enumerate(inputs)]
-        # A lambda of its own, for TensorFlow counts retraces by code object.
-        traced = tf.function(lambda *values: function(*values), autograph=False)
-        concrete = traced.get_concrete_function(*specs)
-        outputs = tf.raw_ops.BatchFunction(
+        rows: tf.Tensor,
+        leading: int,
+        signature: str | None = None,
+    ) -> Outputs:
+        """The outputs; the first `leading` axes of the operation's own are the rows."""
+        merged = signature is not None
+        answers = tf.raw_ops.BatchFunction(
             in_tensors=list(inputs),
-            captured_tensors=concrete.captured_inputs,
-            f=concrete,
-            Tout=[output.dtype for output in concrete.outputs],
+            captured_tensors=function.captured_inputs,
+            f=function,
+            Tout=[output.dtype for output in function.outputs],
             num_batch_threads=self._lane.at_once,
-            max_batch_size=most,
+            max_batch_size=_LARGEST_REQUEST if merged else 1,
             batch_timeout_micros=0,
             max_enqueued_batches=self._lane.waiting,
-            allowed_batch_sizes=list(sizes),
-            enable_large_batch_splitting=bool(sizes),
-            shared_name=self._name + ("_merged" if sizes else ""),
-            batching_queue=queue,
+            # All sizes, so that nothing is padded.
+            allowed_batch_sizes=list(range(1, self._lane.rows + 1)) if merged else [],
+            enable_large_batch_splitting=merged,
+            shared_name=self._name + ("_merged" if merged else ""),
+            batching_queue=signature or _QUEUE,
         )
-        for output, known in zip(outputs, concrete.outputs, strict=True):
-            output.set_shape(known.shape)
-        return tf.nest.pack_sequence_as(concrete.structured_outputs, outputs)
+        found = [
+            _of_rows(value, rows, known.shape[leading:], leading)
+            for value, known in zip(answers, function.outputs, strict=True)
+        ]
+        return tf.nest.pack_sequence_as(function.structured_outputs, found)
 
 
 def _mergeable(tensor: tf.Tensor) -> bool:
     """Whether rows of different requests have one shape, and none can fail the others."""
     return tensor.dtype != tf.string and tensor.shape[1:].is_fully_defined()
+
+
+def _whole(tensor: tf.Tensor) -> tf.TensorSpec:
+    """The spec of a request, [1, B, ...]."""
+    return tf.TensorSpec([1, *tensor.shape], tensor.dtype)
+
+
+def _of_rows(
+    value: tf.Tensor, rows: tf.Tensor, features: tf.TensorShape, leading: int
+) -> tf.Tensor:
+    """An output [B, *features] of the operation's; for no rows that is of no known shape at all.
+
+    A size that is not known is then 0.
+    """
+    # Of no rows, the operation answers with the shape [0].
+    found = tf.concat([tf.shape(value)[leading:], tf.zeros([len(features)], tf.int32)], 0)
+    sizes = [found[axis] if size is None else size for axis, size in enumerate(features)]
+    return tf.reshape(value, [rows, *sizes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import keyword
 import re
 from collections.abc import Callable, Sequence
@@ -15,12 +16,16 @@ from tfgig.export.lane import Entrance
 from tfgig.exported.kinds import KINDS, Material
 from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
+from tfgig.image import Style
+from tfgig.image.resize import over_picture
+from tfgig.image.style import encode_png
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.models.cut import Cut
 from tfgig.models.explaining import Explaining
 from tfgig.spec import check
 from tfgig.targets import TOP_CLASS
+from tfgig.tracing import WHOLE, traced_once
 
 
 class Signatures:
@@ -43,8 +48,9 @@ class Signatures:
         )
         _check_names([spec.name for spec in source.inputs])
         self._source = source
-        self._explaining = Explaining(source)
+        self._explaining = Explaining(source, as_is=lane.at_once > 0)
         self._entrance = Entrance(lane)
+        self._draw = functools.cache(functools.partial(_drawing, value_range=source.value_range))
 
     def build(self, endpoints: Sequence[Endpoint]) -> dict[str, Callable]:
         """The functions by signature name, `serving_default` first.
@@ -87,18 +93,15 @@ class Signatures:
         if obstacle is not None:
             raise ValueError(obstacle)
         explain = self._explain(endpoint)
-        material = Material(source, self._cut(endpoint), explain, endpoint.overlay)
+        material = Material(source, self._cut(endpoint), explain, self._draw(endpoint.overlay))
         answer, taken = kind.build(material), _structure(specs)
         # An eager tensor as the default becomes the signature's default over gRPC.
         top_class = tf.constant([TOP_CLASS], tf.int64)
 
-        def wait(*given):
-            return self._entrance.through(answer, given, endpoint.name)
-
         def explain_target(inputs, target=top_class):
             inputs = guarded(_in_order(inputs, specs), specs)
             target = tf.broadcast_to(target, tf.shape(inputs[0])[:1])
-            return unless_empty(wait, [target, *inputs])
+            return self._entrance.through(answer, [target, *inputs], endpoint.name)
 
         def explain_top_class(inputs):
             return explain_target(inputs, tf.constant([TOP_CLASS], tf.int64))
@@ -115,6 +118,16 @@ class Signatures:
         return self._explaining.function(
             cast(Method, endpoint.method), endpoint.target, endpoint.layer
         )
+
+
+def _drawing(overlay: Style, value_range: tuple[float, float] | None) -> Callable:
+    """Draws images and attributions, each [B, ...], as files; one graph for all heat-maps."""
+
+    def draw(images, attributions):
+        attributions = over_picture(attributions, images)
+        return encode_png(overlay.draw(images, attributions, cast(tuple, value_range)))
+
+    return traced_once(draw, attributes=WHOLE)
 
 
 def _kept(function: tf.types.experimental.ConcreteFunction) -> Callable:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfgig.spec import check, is_whole
+from tfgig.spec import Spec, check, is_whole
 
 
 @dataclasses.dataclass(frozen=True)
-class Lane:
+class Lane(Spec):
     """How explanations of an exported version share the machine with predictions.
 
     All signatures that explain share the bound: within a session, which is a version in TensorFlow
@@ -23,6 +23,8 @@ class Lane:
             bit, and its deadline stops no one else's.
     """
 
+    family = "lane"
+    kind = "lane"
     at_once: int = 1
     waiting: int = 4
     rows: int = 0

@@ -7,17 +7,14 @@ runs at every point of a path.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import tensorflow as tf
 
 from tfgig.models.inlining import needed_for
 from tfgig.spec import check
-
-Concrete: TypeAlias = tf.types.experimental.ConcreteFunction
+from tfgig.tracing import Concrete, concrete
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,14 +145,6 @@ def join(
         return forward(typed, *others)
 
     return Cut(points, whole_front, concrete(whole_forward, points, *context), context, parts)
-
-
-def concrete(function: Callable, *specs: tf.TensorSpec) -> Concrete:
-    """A function, traced once; its inputs keep their order, whatever their names."""
-    unnamed = [tf.TensorSpec(spec.shape, spec.dtype, f"x{i}") for i, spec in enumerate(specs)]
-    # A partial, for TensorFlow counts retraces by code object.
-    traced = tf.function(functools.partial(function), autograph=False)
-    return traced.get_concrete_function(*unnamed)
 
 
 def only_needed(

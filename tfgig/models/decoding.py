@@ -8,6 +8,7 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.models.cut import Cut
+from tfgig.models.image_headers import GIF, PNG_END, readable
 from tfgig.models.source import SourceModel
 from tfgig.spec import check
 
@@ -16,13 +17,11 @@ SERVING = "serving_image_bytes"  # predictions for encoded images, beside the mo
 LONGEST_SIDE = 1024  # of a heat-map; a larger image is drawn smaller
 
 _NAN = float("nan")
-_JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG", b"GIF8"
-_PNG_END = b"IEND\xaeB`\x82"
 # One black pixel, as a file. Written out: a tensor at import would start TensorFlow's runtime,
 # after which its devices and threads can no longer be set.
 _EMPTY = (
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\x90wS\xde"
-    b"\0\0\0\x0cIDAT\x08\x99c```\0\0\0\4\0\1\xa3\n\x15\xe3" + b"\0" * 4 + _PNG_END
+    b"\0\0\0\x0cIDAT\x08\x99c```\0\0\0\4\0\1\xa3\n\x15\xe3" + b"\0" * 4 + PNG_END
 )
 
 
@@ -35,9 +34,9 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
     pixels a side).
 
     `serving_default` stays as it is; `serving_image_bytes` predicts for encoded images. A row
-    that is no image comes back with `ok` false, and one that was cut short is recovered as far as
-    it goes if it is a JPEG. One that is damaged inside fails its request, as any that is no image
-    does in `serving_image_bytes`.
+    that is no image, was cut short, is animated or has more than 2^25 pixels comes back with `ok`
+    false. A PNG that is damaged inside fails its request, as any of these does in
+    `serving_image_bytes`.
 
     Raises:
         ValueError: the model has not one image of known size as its only input, or does not say
@@ -65,6 +64,10 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
     encoded = tf.TensorSpec([None], tf.string, ENCODED)
 
     def predict(files):
+        good = tf.map_fn(readable, files, fn_output_signature=tf.bool)
+        problem = "A file is no whole, still JPEG, PNG or GIF of a sane size."
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), [problem])]):
+            files = tf.identity(files)
         values = source.serve(decoder.batch(files)).values
         return {source.signature_outputs[name]: value for name, value in values.items()}
 
@@ -98,7 +101,7 @@ class _Decoder:
         """The cut of the model that takes encoded images."""
 
         def front(files):
-            good = _looks_like_an_image(files)
+            good = tf.map_fn(readable, files, fn_output_signature=tf.bool)
             points, *context = cut.front(self.batch(tf.where(good, files, _EMPTY)))
             rows = tf.reshape(good, [-1] + [1] * (points.shape.rank - 1))
             # Not a number: so the row is not ok, whatever the model would say of it.
@@ -113,7 +116,7 @@ class _Decoder:
 
     def original(self, file: tf.Tensor) -> tf.Tensor:
         """One image at its own size, float32 [height, width, channels] in the model's units."""
-        image = self._decode(tf.where(_looks_like_an_image(file), file, _EMPTY))
+        image = self._decode(tf.where(readable(file), file, _EMPTY))
         size = tf.cast(tf.shape(image)[:2], tf.float32)
         scale = tf.minimum(1.0, LONGEST_SIDE / tf.reduce_max(size))
         smaller = tf.maximum(tf.cast(tf.math.round(scale * size), tf.int32), 1)
@@ -132,23 +135,10 @@ class _Decoder:
         def still():  # TensorFlow's operation for JPEG reads PNG, too
             return tf.io.decode_jpeg(file, 3, try_recover_truncated=True)
 
-        image = tf.cond(tf.strings.substr(file, 0, 4) == _GIF, first_frame, still)
+        image = tf.cond(tf.strings.substr(file, 0, len(GIF)) == GIF, first_frame, still)
         image = tf.ensure_shape(image, [None, None, 3])
         return tf.image.rgb_to_grayscale(image) if self._channels == 1 else image
 
     def _in_units(self, pixels: tf.Tensor) -> tf.Tensor:
         black, white = self._range
         return black + tf.clip_by_value(pixels / 255.0, 0.0, 1.0) * (white - black)
-
-
-def _looks_like_an_image(files: tf.Tensor) -> tf.Tensor:
-    """Whether files start as images do and, where that can be seen, were not cut short."""
-    length = tf.strings.length(files)
-    long_enough = length > 16
-
-    def part(position, count):
-        padded = tf.where(long_enough, files, " " * 17)
-        return tf.strings.substr(padded, position, count)
-
-    whole_png = (part(0, 4) == _PNG) & (part(-8, 8) == _PNG_END)
-    return long_enough & ((part(0, 3) == _JPEG) | whole_png | (part(0, 4) == _GIF))

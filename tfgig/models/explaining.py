@@ -15,12 +15,13 @@ from tfgig.image.resize import resize_bilinear
 from tfgig.methods import Attribution, LayerMethod, Method, explain
 from tfgig.methods.explain import Explanation
 from tfgig.models.cut import Cut
-from tfgig.models.inlining import needed_for
+from tfgig.models.inlining import inline, needed_for
 from tfgig.models.rows import refuse_mixed
 from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
 from tfgig.spec import check
-from tfgig.targets import Target
+from tfgig.targets import ModelOutputs, Target
+from tfgig.tracing import Concrete, call_as_it_is, traced_once
 
 
 class Explaining:
@@ -28,10 +29,12 @@ class Explaining:
 
     Args:
         source: The model.
+        as_is: Whether methods are called as they are; see `tfgig.tracing`.
     """
 
-    def __init__(self, source: SourceModel) -> None:
+    def __init__(self, source: SourceModel, as_is: bool = False) -> None:
         self._source = source
+        self._as_is = as_is
         self._cut_at = functools.cache(lambda layer: source.at(layer).cut)
         self._objectives: dict[tuple[Cut, Target], ModelObjective] = {}
         self._functions: dict[tuple[Cut, Target, Method], Callable] = {}
@@ -111,7 +114,8 @@ class Explaining:
     def _traced(self, method: Method, target: Target, cut: Cut) -> Callable:
         if (cut, target) not in self._objectives:
             _check_on_the_way(cut, target)
-            objective = ModelObjective(cut.forward, target, cut.points, cut.context)
+            forward = functools.partial(_laid_out, cut.forward)
+            objective = ModelObjective(forward, target, cut.points, cut.context)
             self._objectives[cut, target] = objective
         objective = self._objectives[cut, target]
         if (cut, target, method) not in self._functions:
@@ -125,12 +129,22 @@ class Explaining:
                     recipe = cast(Method, _LaidOver(method, shape, pixels))
                 return explain(objective, recipe, at, requested, context)
 
-            self._functions[cut, target, method] = tf.function(
-                functools.partial(explain_points),
-                input_signature=[points, tf.TensorSpec([None], tf.int64), shape, *cut.context],
-                autograph=False,
-            )
+            signature = [points, tf.TensorSpec([None], tf.int64), shape, *cut.context]
+            traced = traced_once(explain_points, signature)
+            if self._as_is:
+                traced = functools.partial(call_as_it_is, traced.get_concrete_function())
+            self._functions[cut, target, method] = traced
         return self._functions[cut, target, method]
+
+
+def _laid_out(forward: Concrete, *values: tf.Tensor) -> ModelOutputs:
+    """The model without a call around it, so that a gradient is of what is asked for alone."""
+    outputs = inline(forward, values, {})
+    for output, known in zip(
+        tf.nest.flatten(outputs), tf.nest.flatten(forward.structured_outputs), strict=True
+    ):
+        output.set_shape(known.shape)  # a copy's own may be less sure, behind a table
+    return outputs
 
 
 def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:

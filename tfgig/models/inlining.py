@@ -21,6 +21,8 @@ from tfgig.models.definitions import drop_colocations, drop_waiting, whole_name
 
 SCOPE = "loaded"  # what the names of operations laid out start with
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+GUARD = "unless_empty"  # what the branch is named that an export has around a signature's body
+_BRANCHES = ("If", "StatelessIf")
 _WRAPPING = ("Placeholder", "Const", "Identity", "NoOp")
 
 
@@ -77,7 +79,8 @@ def body_of(function: tf.types.experimental.ConcreteFunction) -> tuple[tf.Graph,
 def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
     """The graph of the function that an operation calls."""
     # Private, but the only way to the function with the gradients that the loader registered.
-    return graph._get_function(call.get_attr("f").name).graph
+    attribute = "f" if call.type in CALLS else "then_branch"
+    return graph._get_function(call.get_attr(attribute).name).graph
 
 
 def _inline(
@@ -94,7 +97,8 @@ def _inline(
         if wanted is not None:
             fetches = [graph.get_tensor_by_name(name) for name in wanted]
         return _import(graph, arguments, fetches, replaced, instead)
-    passed = _import(graph, arguments, list(call.inputs), replaced)
+    taken = call.inputs if call.type in CALLS else call.inputs[1:]
+    passed = _import(graph, arguments, list(taken), replaced)
     body = called(graph, call)
     results = _inline(body, list(body.outputs), passed, replaced, instead, wanted)
     if wanted is not None:
@@ -103,7 +107,13 @@ def _inline(
 
 
 def _only_call(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> tf.Operation | None:
-    """The call that a graph's outputs come from, if the graph does nothing else."""
+    """The call that a graph's outputs come from, if the graph does nothing else.
+
+    Or the branch that calls it unless there are no rows, behind the guard of an export.
+    """
+    guards = [op for op in graph.get_operations() if op.name == GUARD and op.type in _BRANCHES]
+    if guards and all(_origin(output).op is guards[0] for output in outputs):
+        return guards[0]
     working = [op for op in graph.get_operations() if op.type not in _WRAPPING]
     if len(working) != 1 or working[0].type not in CALLS:
         return None

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tfgig.image import Style
 from tfgig.methods.explain import Explanation
 from tfgig.models.cut import Cut
 from tfgig.models.source import SourceModel
@@ -27,13 +26,14 @@ class Material:
         cut: What is explained.
         explain: `(target int64 [B], *inputs [B, ...])`, the inputs in the order of the source's,
             to an explanation, as `tfgig.models.explaining` makes it.
-        overlay: How pictures are drawn.
+        draw: Pictures' files, string [B], of images [B, height, width, channels] in the model's
+            units and attributions [B, h, w, c].
     """
 
     source: SourceModel
     cut: Cut
     explain: Callable[..., Explanation]
-    overlay: Style
+    draw: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)

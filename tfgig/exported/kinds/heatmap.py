@@ -9,8 +9,6 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
-from tfgig.image.resize import over_picture
-from tfgig.image.style import encode_png
 from tfgig.models.cut import Cut
 from tfgig.models.source import SourceModel
 
@@ -48,12 +46,8 @@ class Heatmap(EndpointKind):
     def build(self, material: Material) -> Answer:
         source = material.source
         drawn = source.drawn(material.cut)
-        black, white = cast(tuple[float, float], source.value_range)
-        file = tf.TensorSpec([], tf.string)
-
-        def draw(images, attributions):
-            attributions = over_picture(attributions, images)
-            return encode_png(material.overlay.draw(images, attributions, (black, white)))
+        black, _ = cast(tuple[float, float], source.value_range)
+        draw, file = material.draw, tf.TensorSpec([], tf.string)
 
         def draw_original(row):
             encoded, attributions = row
