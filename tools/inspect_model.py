@@ -1,5 +1,8 @@
 """Says what is in a model: signatures, which of them can be explained, and where, and its size.
 
+Nothing of the model is run: not of a SavedModel, which is a program and, loaded by any other means,
+runs with your rights, nor Python code in a .keras or .h5 file unless you allow it.
+
 tfgig-inspect /models/name
 tfgig-inspect model.keras
 tfgig-inspect https://.../model.tar.gz
@@ -70,6 +73,11 @@ def _print(found: Inspection) -> None:
     print(f"{found.handle}: {found.form}")
     sizes = ", ".join(f"{name} {_size(size)}" for name, size in found.sizes.items())
     print(f"  {sizes}; {found.parameters:,} parameters")
+    if found.touches:
+        print(
+            f"warning: it reaches beyond itself when it is loaded or called: "
+            f"{', '.join(found.touches)}. A SavedModel is a program; load only what you trust."
+        )
     print("signatures:")
     for name, signature in found.signatures.items():
         inputs, outputs = _named(signature.inputs), _named(signature.outputs)

@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import hashlib
 import http.server
 import io
 import pathlib
@@ -74,6 +75,12 @@ class Hub(http.server.BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self):
+        if self.path.startswith("/moved/"):
+            _, _, to, name = self.path.split("/", 3)
+            self.send_response(302)
+            self.send_header("Location", f"{urllib.parse.unquote(to)}/{name}")
+            self.end_headers()
+            return
         address = urllib.parse.urlsplit(self.path)
         content = self.contents.get(address.path.strip("/").removesuffix("/1"))
         if content is None or address.query != "tf-hub-format=compressed":
@@ -150,6 +157,33 @@ def test_what_is_wrong_with_a_download_is_said(hub, cache, name, kind, error):
 def test_plain_http_of_other_machines_is_refused():
     with pytest.raises(ValueError, match="can be exchanged on the way; use https://"):
         tfgig.load_model("http://hub.example/model/1")
+
+
+def test_every_hop_is_checked(hub):
+    def moved(to):
+        return f"{hub}/moved/{urllib.parse.quote(to, safe='')}/module/1"
+
+    assert tfgig.load_model(moved(hub)).name == "module"
+    for to in ("http://hub.example", "ftp://hub.example"):
+        for hop in (to, f"{hub}/moved/{urllib.parse.quote(to, safe='')}"):
+            with pytest.raises(ValueError, match=f"exchanged on the way.*Received: '{to}/module"):
+                tfgig.load_model(moved(hop))
+
+
+def test_without_a_cache_that_is_named_the_users_own_is_taken(hub, tmp_path, monkeypatch):
+    """And not one that is shared, into which anybody may have put a program for this address."""
+    address = f"{hub}/module/1"
+    monkeypatch.delenv("TFHUB_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "shared"))
+    planted = tmp_path / "shared" / "tfhub_modules" / hashlib.sha1(address.encode()).hexdigest()
+    tf.saved_model.save(tf.Module(), str(planted))
+    assert tfgig.load_model(address).name == "module"
+    own = tmp_path / "home" / "tfgig" / "hub"
+    assert own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o777)
+    with pytest.raises(ValueError, match=r"Others can write to .*chmod 700.*Received"):
+        tfgig.load_model(address)
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])

@@ -168,7 +168,9 @@ def _not_to_be_saved(traced: tf.types.experimental.ConcreteFunction) -> str | No
     # answer with an error, or with zeros.
     if any(node.op == "SymbolicGradient" for node in nodes(traced.graph.as_graph_def())):
         return "TensorFlow does not know the gradient of a function that it calls"
-    if any(tf.is_symbolic_tensor(tensor) for tensor in traced.captured_inputs):
+    # Of another function, that is: in a graph that is only looked at, variables are symbolic too.
+    captured = filter(tf.is_symbolic_tensor, traced.captured_inputs)
+    if any(tensor.graph.building_function for tensor in captured):
         return "a custom gradient in a loop or a branch uses values from outside"
     return None
 

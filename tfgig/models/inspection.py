@@ -20,6 +20,7 @@ from tfgig.models.keras_file import read_keras_file
 from tfgig.models.keras_model import from_keras
 from tfgig.models.load import located
 from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
+from tfgig.models.outside import reaching_out
 from tfgig.models.places import Place, Survey
 from tfgig.models.rows import words_of_doubt
 from tfgig.models.saved_model import explainable
@@ -61,6 +62,8 @@ class Inspection:
         parameters: How many numbers the weights are.
         signatures: By name; without those that explain.
         endpoints: The descriptions of the signatures that explain, if tfgig wrote it.
+        touches: The types of its operations that reach beyond it, to files, the network or Python
+            code, when it is loaded or called.
     """
 
     handle: str
@@ -69,10 +72,14 @@ class Inspection:
     parameters: int
     signatures: dict[str, SignatureReport]
     endpoints: dict[str, EndpointDescription]
+    touches: tuple[str, ...] = ()
 
 
 def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> Inspection:
-    """Looks into a model, of any kind that `load_model` takes.
+    """Looks into a model, of any kind that `load_model` takes, and runs nothing of it.
+
+    A SavedModel is a program, and loading it runs the part that makes tables and variables ready.
+    Here its operations become part of a graph that nobody runs.
 
     Raises:
         OSError: there is nothing there, or it cannot be read or downloaded.
@@ -80,7 +87,8 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
     """
     with located(handle) as place:
         if place is not None:
-            return _inspect(open_saved_model(place.directory, handle))
+            with tf.Graph().as_default():
+                return _inspect(open_saved_model(place.directory, handle))
     return _inspect_file(handle, allow_unsafe_deserialization)
 
 
@@ -137,6 +145,7 @@ def _inspect(opened: Opened) -> Inspection:
             name: _report(opened, found[name]) for name in sorted(found) if name not in ours
         },
         endpoints=ours,
+        touches=reaching_out(opened.meta_graph),
     )
 
 

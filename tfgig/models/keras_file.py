@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import re
-import zipfile
 
-import h5py  # in which Keras writes weights
 import keras
+
+from tfgig.models.keras_archive import config_of, saved_by
 
 SUFFIXES = (".keras", ".h5")
 _WRITTEN_BY_KERAS_2 = ("batch_input_shape", "tf_keras", "TFOpLambda")
@@ -15,6 +15,11 @@ _WRITTEN_BY_KERAS_2 = ("batch_input_shape", "tf_keras", "TFOpLambda")
 _UNKNOWN = re.compile(
     r"(?:Could not (?:locate|deserialize) (?:class|function)|Unknown \w+:) '([^']+)'"
 )
+# How Keras says that something is not done in its safe mode, and how to leave that.
+_ADVICE = re.compile(
+    r" ?If you trust the source of the artifact.*?unsafe_deserialization\(\)\.", re.S
+)
+_LONGEST = 400  # characters of Keras's own words
 KERAS_2 = (
     "The model is one of Keras 2, which Keras 3 does not read whole. Open it with tf_keras "
     "(pip install tf_keras), write it with `model.export(directory)`, and give the directory."
@@ -35,53 +40,26 @@ def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
             f"A model file ends in {' or '.join(SUFFIXES)}, a SavedModel is a directory; load "
             f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
         )
-    config = _config_of(path)
+    config = config_of(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
-    except (ValueError, TypeError) as error:
-        reason = _reason(str(error), config)
-        if reason is None:
-            raise
+    except Exception as error:  # whatever a file makes Keras raise, it is the file's
+        reason = _reason(str(error), config, saved_by(path))
         raise ValueError(f"{reason} Received: {str(path)!r}.") from error
 
 
-def _config_of(path: pathlib.Path) -> str:
-    """What a file says of its model's layers: JSON.
-
-    Raises:
-        ValueError: it is not whole, or holds no model.
-    """
-    try:
-        if path.suffix == ".h5":
-            with h5py.File(path) as file:
-                config = file.attrs.get("model_config")
-        else:
-            with zipfile.ZipFile(path) as archive:
-                config = archive.read("config.json")
-    except PermissionError:
-        raise
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(
-            f"This is no {path.suffix} file, or it is damaged or was cut short; copy it again "
-            f"({error}). Received: {str(path)!r}."
-        ) from error
-    if config is None:
-        raise ValueError(
-            "The file holds weights only. Build the model, `model.load_weights(file)`, and pass "
-            f"the model; or save it whole, with `model.save(...)`. Received: {str(path)!r}."
-        )
-    return config.decode() if isinstance(config, bytes) else str(config)
-
-
-def _reason(error: str, config: str) -> str | None:
-    """What is wrong with a file that Keras does not read, and what to do; None if not known."""
-    if "nsafe" in error:
+def _reason(error: str, config: str, version: str | None) -> str:
+    """What is wrong with a file that Keras does not read, and what to do."""
+    own = _own_reason(error)
+    if "python lambda" in own.lower():
         return (
             "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
             "run. Allow it with allow_unsafe_deserialization=True "
             "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
             "code can do whatever you can."
         )
+    if _ADVICE.search(error):
+        return f"Keras refuses what the file asks for: {own} Do not trust it."
     if any(mark in config for mark in _WRITTEN_BY_KERAS_2):
         return KERAS_2
     unknown = _UNKNOWN.search(error)
@@ -91,4 +69,22 @@ def _reason(error: str, config: str) -> str | None:
             "the file. In Python, import the module that registers it, load the file with "
             "keras.saving.load_model, and pass the live model."
         )
-    return None
+    if _numbers(version) > _numbers(keras.__version__):
+        return (
+            f"The file was saved by Keras {version}, and Keras {keras.__version__} does not read "
+            f"it: {own} Install that version, or save the model again with this one."
+        )
+    return f"Keras cannot rebuild the model from the file: {own}"
+
+
+def _own_reason(error: str) -> str:
+    """The innermost of the reasons that Keras gives, without its advice; one line."""
+    innermost = _ADVICE.sub("", error.rpartition("Exception encountered: ")[2])
+    words = " ".join(innermost.split()) or "it does not say why."
+    words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]} ..."
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
+def _numbers(version: object) -> list[int]:
+    """The numbers of a version, such as [3, 12, 4], which compare as versions do."""
+    return [int(number) for number in re.findall(r"\d{1,9}", str(version or ""))[:3]]
