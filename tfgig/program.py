@@ -70,7 +70,7 @@ def run(main: Main, module: str, doc: str | None) -> None:
         flag = cast(Any, FLAGS[name])
         flag.parse = functools.partial(_help, flag.parse)
     sys.stdout, sys.stderr = cast(Any, Printable(sys.stdout)), cast(Any, Printable(sys.stderr))
-    app.run(functools.partial(_report_errors, main))
+    app.run(functools.partial(report_errors, main))
 
 
 def _help(parse: Callable[[Any], None], value: Any) -> None:
@@ -81,7 +81,8 @@ def _help(parse: Callable[[Any], None], value: Any) -> None:
         sys.exit(0)
 
 
-def _report_errors(main: Main, arguments: Sequence[str]) -> int:
+def report_errors(main: Main, arguments: Sequence[str]) -> int:
+    """What a `main` returns; 1 for an expected error, which is printed as one line."""
     if not FLAGS["verbosity"].present:
         absl.logging.set_verbosity(absl.logging.ERROR)  # what TensorFlow notes as it goes
         logging.getLogger("tensorflow").setLevel(logging.ERROR)

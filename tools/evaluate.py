@@ -2,7 +2,8 @@ r"""Measures how far explanations can be trusted: a model x methods x metrics x 
 
 Prints a table with methods as rows, the best marked, and intervals by the bootstrap; writes each
 example's results as they come (results.jsonl), the table (table.txt, table.csv), curves as figures
-and, if asked, a report. A run that was stopped is continued by running it again.
+and, if asked, a report. A run that was stopped is continued by running it again. An image that
+cannot be read is left out, counted and reported; the exit status is then 1.
 
   tfgig-evaluate --handle=shapes --output=/tmp/shapes --builtin.count=40 --report=report.html
   tfgig-evaluate --handle=model.keras --output=out --dataset=directory --directory.path=photos \
@@ -127,7 +128,9 @@ def main(arguments: Sequence[str]) -> int:
     if REPORT.value:
         write_report(REPORT.value, results, experiment, source, made, drawn)
         print(f"Wrote {REPORT.value}.")
-    return 0
+    for name, reason in results.unreadable().items():
+        print(f"error: {name}: {reason}", file=sys.stderr)
+    return 1 if results.unreadable() else 0
 
 
 def _experiment(source: SourceModel) -> experiments.Experiment:

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     patterns = [*IMAGES.value, *arguments[1:]]
     if not patterns:
         raise ValueError("Name images: --images='photos/*.jpg', or files after the flags.")
-    paths = files_by_name(patterns)
+    files_by_name(patterns)  # a file that is missing is said before the model is looked at
     directory = latest(MODEL.value)
     description = read_description(directory)
     if not description.endpoints:
@@ -91,6 +91,8 @@ def main(arguments: Sequence[str]) -> int:
             f"Received: {str(directory)!r}."
         )
     methods = _methods(description.endpoints)
+    pictures = (f"_{name}{part}.png" for name in methods for part in ("", "_regions"))
+    paths = files_by_name(patterns, [".npz", *pictures])
     style = command_line.choice_from_flags("style", Style)
     output = pathlib.Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)

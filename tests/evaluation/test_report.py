@@ -1,5 +1,6 @@
 """The report, as a browser shows it."""
 
+import dataclasses
 import html
 import json
 import re
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 from tfgig.evaluation import figures, report, table
+from tfgig.evaluation.dataset import Directory
 from tfgig.evaluation.results import Results
 from tfgig.evaluation.running import run
 
@@ -119,3 +121,18 @@ def test_steps_are_drawn(tmp_path):
     assert file.name == "steps.insertion.probability.png"
     assert file.stat().st_size > 5000
     assert figures.draw_steps(table.Table(("ig",), columns, {}), tmp_path) == []
+
+
+def test_names_of_files_stay_in_the_data(experiment, source, folder, tmp_path):
+    name = "c<!--<script>&.png"
+    (tmp_path / "images").mkdir()
+    shutil.copy(folder / "image00.png", tmp_path / "images" / name)
+    some = dataclasses.replace(experiment, dataset=Directory(str(tmp_path / "images")))
+    results = run(some, source, tmp_path / "results")
+    made = table.make_table(results, some.metrics, resamples=0)
+    report.write_report(tmp_path / "report.html", results, some, source, made, [])
+    text = (tmp_path / "report.html").read_text()
+    assert "<!--" not in text
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert not set("<>&") & set(data)
+    assert json.loads(data)["examples"][0]["name"] == name

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,3 +207,26 @@ def test_images_that_the_model_gets_wrong_are_left_out(experiment, source, tmp_p
 def test_an_experiment_of_nothing_is_refused(experiment):
     with pytest.raises(ValueError, match="at least one method"):
         dataclasses.replace(experiment, methods={})
+
+
+def test_an_image_that_cannot_be_read_costs_no_other(
+    experiment, source, finished, folder, tmp_path
+):
+    shutil.copytree(folder, tmp_path / "images")
+    cut = tmp_path / "images" / "image03.png"
+    cut.write_bytes(cut.read_bytes()[:300])
+    some = dataclasses.replace(experiment, dataset=Directory(str(tmp_path / "images")))
+    results = run(some, source, tmp_path / "results")
+    (name,) = results.unreadable()
+    assert name == "image03.png"
+    assert "it cannot be read ('" in results.unreadable()[name]
+    _, expected = finished
+    compared = [(line["example"], line["method"], line["metrics"]) for line in results.lines[1:]]
+    assert compared == [
+        (line["example"], line["method"], line["metrics"])
+        for line in expected.lines
+        if line["example"] != name
+    ]
+    assert len(list(Directory(str(tmp_path / "images")).load((24, 20, 3)))) == 11
+    again = run(some, source, tmp_path / "results")
+    assert again.lines == results.lines

@@ -13,6 +13,7 @@ from tfgig.exported.description import (
     EndpointDescription,
     Tensor,
     read_description,
+    read_labels,
     write_description,
 )
 from tfgig.image import Overlay
@@ -120,8 +121,21 @@ def test_a_newer_format_is_refused_in_words(tmp_path):
         {"value_range": [0]},
         {"value_range": ["black", "white"]},
         {"picture": "image"},
+        "[" * 100_000,
     ],
 )
 def test_a_damaged_file_is_an_error_that_says_so(tmp_path, config):
     with pytest.raises(ValueError, match=rf"tfgig\.json'.*damaged.*Received: '{tmp_path}'"):
         read_description(write(tmp_path, config))
+
+
+def test_labels_have_no_mark_of_an_editors(tmp_path):
+    (tmp_path / "labels.txt").write_text("rose\r\n\r\n tulip \n", encoding="utf-8-sig")
+    assert read_labels(tmp_path / "labels.txt") == ("rose", "tulip")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0 a picture", b"rose\0tulip\n"])
+def test_labels_that_are_no_text_are_named(tmp_path, content):
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"text in UTF-8.*Received: .*labels\.txt"):
+        read_labels(tmp_path / "labels.txt")

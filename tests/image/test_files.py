@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfgig.image.files import files_by_name, read_image, write_picture
+from tfgig.image.files import FORMATS, files_by_name, read_image, write_picture
 
 
 @pytest.fixture
@@ -79,3 +79,30 @@ def test_no_two_files_have_one_name(tmp_path):
     assert [path.name for path in pattern.values()] == ["b1.png"]
     with pytest.raises(FileNotFoundError, match="No file matches"):
         files_by_name([f"{tmp_path}/x/c*.png"])
+
+
+def test_what_is_made_of_two_files_has_two_names(tmp_path):
+    for name in ("cat.png", "cat_guided.png", "CAT.jpg"):
+        (tmp_path / name).touch()
+    endings = [".npz", "_ig.png", "_guided_ig.png"]
+    found = files_by_name([f"{tmp_path}/cat*.png", f"{tmp_path}/CAT.jpg"], endings)
+    assert list(found) == ["cat", "cat_guided_2", "CAT_2"]
+    made = [f"{name}{ending}".lower() for name in found for ending in endings]
+    assert len(set(made)) == len(made)
+
+
+def test_a_program_for_a_printer_is_no_image(tmp_path, monkeypatch):
+    """Pillow would have Ghostscript run it, whatever the file's name."""
+    ran = []
+    monkeypatch.setattr("subprocess.check_call", lambda *arguments, **_: ran.append(arguments))
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(OSError, match=r"picture\.png' is not an image.*PNG"):
+        read_image(path, (4, 4, 3))
+    assert not ran
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_one_of_pillows(kind):
+    Image.init()
+    assert kind in Image.OPEN

@@ -206,13 +206,13 @@ def refusals(name, *argument_lists):
 import contextlib, io, json, sys
 from absl import flags
 from absl.testing import flagsaver
-from tfgig import command_line
+from tfgig.program import report_errors
 from tfgig_tools import {name} as program
 for arguments in json.loads(sys.argv[1]):
     error = io.StringIO()
     with flagsaver.flagsaver(), contextlib.redirect_stderr(error):
         rest = flags.FLAGS(["tfgig-{name}", *arguments])
-        status = command_line._report_errors(program.main, rest)
+        status = report_errors(program.main, rest)
     print("\\n" + json.dumps([status, error.getvalue()]))
 """
     texts = json.dumps([list(map(str, arguments)) for arguments in argument_lists])

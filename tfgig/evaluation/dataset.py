@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig import scenes
-from tfgig.image.files import FITS, Fit, read_image
+from tfgig.image.files import FITS, FORMATS, Fit, read_image
 from tfgig.metrics import boxes_to_mask
 from tfgig.spec import Spec, check, is_whole
 
@@ -38,6 +38,7 @@ class Item(NamedTuple):
     image: np.ndarray  # float32 [H, W, C], 0 to 255
     label: int  # -1 if unknown
     mask: np.ndarray  # bool [H, W], nowhere True if unknown
+    unreadable: str | None = None  # why, if its file is no whole image; then all is zeros
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +56,20 @@ class Dataset(Spec, abc.ABC):
         return None
 
     def load(self, shape: tuple[int, int, int]) -> tf.data.Dataset:
-        """The images as a `tf.data.Dataset`, not batched, always in the same order."""
+        """The images that can be read as a `tf.data.Dataset`, not batched, in the same order."""
         signature = {
             "name": tf.TensorSpec([], tf.string),
             "image": tf.TensorSpec(shape, tf.float32),
             "label": tf.TensorSpec([], tf.int64),
             "mask": tf.TensorSpec(shape[:2], tf.bool),
         }
-        return tf.data.Dataset.from_generator(
-            lambda: (item._asdict() for item in self.items(shape)), output_signature=signature
-        )
+
+        def readable():
+            for item in self.items(shape):
+                if item.unreadable is None:
+                    yield {name: getattr(item, name) for name in signature}
+
+        return tf.data.Dataset.from_generator(readable, output_signature=signature)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +142,12 @@ class Directory(Dataset):
         )
         for file in files:
             label, boxes = notes.get(file.name, (UNKNOWN, []))
-            mask = self._mask(folder / "masks" / f"{file.stem}.png", file, boxes, shape)
-            yield Item(file.name, read_image(file, shape, self.fit), label, mask)
+            try:
+                image = read_image(file, shape, self.fit)
+                mask = self._mask(folder / "masks" / f"{file.stem}.png", file, boxes, shape)
+                yield Item(file.name, image, label, mask)
+            except OSError as error:
+                yield _unreadable(file.name, label, shape, error)
 
     def _files(self) -> list[pathlib.Path]:
         folder = pathlib.Path(self.path)
@@ -188,8 +197,11 @@ class Records(Dataset):
             encoded = io.BytesIO(_first(features, "image/encoded", b""))
             name = _first(features, "image/filename", b"").decode() or f"record{i:06d}"
             label = int(_first(features, "image/class/label", UNKNOWN))
-            image = read_image(encoded, shape, self.fit)
-            yield Item(name, image, label, self._mask(features, encoded, shape))
+            try:
+                image = read_image(encoded, shape, self.fit)
+                yield Item(name, image, label, self._mask(features, encoded, shape))
+            except OSError as error:
+                yield _unreadable(name, label, shape, error)
 
     def _mask(self, features, encoded, shape):
         mask = _first(features, "mask/encoded", b"")
@@ -203,6 +215,10 @@ class Records(Dataset):
         height, width = _upright_size(encoded)
         boxes = boxes.T * (height, width, height, width)
         return _fitted(boxes_to_mask(boxes, (height, width)), shape, self.fit)
+
+
+def _unreadable(name: str, label: int, shape: tuple[int, int, int], error: OSError) -> Item:
+    return Item(name, np.zeros(shape, np.float32), label, np.zeros(shape[:2], bool), str(error))
 
 
 def _check_limit(limit: int) -> None:
@@ -241,7 +257,7 @@ def _upright_size(file: Any) -> tuple[int, int]:
     """Height and width of a picture as `read_image` reads it, turned as its camera says."""
     from PIL import Image, ImageOps
 
-    with Image.open(file) as picture:
+    with Image.open(file, formats=FORMATS) as picture:
         width, height = ImageOps.exif_transpose(picture).size
     return height, width
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfgig.evaluation.dataset import UNKNOWN, Item
 from tfgig.evaluation.experiment import Experiment, image_shape
-from tfgig.evaluation.results import keep_map
+from tfgig.evaluation.results import UNREADABLE, keep_map
 from tfgig.metrics import Example, Subject, pixel_saliency
 from tfgig.models import SourceModel
 from tfgig.workers import Call, Future, Workers, all_made
@@ -142,6 +142,8 @@ class Judge:
             }
 
     def _why_left_out(self, item: Item, predicted: np.ndarray) -> str | None:
+        if item.unreadable is not None:
+            return f"{UNREADABLE} ({item.unreadable})"
         if self._experiment.keep == "all":
             return None
         if item.label == UNKNOWN:

@@ -53,11 +53,16 @@ def write_report(
         tied=TIED,
         notes="".join(f"<p>{html.escape(note)}</p>" for note in notes(results, experiment.metrics)),
         figures="".join(_figure(file) for file in figures),
-        # "</" would end the element that holds the data.
-        data=json.dumps(_data(results, experiment, source)).replace("</", "<\\/"),
+        data=_embedded(_data(results, experiment, source)),
         script=(assets / "report.js").read_text(encoding="utf-8"),
     )
     pathlib.Path(path).write_text(text, encoding="utf-8")
+
+
+def _embedded(data: Any) -> str:
+    """JSON for an element of a page: "<" could end it, or begin a comment or an element within."""
+    text = json.dumps(data)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _table(table: Table) -> str:

@@ -18,6 +18,7 @@ RESULTS = "results.jsonl"
 CONFIG = "experiment.json"
 SHARD = "shard"  # in the config: which part of the images
 MAPS = "maps"
+UNREADABLE = "it cannot be read"  # how the reason begins for which such an example is left out
 
 
 class Results:
@@ -36,6 +37,11 @@ class Results:
     def left_out(self) -> dict[str, str]:
         """The examples that do not count, and why."""
         return {line["example"]: line["left_out"] for line in self.lines if "left_out" in line}
+
+    def unreadable(self) -> dict[str, str]:
+        """Those of them whose file is no whole image, and why."""
+        out = self.left_out().items()
+        return {name: reason for name, reason in out if reason.startswith(UNREADABLE)}
 
     def records(self, method: str) -> dict[str, dict[str, Any]]:
         """By example: the record of a method."""

@@ -20,6 +20,7 @@ from tfgig.spec import is_whole
 
 VERSION = 1  # exports from before it was written are read as 0
 SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
+_NO_LABELS = "Labels are a text in UTF-8, one name a line; this file is none"
 LABELS_FILE = pathlib.PurePath("assets.extra") / "labels.txt"
 
 
@@ -127,7 +128,7 @@ def read_description(directory: str | os.PathLike) -> Description:
         config = json.loads(path.read_text(encoding="utf-8"))
         version = _typed(_typed(config, dict).get("version", 0), int)
         found = None if version > VERSION else _described(config, labels)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{str(SPEC_FILE)!r}, which says what the endpoints compute, is damaged ({error}). "
             f"Copy the version again, or export the model again. Received: {str(directory)!r}."
@@ -142,8 +143,18 @@ def read_description(directory: str | os.PathLike) -> Description:
 
 
 def read_labels(file: str | os.PathLike) -> tuple[str, ...]:
-    """The names in a text file, one a line."""
-    text = pathlib.Path(file).read_text(encoding="utf-8")
+    """The names in a text file, one a line.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text in UTF-8.
+    """
+    try:
+        text = pathlib.Path(file).read_text(encoding="utf-8-sig")  # editors write a mark first
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{_NO_LABELS} ({error}). Received: {str(file)!r}.") from error
+    if "\0" in text:
+        raise ValueError(f"{_NO_LABELS}. Received: {str(file)!r}, which has zero bytes.")
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -14,18 +14,28 @@ from tfgig.spec import check
 
 Fit = Literal["crop", "stretch"]
 FITS = get_args(Fit)
+# Pillow knows more, and would start Ghostscript for what is a program of its own (EPS).
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
-def files_by_name(patterns: Iterable[str]) -> dict[str, pathlib.Path]:
-    """The files that match, each once, by their names without suffix; equal ones get numbers.
+def files_by_name(
+    patterns: Iterable[str], endings: Iterable[str] = ("",)
+) -> dict[str, pathlib.Path]:
+    """The files that match, each once, by names for what is made of them.
+
+    A name is the file's without suffix, or, where that with one of the endings is taken, has a
+    number as well: what is made of `cat_guided` by `ig` is not what is made of `cat` by
+    `guided_ig`.
 
     Args:
         patterns: Paths of files, or patterns such as "photos/*.jpg"; `**` matches directories.
+        endings: What is added to a name, such as "_ig.png".
 
     Raises:
         FileNotFoundError: nothing matches one of them.
     """
     files: dict[str, pathlib.Path] = {}
+    endings, taken = tuple(endings), set[str]()
     for pattern in patterns:
         exact = os.path.isfile(pattern)  # its name may hold what patterns are made of
         found = [pattern] if exact else sorted(glob.glob(pattern, recursive=True))
@@ -35,9 +45,10 @@ def files_by_name(patterns: Iterable[str]) -> dict[str, pathlib.Path]:
             if path in files.values():
                 continue
             name, number = path.stem, 1
-            while name in files:
+            while taken & (made := {f"{name}{ending}".lower() for ending in endings}):
                 number += 1
                 name = f"{path.stem}_{number}"
+            taken |= made
             files[name] = path
     return files
 
@@ -48,7 +59,7 @@ def read_image(
     """Reads an image at a model's size.
 
     Args:
-        path: A file in any format that Pillow reads; its path, or an open binary file.
+        path: A file in one of `FORMATS`, whatever its name says; its path, or an open binary file.
         shape: (height, width, channels) of the result, None for the file's own height or width;
             1 channel is grey, 3 RGB, 4 RGB and alpha.
         fit: "crop" scales until the shape is covered and cuts off evenly what is left over;
@@ -66,10 +77,12 @@ def read_image(
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else "the open file"
     check(fit in FITS, f"`fit` is one of {FITS}.", fit)
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             image = ImageOps.exif_transpose(file).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
     except UnidentifiedImageError as error:
-        raise OSError(f"{name!r} is not an image that can be read.") from error
+        raise OSError(
+            f"{name!r} is not an image that can be read, which is one of {', '.join(FORMATS)}."
+        ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(f"{name!r} cannot be read: {error}") from error
     width, height = width or image.width, height or image.height
