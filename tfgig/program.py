@@ -32,6 +32,7 @@ EXTRAS = {
     "starlette": "serving",
     "tensorflow_serving": "serving",
     "uvicorn": "serving",
+    "yaml": "serving",
 }
 _HELP = ("help", "helpfull", "helpshort", "helpxml")
 

@@ -12,13 +12,14 @@ predictions each and would otherwise hold them up.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
 
 from tfgig import program
-from tfgig.exported.directory import latest, model_directory
-from tfgig.serving.configuration import Deployment, write_configuration
+from tfgig.exported.directory import latest, meta_graph_of, model_directory
+from tfgig.serving.deployment import Deployment, pinned_tag, write_configuration
 from tfgig.serving.sizes import answer_sizes
 
 _DEFAULT = Deployment("model", "/models/model")
@@ -33,11 +34,23 @@ OUTPUT = flags.DEFINE_string("output", "serving", "The directory for the files."
 STORAGE = flags.DEFINE_string(
     "storage", _DEFAULT.storage, "Where KServe fetches models from: the directory above them."
 )
-TAG = flags.DEFINE_string("tag", _DEFAULT.tag, "The tag of the image tensorflow/serving.")
+TAG = flags.DEFINE_string(
+    "tag",
+    None,
+    "The tag of the image tensorflow/serving; if not given, a version that is no older than the "
+    "TensorFlow that wrote the export.",
+)
 CPUS = flags.DEFINE_integer("cpus", _DEFAULT.cpus[0], "Processors for predictions.")
 EXPLAIN_CPUS = flags.DEFINE_integer(
     "explain_cpus", _DEFAULT.cpus[1], "Processors for explanations."
 )
+MEMORY = flags.DEFINE_integer(
+    "memory_mebibytes", _DEFAULT.memory[0], "Memory for predictions, in MiB."
+)
+EXPLAIN_MEMORY = flags.DEFINE_integer(
+    "explain_memory_mebibytes", _DEFAULT.memory[1], "Memory for explanations, in MiB."
+)
+OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace files that are there.")
 SECONDS = flags.DEFINE_integer("seconds", _DEFAULT.seconds, "How long a request may take.")
 ENABLE_BATCHING = flags.DEFINE_boolean(
     "enable_batching", True, "Merge requests that come at the same time."
@@ -55,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     deployment = dataclasses.replace(
         plain,
         storage=STORAGE.value,
-        tag=TAG.value,
+        tag=TAG.value or pinned_tag(meta_graph_of(version).meta_info_def.tensorflow_version),
         predictions=dataclasses.replace(
             plain.predictions, enabled=merge, num_batch_threads=CPUS.value
         ),
@@ -63,14 +76,15 @@ def main(arguments: Sequence[str]) -> int:
             plain.explanations, enabled=merge, num_batch_threads=EXPLAIN_CPUS.value
         ),
         cpus=(CPUS.value, EXPLAIN_CPUS.value),
+        memory=(MEMORY.value, EXPLAIN_MEMORY.value),
         seconds=SECONDS.value,
     )
-    for path in write_configuration(deployment, OUTPUT.value):
+    for path in write_configuration(deployment, OUTPUT.value, OVERWRITE.value):
         print(f"Wrote {path}")
     print("Bytes of one row's answer, over gRPC:")
     for name, size in answer_sizes(version).items():
         print(f"  {name:28} {'not known before a call' if size is None else f'{size:,}'}")
-    print(f"Start it: docker compose --project-directory {OUTPUT.value} up")
+    print(f"Start it: docker compose --project-directory {shlex.quote(OUTPUT.value)} up")
     return 0
 
 

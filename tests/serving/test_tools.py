@@ -1,10 +1,12 @@
 """The programs, and the files that they write and read."""
 
+import re
 import subprocess
 import sys
 import threading
 
 import pytest
+import tensorflow as tf
 import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -12,7 +14,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from tests.cases import ROOT
 from tests.serving.conftest import eventually, options
 from tfgig.serving import Batching, LocalServer, ServerOptions
-from tfgig.serving.configuration import Deployment, batching_text, files_of, read_batching
+from tfgig.serving.configuration import batching_text, read_batching
+from tfgig.serving.deployment import Deployment, files_of, pinned_tag, write_configuration
 
 
 def program(name, *arguments):
@@ -30,7 +33,7 @@ def test_the_configuration_of_an_export(exported, tmp_path):
     done = program("config", f"--model_base_path={exported}", f"--output={tmp_path}", "--cpus=3")
     assert done.returncode == 0, done.stderr
     assert "explain_ig" in done.stdout
-    assert "1,461" in done.stdout  # 12 x 10 x 3 floats, three more, a target and a flag
+    assert "1,465" in done.stdout  # 12 x 10 x 3 floats, four more, a target and a flag
     config = model_server_config_pb2.ModelServerConfig()
     text_format.Parse((tmp_path / "models.config").read_text(), config)
     (model,) = config.model_config_list.config
@@ -38,8 +41,9 @@ def test_the_configuration_of_an_export(exported, tmp_path):
     compose = yaml.safe_load((tmp_path / "docker-compose.yaml").read_text())
     assert set(compose["services"]) == {"predict", "explain"}
     for service in compose["services"].values():
-        assert service["image"] == "tensorflow/serving:latest"
-        assert f"{exported.resolve()}:/models/tiny:ro" in service["volumes"]
+        assert service["image"] == f"tensorflow/serving:{pinned_tag(tf.__version__)}"
+        assert service["volumes"][0]["source"] == str(exported.resolve())
+        assert service["volumes"][0]["target"] == "/models/tiny"
         for flag in service["command"]:
             name, _, value = flag.partition("=")
             if value.startswith("/config/"):
@@ -67,11 +71,65 @@ def test_predictions_and_explanations_are_batched_apart():
     assert files["batching_parameters.txt"] != files["explain_batching_parameters.txt"]
 
 
+def test_what_is_written_is_what_was_given():
+    """Whatever a directory is called: YAML, Compose's short form and its variables do nothing."""
+    odd = "/srv/a: b # c/${HOME}:x/'quoted\" - [&y"
+    files = files_of(Deployment("flowers", odd, storage="s3://bucket/a:b#{c}", tag="2.21.0"))
+    for service in yaml.safe_load(files["docker-compose.yaml"])["services"].values():
+        assert service["volumes"][0]["source"] == odd.replace("$", "$$")
+        assert service["image"] == "tensorflow/serving:2.21.0"
+    manifests = list(yaml.safe_load_all(files["inference-service.yaml"]))
+    for manifest in manifests:
+        model = manifest["spec"]["predictor"]["model"]
+        assert model["storageUri"] == "s3://bucket/a:b#{c}/flowers"
+        assert model["runtimeVersion"] == "2.21.0"
+
+
+def test_services_can_do_no_more_than_they_need():
+    files = files_of(Deployment("flowers", "/models/flowers", memory=(1024, 2048)))
+    services = yaml.safe_load(files["docker-compose.yaml"])["services"]
+    for service in services.values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["read_only"] is True
+        assert service["pids_limit"] > 0
+        assert all(mount["read_only"] for mount in service["volumes"])
+        assert "privileged" not in service
+    assert [service["mem_limit"] for service in services.values()] == ["1024m", "2048m"]
+    for manifest in yaml.safe_load_all(files["inference-service.yaml"]):
+        model = manifest["spec"]["predictor"]["model"]
+        assert model["securityContext"]["allowPrivilegeEscalation"] is False
+        assert set(model["resources"]["limits"]) == {"cpu", "memory"}
+
+
+def test_the_image_is_pinned_and_no_older_than_the_export():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pinned_tag())
+    assert pinned_tag("2.3.0") == pinned_tag("2.22.0-dev1") == pinned_tag()
+    assert pinned_tag("99.0.1") == "99.0.1"
+
+
+def test_files_that_are_there_are_kept(tmp_path):
+    deployment = Deployment("flowers", "/models/flowers")
+    (tmp_path / "monitoring.config").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"--overwrite.*Received: .*monitoring\.config"):
+        write_configuration(deployment, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["monitoring.config"]
+    assert len(write_configuration(deployment, tmp_path, overwrite=True)) == 6
+    assert (tmp_path / "monitoring.config").read_text() != "mine"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"name": "Big Model"}, "small letters"),
-        ({"base": "/srv/my models"}, "goes into YAML"),
+        ({"name": "tiny\n"}, "small letters"),
+        ({"base": "models"}, "from the root on"),
+        ({"base": "/srv\n    privileged: true"}, "printable"),
+        ({"storage": "pvc://x\n      privileged: true"}, "is an address"),
+        ({"storage": "models"}, "is an address"),
+        ({"tag": "latest\n    privileged: true"}, "tag is of letters"),
+        ({"tag": "x" * 129}, "128 at most"),
+        ({"memory": (4096, 0)}, "needs memory"),
         ({"cpus": (0, 1)}, "needs a processor"),
         ({"seconds": 0}, "takes time"),
     ],

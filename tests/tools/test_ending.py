@@ -106,6 +106,7 @@ def test_every_package_of_an_extra_is_known():
         "pillow": "PIL",
         "prometheus-client": "prometheus_client",
         "protobuf": "google.protobuf",
+        "pyyaml": "yaml",
         "scikit-image": "skimage",
         "tensorflow-serving-api": "tensorflow_serving",
     }
