@@ -25,7 +25,13 @@ _PRESETS: dict[str, tuple[str, Method]] = {
         "Guided IG with 20 anchors, as in its paper's experiments",
         PathIntegral(Anchored(), Riemann(), Trapezoid(), steps=200),
     ),
-    "blur_ig": ("Blur IG", PathIntegral(Blur(), Riemann(), Midpoint(), steps=100)),
+    "blur_ig": ("Blur IG", PathIntegral(Blur(), Riemann(), Midpoint(), steps=64)),
+    "blur_ig_reference": (
+        "Blur IG as its authors' code spaces and sums it",
+        PathIntegral(
+            Blur(spacing="linear", padding="zero", grad_step=0.01), Riemann(), Right(), steps=100
+        ),
+    ),
     "ig_idgi": (
         "IDGI on Integrated Gradients",
         PathIntegral(Straight(), ImportantDirection(), Left(), steps=128),

@@ -4,7 +4,12 @@ import scipy.ndimage
 import tensorflow as tf
 
 from tfgig.image import gaussian_blur
-from tfgig.image.blur import gaussian_matrix
+from tfgig.image.blur import (
+    blur_spectrum,
+    cosine_transform,
+    gaussian_matrix,
+    inverse_cosine_transform,
+)
 
 SIGMAS = [0.0, 0.05, 0.1, 0.125, 0.3, 0.5, 1.0, 2.7, 5.0, 13.0, 50.0]
 IMAGES = np.random.default_rng(0).uniform(0, 1, (len(SIGMAS), 11, 7, 2))
@@ -23,6 +28,18 @@ def test_every_image_is_blurred_by_its_own_width(padding, mode):
     for blurred, image, sigma in zip(found.numpy(), IMAGES, SIGMAS, strict=True):
         # float64, sums of up to 401 terms below 1.
         np.testing.assert_allclose(blurred, scipy_blur(image, sigma, mode), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(11, 7, 2), (1, 1, 1), (1, 9, 3), (9, 1, 3), (3, 40, 1)])
+def test_a_blur_is_a_factor_of_each_cosine(shape):
+    image = np.random.default_rng(1).uniform(0, 1, shape)
+    coefficients = cosine_transform(tf.constant(image[np.newaxis]))
+    np.testing.assert_allclose(inverse_cosine_transform(coefficients)[0], image, atol=1e-13)
+    factors = blur_spectrum(*shape[:2], tf.constant(SIGMAS, tf.float64))
+    found = inverse_cosine_transform(coefficients * factors)
+    for blurred, sigma in zip(found, SIGMAS, strict=True):
+        # The same truncated kernels, as wide as they may be against the image.
+        np.testing.assert_allclose(blurred, scipy_blur(image, sigma, "reflect"), atol=1e-12)
 
 
 @PADDINGS

@@ -1,5 +1,6 @@
 """Parity with the reference implementations, by arrays that these computed in float64."""
 
+import dataclasses
 import functools
 import math
 import re
@@ -10,10 +11,11 @@ import scipy.ndimage
 import tensorflow as tf
 
 from tests.cases import deviation, golden, run
+from tfgig import presets
 from tfgig.baselines import Constant
 from tfgig.image import gaussian_blur
 from tfgig.methods import PathIntegral
-from tfgig.paths import Blur, Guided, Straight
+from tfgig.paths import Guided, Straight
 from tfgig.quadratures import Endpoints, GaussLegendre, Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
 
@@ -123,7 +125,8 @@ def test_gauss_legendre_is_at_the_integral_early(name):
     ],
 )
 def test_blur_ig(key, max_sigma, steps, spacing):
-    path = Blur(max_sigma, spacing, padding="zero", grad_step=0.01)
+    path = presets.get("blur_ig_reference").path
+    path = dataclasses.replace(path, max_sigma=max_sigma, spacing=spacing)
     found = explain("blur", PathIntegral(path, Riemann(), Right(), steps))
     assert deviation(found["attributions"], load("blur")[0][key]) <= TOLERANCE
 

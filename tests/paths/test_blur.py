@@ -17,14 +17,31 @@ ENDS = Ends(tf.zeros([3, *SHAPE]), tf.constant(IMAGES))
 MODES = {"reflect": "reflect", "zero": "constant"}
 
 
+def prepared(path, ends=ENDS):
+    """As the engine hands ends to a path."""
+    return ends._replace(prepared=path.prepare(ends))
+
+
+def test_the_speed_changes_no_integral_and_the_log_takes_fewer_steps():
+    model = objective(quadratic(SHAPE), SHAPE)
+
+    def explained(spacing, steps):
+        return run(model, PathIntegral(Blur(8.0, spacing), steps=steps), IMAGES)["attributions"]
+
+    exact = explained("log", 512)
+    size = np.abs(exact).sum()
+    np.testing.assert_allclose(explained("linear", 4096), exact, atol=2e-2 * np.abs(exact).max())
+    few = {s: np.abs(explained(s, 8) - exact).sum() / size for s in ("log", "linear", "sqrt")}
+    assert few["log"] < 0.5 * min(few["linear"], few["sqrt"])
+
+
 @pytest.mark.parametrize("padding", MODES)
-@pytest.mark.parametrize("spacing", ["linear", "sqrt"])
+@pytest.mark.parametrize("spacing", ["linear", "sqrt", "log"])
 def test_points_are_the_blurred_input(padding, spacing):
-    path = Blur(8.0, spacing, padding)
-    points = path.point(tf.constant([0.0, 0.75, 1.0], tf.float64), ENDS)
-    for point, image, sigma in zip(
-        points, IMAGES, [8.0, 2.0 if spacing == "linear" else 4.0, 0.0], strict=True
-    ):
+    path = Blur(8.0, spacing, padding=padding)
+    points = path.point(tf.constant([0.0, 0.75, 1.0], tf.float64), prepared(path))
+    quarter = {"linear": 2.0, "sqrt": 4.0, "log": 0.5 * (17**0.25 - 1)}[spacing]
+    for point, image, sigma in zip(points, IMAGES, [8.0, quarter, 0.0], strict=True):
         expected = scipy.ndimage.gaussian_filter(image, [sigma, sigma, 0], mode=MODES[padding])
         np.testing.assert_allclose(point, expected, atol=1e-3)  # float32, sums of 255s
     np.testing.assert_array_equal(points[2], IMAGES[2])
@@ -33,11 +50,12 @@ def test_points_are_the_blurred_input(padding, spacing):
     np.testing.assert_allclose(start[0, 0], points[0], atol=1e-4)
 
 
-def test_displacements_add_up_to_the_whole_way():
-    path = Blur(8.0)
+@pytest.mark.parametrize("padding", MODES)
+def test_displacements_add_up_to_the_whole_way(padding):
+    path = Blur(8.0, padding=padding)
     edges = tf.constant(np.linspace(0, 1, 6))
     total = sum(
-        path.displacement(tf.fill([3], low), tf.fill([3], high), ENDS)
+        path.displacement(tf.fill([3], low), tf.fill([3], high), prepared(path))
         for low, high in itertools.pairwise(edges)
     )
     np.testing.assert_allclose(total, IMAGES - path.starts(ENDS.inputs, None)[0], atol=1e-3)
@@ -45,7 +63,9 @@ def test_displacements_add_up_to_the_whole_way():
 
 def test_a_finite_difference_is_the_tangent():
     lower, upper = (tf.fill([3], tf.constant(alpha, tf.float64)) for alpha in (0.5, 0.5 + 1e-4))
-    curve = Blur(8.0).displacement(lower, upper, Ends(*(tf.cast(end, tf.float64) for end in ENDS)))
+    path = Blur(8.0)
+    ends = Ends(*(tf.cast(end, tf.float64) for end in ENDS[:2]))
+    curve = path.displacement(lower, upper, prepared(path, ends))
     tangent = Blur(8.0, grad_step=1e-3).displacement(lower, upper, ENDS)
     # Both go wrong by the curvature times their step, relative 1e-3 of a pixel.
     np.testing.assert_allclose(tangent, curve, atol=2e-3 * np.abs(curve).max())
@@ -79,7 +99,9 @@ def test_other_inputs_are_refused(shape):
         ("max_sigma", -1.0),
         ("max_sigma", float("nan")),
         ("max_sigma", float("inf")),
-        ("spacing", "log"),
+        ("spacing", "even"),
+        ("scale", 0.0),
+        ("scale", float("inf")),
         ("padding", "same"),
         ("grad_step", 0.0),
         ("grad_step", -0.1),

@@ -110,7 +110,7 @@ def _plain(paper: str, label: str, black: Baseline) -> Method:
     if label == "IG":
         return PathIntegral(Straight(black), quadrature=Endpoints(), steps=steps)
     if label in ("Blur IG", "BlurIG"):
-        blur = Blur(padding="zero", grad_step=0.01)
+        blur = Blur(spacing="linear", padding="zero", grad_step=0.01)
         return PathIntegral(blur, quadrature=Right(), steps=steps)
     if label == "GIG":
         return PathIntegral(Guided(black), quadrature=Left(), steps=steps)

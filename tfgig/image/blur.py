@@ -1,12 +1,19 @@
-"""Gaussian blur with a width of its own for every image, as products with banded matrices.
+"""Gaussian blur with a width of its own for every image.
 
-A separable filter is `M_rows x M_columns^T`, where row i of `M` holds the kernel around i. Each
-image may have its own width, the widths may be tensors, and no width is cut off by a fixed
-window, which `tf.nn.depthwise_conv2d` would do.
+Each image may have its own width, the widths may be tensors, and no width is cut off by a fixed
+window, which `tf.nn.depthwise_conv2d` would do. There are two ways:
+
+`gaussian_blur`, as products with banded matrices: a separable filter is `M_rows x M_columns^T`,
+where row i of `M` holds the kernel around i.
+
+`cosine_transform`, for many blurs of one image with mirrored borders: there the cosine transform
+(DCT-II) diagonalises every symmetric kernel, whatever its width, so a blurred image is the inverse
+transform of the image's coefficients times the kernel's spectrum.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import tensorflow as tf
@@ -45,17 +52,75 @@ def gaussian_matrix(size: tf.Tensor, sigma: tf.Tensor, padding: Padding = "refle
         distances = tf.abs(positions[:, tf.newaxis] - positions)[tf.newaxis]
     else:
         distances = _distances_to_mirror_images(positions, size, widest)
+    kernel = _half_kernels(sigma)
+    weights = tf.gather(kernel, tf.minimum(distances, tf.shape(kernel)[1] - 1), axis=1)
+    return tf.reduce_sum(weights, 1)
+
+
+def cosine_transform(images: tf.Tensor) -> tf.Tensor:
+    """The coefficients of images [N, height, width, channels] in products of cosines.
+
+    Returns:
+        [N, height, channels, width], in the images' dtype: the last axis next to memory.
+    """
+    rows, columns = (_cosines(tf.shape(images)[axis], images.dtype) for axis in (1, 2))
+    return tf.einsum("ki,nijc,lj->nkcl", rows, images, columns)
+
+
+def inverse_cosine_transform(coefficients: tf.Tensor) -> tf.Tensor:
+    """Images [N, height, width, channels] of their coefficients [N, height, channels, width]."""
+    shape = tf.shape(coefficients)
+    rows, columns = (_cosines(shape[axis], coefficients.dtype) for axis in (1, 3))
+    # One large product, then one for each image: three axes in einsum would transpose more.
+    inner = tf.reshape(tf.reshape(coefficients, [-1, shape[3]]) @ columns, [shape[0], shape[1], -1])
+    outer = tf.matmul(tf.transpose(rows), inner)
+    images = tf.transpose(tf.reshape(outer, shape), [0, 1, 3, 2])
+    return tf.ensure_shape(images, [coefficients.shape[axis] for axis in (0, 1, 3, 2)])
+
+
+def blur_spectrum(
+    height: tf.Tensor, width: tf.Tensor, sigma: tf.Tensor, dtype: tf.DType = tf.float64
+) -> tf.Tensor:
+    """By what blurs of `sigma` [N] multiply the coefficients: [N, height, 1, width] of `dtype`.
+
+    Of the same kernels, cut off at the same place, as `gaussian_blur`'s with mirrored borders.
+    """
+    kernel = _half_kernels(tf.cast(sigma, tf.float64))
+    offsets = tf.range(tf.shape(kernel)[1])
+
+    def along(size):
+        cosines = tf.cos(_angles(offsets, tf.range(size), size))
+        # Both sides, and distance 0 once.
+        return tf.cast(2 * kernel @ cosines - kernel[:, :1], dtype)
+
+    rows, columns = along(height), along(width)
+    return rows[:, :, tf.newaxis, tf.newaxis] * columns[:, tf.newaxis, tf.newaxis, :]
+
+
+def _half_kernels(sigma: tf.Tensor) -> tf.Tensor:
+    """The weights by distance, from 0 to one past the widest kernel's end, where all are 0."""
     radius = tf.cast(tf.floor(_TRUNCATE * sigma + 0.5), tf.int32)
-    # One past the widest kernel, where the weight is always 0.
-    farthest = tf.cast(_TRUNCATE * widest + 0.5, tf.int32) + 1
+    farthest = tf.cast(_TRUNCATE * tf.nn.relu(tf.reduce_max(sigma)) + 0.5, tf.int32) + 1
     offsets = tf.range(farthest + 1)
     # sigma is 0 only where the radius is, and there the kernel is 1 at distance 0.
     width = tf.where(radius > 0, sigma, tf.ones_like(sigma))[:, tf.newaxis]
     kernel = tf.exp(-0.5 * tf.square(tf.cast(offsets, tf.float64) / width))
     kernel = tf.where(offsets <= radius[:, tf.newaxis], kernel, tf.zeros_like(kernel))
-    kernel /= 2 * tf.reduce_sum(kernel, 1, keepdims=True) - 1  # both sides, and distance 0 once
-    weights = tf.gather(kernel, tf.minimum(distances, farthest), axis=1)
-    return tf.reduce_sum(weights, 1)
+    return kernel / (2 * tf.reduce_sum(kernel, 1, keepdims=True) - 1)  # distance 0 once
+
+
+def _cosines(size: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """The orthonormal cosines, [frequencies, positions]."""
+    frequencies = tf.range(size)
+    cosines = tf.cos(_angles(frequencies, tf.cast(frequencies, tf.float64) + 0.5, size))
+    norm = tf.where(frequencies > 0, tf.sqrt(tf.constant(2.0, tf.float64)), 1.0)
+    return tf.cast(cosines * (norm / tf.sqrt(tf.cast(size, tf.float64)))[:, tf.newaxis], dtype)
+
+
+def _angles(first: tf.Tensor, second: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """`pi first second / size`, float64 [first, second]."""
+    first, second = (tf.cast(values, tf.float64) for values in (first, second))
+    return math.pi / tf.cast(size, tf.float64) * first[:, tf.newaxis] * second
 
 
 def _distances_to_mirror_images(positions, size, widest):

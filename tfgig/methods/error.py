@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-ADAPTIVE = 0.7  # along an adaptive path, of the difference between the two ends of each step
+ADAPTIVE = 0.8  # along an adaptive path, of the difference between the two ends of each step
 _UNSURE = 7.0  # nodes below which a difference is hardly to be trusted
 
 

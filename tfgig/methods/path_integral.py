@@ -107,8 +107,9 @@ class PathIntegral(Method):
         if isinstance(self.path, AdaptivePath):
             ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines)))
             step_ends = cast(tuple[float, float], self.quadrature.step_ends)
-            steps = self.steps // self.path.segments
-            integrate = Walk(self.path, self.rule, step_ends, steps)
+            segments = self.path.segments
+            steps = self.steps // segments
+            integrate = Walk(self.path, self.rule, step_ends, steps, segments)
         else:
             ends = Ends(starts, inputs)  # inputs are repeated as needed
             path = cast(FixedPath, self.path)

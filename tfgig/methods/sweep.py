@@ -32,6 +32,7 @@ class Sweep(NamedTuple):
         last gradient and score on.
         """
         path, rule = self.path, self.rule
+        ends = ends._replace(prepared=path.prepare(ends))
         cut = self.quadrature.cut(self.steps)
         nodes = tf.constant(cut.nodes)
         # The step before node k runs from edges[k] to edges[k + 1]; before the first node there
@@ -46,7 +47,7 @@ class Sweep(NamedTuple):
             stop = tf.minimum(k + chunk, self.steps)
             lower, upper = edges[k:stop], edges[k + 1 : stop + 1]
             lower, upper = tf.repeat(lower, walks), tf.repeat(upper, walks)
-            tiled = Ends(*(repeat_rows(end, stop - k) for end in ends))
+            tiled = tf.nest.map_structure(lambda part: repeat_rows(part, stop - k), ends)
             points = path.point(tf.repeat(nodes[k:stop], walks), tiled)
             scores, gradients = objective.score_and_gradient(points)
             if rule.uses_change and not nodes_are_edges:

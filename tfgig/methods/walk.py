@@ -19,6 +19,7 @@ class Walk(NamedTuple):
     rule: Rule
     step_ends: tuple[float, float]
     steps: int  # of each segment
+    segments: int
 
     def __call__(self, objective: Objective, ends: Ends) -> list[tf.Tensor]:
         """The integrals and residuals, float32 [G, ...] each, all walks one step a turn.
@@ -27,7 +28,7 @@ class Walk(NamedTuple):
         """
         path, steps = self.path, self.steps
         alphas = tf.range(1, steps + 1, dtype=tf.float64) / steps
-        ends = Ends(*(tf.cast(end, tf.float64) for end in ends))
+        ends = Ends(tf.cast(ends.start, tf.float64), tf.cast(ends.inputs, tf.float64))
 
         def evaluate(point):
             return objective.score_and_gradient(tf.cast(point, tf.float32))
@@ -85,7 +86,7 @@ class Walk(NamedTuple):
             differing = self.rule(end - start, way, change)
         else:
             differing = self.rule(end, way, change) - self.rule(start, way, change)
-        chance = 0.5 * ADAPTIVE * caution(self.steps)
+        chance = 0.5 * ADAPTIVE * caution(self.steps * self.segments)
         aside = 0.5 - self.step_ends[1]
         return tf.where(k % 2 == 0, aside + chance, aside - chance) * differing
 

@@ -15,10 +15,14 @@ from tfgig.spec import Spec, leaves
 
 
 class Ends(NamedTuple):
-    """The two ends of W walks: `start` [W, ...] and `inputs` [W, ...], in one dtype."""
+    """The two ends of W walks: `start` [W, ...] and `inputs` [W, ...], in one dtype.
+
+    `prepared` is what the path has made of them by `FixedPath.prepare`.
+    """
 
     start: tf.Tensor
     inputs: tf.Tensor
+    prepared: Any = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +63,13 @@ class FixedPath(Path):
     """A path whose points are known beforehand: many of them share one model call."""
 
     default_quadrature = Midpoint()
+
+    def prepare(self, ends: Ends) -> Any:
+        """What all points need that depends on the ends alone, such as a transform of the inputs.
+
+        Made once a walk, and handed on as `ends.prepared`: any structure of tensors [W, ...].
+        """
+        return ()
 
     @abc.abstractmethod
     def point(self, alpha: tf.Tensor, ends: Ends) -> tf.Tensor:

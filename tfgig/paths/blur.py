@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import tensorflow as tf
 
-from tfgig.image.blur import PADDINGS, Padding, gaussian_blur
+from tfgig.image.blur import (
+    PADDINGS,
+    Padding,
+    blur_spectrum,
+    cosine_transform,
+    gaussian_blur,
+    inverse_cosine_transform,
+)
 from tfgig.paths.base import FixedPath, spread
 from tfgig.spec import check
+
+Spacing = Literal["log", "linear", "sqrt"]
+SPACINGS = get_args(Spacing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +30,19 @@ class Blur(FixedPath):
     The path owns its start, the blurred image; it has no baseline. Inputs are images,
     [B, height, width, channels].
 
-    The reference implementation is `PathIntegral(Blur(padding="zero", grad_step=0.01), Riemann(),
-    Right(), steps=100)`; its `sqrt=True` with `max_sigma=m` is `spacing="sqrt"` with
-    `max_sigma=sqrt(m)`.
+    The reference implementation is the preset `blur_ig_reference`, `PathIntegral(Blur(
+    spacing="linear", padding="zero", grad_step=0.01), Riemann(), Right(), steps=100)`; its
+    `sqrt=True` with `max_sigma=m` is `spacing="sqrt"` with `max_sigma=sqrt(m)`.
 
     Args:
         max_sigma: The blur at the start, in pixels.
-        spacing: "linear", `sigma = max_sigma (1 - alpha)`; or "sqrt", even steps of the variance,
-            `sigma = max_sigma sqrt(1 - alpha)`.
+        spacing: How sigma goes down, which changes no integral, but how many steps it takes: "log",
+            even steps of `log(1 + sigma / scale)`; "linear", `sigma = max_sigma (1 - alpha)`, as
+            published; "sqrt", even steps of the variance, `sigma = max_sigma sqrt(1 - alpha)`. An
+            image changes most while its last blur goes: with "log", 32 steps are as exact as some
+            200 of the others.
+        scale: Where "log" passes from even steps of the blur's logarithm to even steps of the blur,
+            in pixels.
         padding: Beyond the border: "reflect", the mirrored image; "zero", zeros.
         grad_step: None follows the curve itself, so that displacements add up to the whole way.
             A number of pixels takes instead the tangent at the sharper end of each step, by a
@@ -40,7 +55,8 @@ class Blur(FixedPath):
 
     kind = "blur"
     max_sigma: float = 50.0
-    spacing: Literal["linear", "sqrt"] = "linear"
+    spacing: Spacing = "log"
+    scale: float = 0.5
     padding: Padding = "reflect"
     grad_step: float | None = None
 
@@ -50,8 +66,8 @@ class Blur(FixedPath):
             "Blur(max_sigma=...) must be above 0 pixels.",
             self.max_sigma,
         )
-        spacings = ("linear", "sqrt")
-        check(self.spacing in spacings, f"Blur(spacing=...) is one of {spacings}.", self.spacing)
+        check(self.spacing in SPACINGS, f"Blur(spacing=...) is one of {SPACINGS}.", self.spacing)
+        check(0 < self.scale < math.inf, "Blur(scale=...) must be above 0 pixels.", self.scale)
         check(self.padding in PADDINGS, f"Blur(padding=...) is one of {PADDINGS}.", self.padding)
         check(
             self.grad_step is None or 0 < self.grad_step < math.inf,
@@ -68,12 +84,24 @@ class Blur(FixedPath):
         )
         return self._blurred(inputs, self._sigma([0.0]))[tf.newaxis]
 
+    def prepare(self, ends):
+        # Zeros beyond the border have no such transform.
+        return (cosine_transform(ends.inputs),) if self.padding == "reflect" else ()
+
     def point(self, alpha, ends):
-        return self._blurred(ends.inputs, self._sigma(alpha))
+        sigma = self._sigma(alpha)
+        if not ends.prepared:
+            return self._blurred(ends.inputs, sigma)
+        blurred = self._scaled(ends, self._spectrum(sigma, ends))
+        return tf.where(spread(sigma, blurred) > 0, blurred, ends.inputs)
 
     def displacement(self, lower, upper, ends):
         if self.grad_step is None:
-            return super().displacement(lower, upper, ends)
+            if not ends.prepared:
+                return super().displacement(lower, upper, ends)
+            # The difference of spectra: one inverse transform instead of two.
+            sharper, softer = (self._spectrum(self._sigma(a), ends) for a in (upper, lower))
+            return self._scaled(ends, sharper - softer)
         # Two nearly equal images: their difference needs float64.
         inputs = tf.cast(ends.inputs, tf.float64)
         sigma = self._sigma(upper)
@@ -83,7 +111,17 @@ class Blur(FixedPath):
 
     def _sigma(self, alpha):
         remaining = 1.0 - tf.cast(alpha, tf.float64)
+        if self.spacing == "log":
+            return self.scale * tf.math.expm1(remaining * math.log1p(self.max_sigma / self.scale))
         return self.max_sigma * (tf.sqrt(remaining) if self.spacing == "sqrt" else remaining)
+
+    def _spectrum(self, sigma, ends):
+        shape = tf.shape(ends.inputs)
+        return blur_spectrum(shape[1], shape[2], sigma, ends.inputs.dtype)
+
+    def _scaled(self, ends, factors):
+        (coefficients,) = ends.prepared
+        return inverse_cosine_transform(coefficients * factors)
 
     def _blurred(self, images, sigma):
         return gaussian_blur(images, sigma, self.padding)
