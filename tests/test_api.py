@@ -28,7 +28,9 @@ NAMES = (
 FUNCTIONS = {
     "Explainer": "model method target= layer= **options",
     "export_saved_model": "model path methods= target= version= overwrite= warmup= lane=",
-    "load_model": "handle value_range= signature= shape= layer= allow_unsafe_deserialization= example=",
+    "load_model": (
+        "handle value_range= signature= shape= layer= allow_unsafe_deserialization= example="
+    ),
     "baselines.DatasetStatistic.of": "data statistic=",
     "baselines.DatasetSample.of": "data samples= seed=",
     "baselines.black": "value_range=",

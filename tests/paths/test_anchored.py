@@ -9,7 +9,7 @@ from tfgig.paths import Anchored, Ends, Guided, Straight
 def test_segments_follow_each_other_along_the_straight_line():
     start, inputs = np.random.default_rng(0).normal(size=(2, 3, 4, 2)).astype(np.float32)
     cut = Anchored(anchors=2).cut(Ends(tf.constant(start), tf.constant(inputs)))
-    begins, ends = (np.reshape(part, (3, 3, 4, 2)) for part in cut)  # segment-major
+    begins, ends = (np.reshape(part, (3, 3, 4, 2)) for part in cut[:2])  # segment-major
     np.testing.assert_array_equal(begins[0], start)
     np.testing.assert_array_equal(ends[-1], inputs)
     np.testing.assert_array_equal(begins[1:], ends[:-1])
