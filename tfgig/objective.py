@@ -27,6 +27,13 @@ class Objective(Protocol):
     def score_and_gradient(self, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The scores, float32 [N], of points [N, ...] and their gradients, float32 [N, ...]."""
 
+    def turns(self, count: int) -> tf.Tensor:
+        """How often a loop need turn (int32 []): `count` times, or once if no row can be explained.
+
+        Such rows come back as zeros, whatever is computed. A server's warm-up consists of them:
+        every operation runs, and none often.
+        """
+
     def rows(self, index: tf.Tensor) -> Objective:
         """The objective of the examples `index` (int [B'], repeats allowed) of this one."""
 
@@ -107,7 +114,11 @@ class ModelObjective:
         self._resolve = traced_once(resolve, signature)
 
     def bind(
-        self, inputs: tf.Tensor, requested: tf.Tensor, context: Sequence[tf.Tensor] = ()
+        self,
+        inputs: tf.Tensor,
+        requested: tf.Tensor,
+        context: Sequence[tf.Tensor] = (),
+        readable: tf.Tensor | None = None,
     ) -> Binding:
         """Freezes the targets at the inputs.
 
@@ -115,9 +126,11 @@ class ModelObjective:
             inputs: float32 [B, ...], finite.
             requested: int64 [B]; -1 for the top class.
             context: [B, ...] each.
+            readable: bool [B]: whether a row is worth the work; None if all are.
         """
         target, valid, score = self._resolve(inputs, requested, *context)
-        return Binding(_Bound(self, (target, *context)), target, valid, score)
+        worth_it = None if readable is None else tf.reduce_any(readable & valid)
+        return Binding(_Bound(self, (target, *context), worth_it), target, valid, score)
 
     def under(self, target: Target) -> ModelObjective:
         """The same model under another target, of the same output; made and traced once."""
@@ -131,9 +144,12 @@ class ModelObjective:
 class _Bound:
     """A `ModelObjective` with what belongs to B rows, repeated over point-major points."""
 
-    def __init__(self, model: ModelObjective, rows: Sequence[tf.Tensor]) -> None:
+    def __init__(
+        self, model: ModelObjective, rows: Sequence[tf.Tensor], worth_it: tf.Tensor | None = None
+    ) -> None:
         self._model = model
         self._rows = tuple(rows)  # the targets [B] and the context [B, ...]
+        self._worth_it = worth_it  # bool []: whether any row can be explained
 
     def score(self, points):
         return self._model.score(points, *self._repeated(points))
@@ -141,8 +157,14 @@ class _Bound:
     def score_and_gradient(self, points):
         return self._model.score_and_gradient(points, *self._repeated(points))
 
+    def turns(self, count):
+        if self._worth_it is None:
+            return tf.constant(count)
+        return tf.where(self._worth_it, count, min(count, 1))
+
     def rows(self, index):
-        return _Bound(self._model, [tf.gather(values, index) for values in self._rows])
+        rows = [tf.gather(values, index) for values in self._rows]
+        return _Bound(self._model, rows, self._worth_it)
 
     def under(self, target, inputs):
         requested, *context = self._rows

@@ -131,6 +131,9 @@ class Counting:
         self.calls["gradient"].append(len(points))
         return tf.reduce_sum(points**2, 1) / 2, points
 
+    def turns(self, count):
+        return count
+
     def rows(self, index):
         assert index.dtype.is_integer
         return Counting(self.calls)

@@ -170,6 +170,9 @@ class Counting:
         self.calls.append(len(points))
         return self.bound.score_and_gradient(points)
 
+    def turns(self, count):
+        return self.bound.turns(count)
+
     def rows(self, index):
         return Counting(self.bound.rows(index), self.calls)
 

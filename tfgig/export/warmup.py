@@ -27,9 +27,11 @@ from tfgig.exported.directory import meta_graph_of, signatures_in
 from tfgig.exported.fit import fit, spec_of
 from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
 from tfgig.spec import check, is_whole, nearest
+from tfgig.targets import TOP_CLASS
 
 WARMUP_FILE = pathlib.PurePath("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000  # TensorFlow Serving fails the load past that
+_NO_CLASS = -2  # as a target; -1 is the top class
 _PREAMBLE = ("Graph execution error", "Detected at node", "<stack traces")
 _OPEN_SIZES = (1, 32, 224)  # tried in turn for what a signature leaves open beyond the batch
 
@@ -46,8 +48,11 @@ def write_warmup(
     """Writes a warm-up record for each signature and batch size into an exported version.
 
     The inputs are constants of the right type and shape, in the middle of the value range of an
-    image. Strings and sizes that a signature leaves open are found by trial: encoded images,
-    texts. A signature for which nothing works is left out, with a warning.
+    image. Where tfgig wrote the version, explanations are asked for in vain: for a class that is
+    not there, or of numbers that are none. Their row comes back as zeros, so a loop of two hundred
+    steps takes one, and yet everything in it has run. Strings and sizes that a signature leaves
+    open are found by trial: encoded images, texts. A signature for which nothing works is left
+    out, with a warning.
 
     Args:
         directory: The version's directory.
@@ -135,7 +140,9 @@ class _Examples:
         self._directory = directory
         self._signatures = signatures
         self._given = given
-        self._value_range = read_description(directory).value_range
+        description = read_description(directory)
+        self._value_range = description.value_range
+        self._explaining = frozenset(description.endpoints)
         self._found: dict[str, Any] = {}  # what worked, by the names of inputs
         self._loaded: Any = None
 
@@ -148,18 +155,21 @@ class _Examples:
         if any(key not in self._found for key in unsure):
             self._try(name, unsure)
         return {
-            key: self._found[key] if key in unsure else self._sure(key, inputs[key])
+            key: self._found[key] if key in unsure else self._sure(key, inputs[key], name)
             for key in inputs
         }
 
-    def _sure(self, key: str, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
+    def _sure(self, key: str, info: meta_graph_pb2.TensorInfo, name: str) -> np.ndarray:
         dtype = tf.dtypes.as_dtype(info.dtype)
         if key in self._given:
             return fit(self._given[key], spec_of(key, info), rows=False)
         shape = [axis.size for axis in info.tensor_shape.dim[1:]]
         value: float = 0
+        in_vain = name in self._explaining
         if key == TARGET and dtype == tf.int64:
-            value = -1
+            value = _NO_CLASS if in_vain else TOP_CLASS
+        elif in_vain and dtype.is_floating and TARGET not in self._signatures[name].inputs:
+            value = float("nan")
         elif dtype.is_floating and len(shape) == 3 and self._value_range:
             value = sum(self._value_range) / 2
         return np.full(shape, value, dtype.as_numpy_dtype)
@@ -178,7 +188,7 @@ class _Examples:
         for size, text in itertools.product(_OPEN_SIZES, texts):
             values = {key: _candidate(inputs[key], size, text) for key in unsure}
             complete = {
-                key: values[key] if key in values else self._sure(key, info)
+                key: values[key] if key in values else self._sure(key, info, name)
                 for key, info in inputs.items()
             }
             try:
@@ -231,6 +241,9 @@ def _record(name: str, example: Mapping[str, np.ndarray], size: int) -> bytes:
 def _repeated(value: np.ndarray, size: int) -> tensor_pb2.TensorProto:
     """A batch of equal rows; a constant is stored as one number."""
     shape = [size, *value.shape]
-    if value.size and np.all(value == value.reshape(-1)[0]):
+    same = value == value.reshape(-1)[:1]
+    if value.dtype.kind == "f":
+        same |= np.isnan(value)  # examples are constants, so that all are
+    if value.size and np.all(same):
         return tf.make_tensor_proto(value.reshape(-1)[0], tf.as_dtype(value.dtype), shape)
     return tf.make_tensor_proto(np.broadcast_to(value, shape))

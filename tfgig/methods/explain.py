@@ -45,7 +45,7 @@ def explain(
     inputs = tf.cast(inputs, tf.float32)
     readable = _all_finite(inputs)
     inputs = _keep(readable, inputs)
-    binding = objective.bind(inputs, target, context)
+    binding = objective.bind(inputs, target, context, readable)
     attributions, baseline_score, residual = method.attribute(binding.objective, inputs)
     total = tf.reduce_sum(tf.cast(attributions, tf.float64), _features(attributions))
     change = tf.cast(binding.score, tf.float64) - tf.cast(baseline_score, tf.float64)

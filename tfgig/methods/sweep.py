@@ -60,9 +60,9 @@ class Sweep(NamedTuple):
             totals += tf.tensordot(parts[:, k:stop], added, 1)
             return stop, totals, gradients[-walks:], scores[-walks:]
 
-        zeros = tf.zeros_like(ends.start)
+        zeros, turns = tf.zeros_like(ends.start), objective.turns(self.steps)
         _, totals, gradient, score = tf.while_loop(
-            lambda k, *_: k < self.steps,
+            lambda k, *_: k < turns,
             turn,
             (0, tf.stack([zeros, zeros]), zeros, tf.zeros([walks])),
             parallel_iterations=1,  # the model calls of several turns at once would fill memory

@@ -50,11 +50,11 @@ class Walk(NamedTuple):
             residual += self._residual(k, (gradient, next_gradient), way, change)
             return k + 1, next_state, next_point, next_score, next_gradient, total, residual
 
-        zeros = tf.zeros_like(ends.start)
+        zeros, turns = tf.zeros_like(ends.start), objective.turns(steps)
         sums = (zeros, tf.cast(zeros, tf.float32))
         first = (0, path.begin(ends), ends.start, *evaluate(ends.start), *sums)
         *_, total, residual = tf.while_loop(
-            lambda k, *_: k < steps, turn, first, parallel_iterations=1
+            lambda k, *_: k < turns, turn, first, parallel_iterations=1
         )
         total = tf.cast(total, tf.float32)
         return [total, total if steps == 1 else residual]
