@@ -163,6 +163,7 @@ def bad_images(jpeg, png):
 
 @pytest.mark.parametrize("longer", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_no_request_stops_the_process(directory, tmp_path, longer):
+    pytest.importorskip("hypothesis")
     text = tfgig.load_model(text_model(), layer="embedding")
     files = tfgig.models.taking_encoded_images(tfgig.load_model(image_model()))
     others = [
