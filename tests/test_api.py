@@ -8,6 +8,7 @@ import pytest
 import tfgig
 
 NAMES = (
+    "At",
     "Endpoint",
     "Explainer",
     "Lane",
@@ -40,6 +41,7 @@ FUNCTIONS = {
     "presets.names": "",
 }
 SPECS = {
+    "At": "place= inner= positions=",
     "PathIntegral": "path= rule= quadrature= steps= internal_batch_size=",
     "Endpoint": "name method target= kind= overlay= layer=",
     "paths.Straight": "baseline=",

@@ -55,6 +55,18 @@ def test_nested_options_are_set(parse):
     assert (method.path.fraction, method.steps, method.quadrature.kind) == (0.1, 20, "left")
 
 
+def test_a_place_is_an_option(parse):
+    parse("--block_ig.place=b12_add", "--block_ig.inner.steps=20")
+    method = command_line.methods_from_flags(["ig", "block_ig"])["block_ig"]
+    assert (method.place, method.inner.steps) == ("b12_add", 20)
+
+
+def test_a_method_is_named_once(parse):
+    parse()
+    with pytest.raises(ValueError, match=r"named twice. Received: ig\."):
+        command_line.methods_from_flags(["ig", "gradient", "ig"])
+
+
 def test_a_kind_and_its_options_are_set_in_any_order(parse):
     parse(
         "--ig.path.baseline.value=[1,2,3]", "--ig.path=straight", "--ig.quadrature=gauss_legendre"

@@ -8,7 +8,7 @@ import pytest
 import tfgig
 from tfgig import presets
 from tfgig.baselines import Constant, DatasetSample, Several, Uniform
-from tfgig.methods import GradCAM
+from tfgig.methods import At, GradCAM
 from tfgig.paths import Anchored, Guided
 from tfgig.quadratures import Left, Trapezoid
 from tfgig.spec import from_config, leaves, members, nearest, replace_all, to_config
@@ -67,7 +67,7 @@ def test_numbers_of_numpy_are_as_good_as_pythons():
         (RegionScore(((np.int64(1), np.int64(4)),)), RegionScore(((1, 4),))),
         (tfgig.PathIntegral(steps=np.int64(20)), tfgig.PathIntegral(steps=20)),
         (tfgig.Smooth(samples=np.int64(4), seed=np.int16(1)), tfgig.Smooth(samples=4, seed=1)),
-        (GradCAM(layer=np.str_("late")), GradCAM(layer="late")),
+        (At(np.str_("late"), GradCAM()), At("late", GradCAM())),
         (Uniform(samples=np.int64(2), seed=np.uint32(7)), Uniform(samples=2, seed=7)),
     ]
     for found, expected in pairs:

@@ -11,12 +11,13 @@ from tfgig import baselines, methods, paths, presets, quadratures, regions, rule
 from tfgig.export import Endpoint, export_saved_model
 from tfgig.exported.lane import Lane
 from tfgig.layers import Explainer
-from tfgig.methods import PathIntegral, Smooth
+from tfgig.methods import At, PathIntegral, Smooth
 from tfgig.models import load_model
 
 __version__ = "0.1.0"
 
 __all__ = (
+    "At",
     "Endpoint",
     "Explainer",
     "Lane",

@@ -158,6 +158,9 @@ def methods_from_flags(names: Sequence[str]) -> dict[str, Method]:
     Raises:
         ValueError: an unknown name, or options given for a preset that is not among them.
     """
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise ValueError(f"A method is named twice. Received: {', '.join(twice)}.")
     methods = {name: spec_from_flags(name, presets.get(name)) for name in names}
     for name in presets.names():
         if name not in methods and spec_from_flags(name, presets.get(name)) != presets.get(name):

@@ -7,7 +7,7 @@ quick = dataclasses.replace(method, steps=50)
 from __future__ import annotations
 
 from tfgig.baselines import Constant, Gaussian, NearestBoundary
-from tfgig.methods import AdaptiveTaylor, Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
+from tfgig.methods import AdaptiveTaylor, At, Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
 from tfgig.paths import Anchored, Blur, Guided, Straight
 from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
@@ -62,7 +62,15 @@ _PRESETS: dict[str, tuple[str, Method]] = {
         PathIntegral(Straight(Gaussian(0.1, samples=100)), Riemann(), Left(), steps=1),
     ),
     "smooth_taylor_adaptive": ("SmoothTaylor with adaptive noise", AdaptiveTaylor()),
-    "grad_cam": ("Grad-CAM", GradCAM()),
+    "block_ig": (
+        "Integrated Gradients at a block of the model",
+        At(None, PathIntegral(Straight(), Riemann(), Midpoint(), steps=100)),
+    ),
+    "block_ig_idgi": (
+        "IDGI at a block of the model",
+        At(None, PathIntegral(Straight(), ImportantDirection(), Left(), steps=100)),
+    ),
+    "grad_cam": ("Grad-CAM", At(None, GradCAM())),
     "edge": ("edge detector", Edge()),
 }
 

@@ -24,8 +24,10 @@ from absl import flags
 
 import tfgig
 from tfgig import presets, program, scenes
+from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay
+from tfgig.image.layout import Layout
 from tfgig.methods import Method
 from tfgig.metrics import pixel_saliency, roc_auc
 from tfgig.serving import SessionModel
@@ -65,7 +67,9 @@ def main(arguments: Sequence[str]) -> int:
         with SessionModel(directory) as model:
             images = examples.images.astype(np.float32)
             predicted = model.run(SERVING_DEFAULT, image=images)["output_0"].argmax(1)
-            rows = _explain(model, methods, images, examples.masks)
+            described = read_description(directory).endpoints
+            layouts = {name: described[f"explain_{name}"].layout for name in methods}
+            rows = _explain(model, layouts, images, examples.masks)
     _print_table(rows)
     right = int((predicted == examples.labels).sum())
     print(f"The model names {right} of {len(images)} shapes rightly.")
@@ -85,21 +89,26 @@ def _export(path: Any, methods: dict[str, Method]) -> pathlib.Path:
 
 
 def _explain(
-    model: SessionModel, methods: dict[str, Method], images: np.ndarray, masks: np.ndarray
+    model: SessionModel,
+    layouts: dict[str, Layout | None],
+    images: np.ndarray,
+    masks: np.ndarray,
 ) -> dict[str, Row]:
     from tqdm import tqdm
 
     rows = {}
-    for name in tqdm(methods, unit="method", leave=False, disable=None):
+    style = Overlay(smoothing=0.0)
+    for name, layout in tqdm(layouts.items(), unit="method", leave=False, disable=None):
         call = f"explain_{name}"
         model.run(call, image=images[:1])  # the first call of a signature prepares its graph
         started = time.perf_counter()
         explanation = model.run(call, image=images, target=np.full(len(images), -1))
         seconds = (time.perf_counter() - started) / len(images)
         attributions = explanation["attributions"]
-        auc = [roc_auc(pixel_saliency(a), m) for a, m in zip(attributions, masks, strict=True)]
+        saliency = pixel_saliency(attributions, None, layout)
+        auc = [roc_auc(s, m) for s, m in zip(saliency, masks, strict=True)]
         rows[name] = Row(
-            Overlay(smoothing=0.0).saliency(attributions).numpy(),
+            style.saliency(style.laid_over(attributions, images, layout)).numpy(),
             explanation["score"],
             explanation["delta"],
             np.array(auc),

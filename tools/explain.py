@@ -38,7 +38,6 @@ from tfgig.exported.directory import latest
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, files_by_name, read_image, write_picture
-from tfgig.image.resize import over_picture
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
@@ -178,7 +177,7 @@ class _Program:
         for method, signature in self._methods.items():
             started = time.perf_counter()
             explanation = self._run(method, signature, given)
-            maps[method] = self._laid_over(explanation.pop("attributions"), image)
+            maps[method] = self._laid_over(method, explanation.pop("attributions"), image)
             picture = self._draw(f"{name}_{method}.png", image, maps[method])
             if self._xrai is not None:
                 regions = self._xrai.rank(maps[method], segments)
@@ -213,9 +212,11 @@ class _Program:
             )
         return {key: value[0] for key, value in explanation.items()}
 
-    def _laid_over(self, attributions: np.ndarray, image: np.ndarray) -> np.ndarray:
+    def _laid_over(self, method: str, attributions: np.ndarray, image: np.ndarray) -> np.ndarray:
         """A layer's attributions at the image's size; a pixel's are as they are."""
-        return over_picture(tf.constant(attributions[np.newaxis]), tf.constant(image)).numpy()[0]
+        layout = self._endpoints[method].layout
+        given = tf.constant(attributions[np.newaxis])
+        return self._style.laid_over(given, tf.constant(image), layout).numpy()[0]
 
     def _draw(self, name: str, image: np.ndarray, attributions: np.ndarray) -> str:
         attributions = attributions[np.newaxis].astype(np.float32)
@@ -265,7 +266,7 @@ def _methods(endpoints: Mapping[str, EndpointDescription]) -> dict[str, str]:
         name.removeprefix(kinds.Attributions.prefix): name
         for name, endpoint in endpoints.items()
         if endpoint.kind == kinds.ATTRIBUTIONS
-        and [len(tensor.shape) for tensor in endpoint.explained] == [4]
+        and (endpoint.layout or [len(tensor.shape) for tensor in endpoint.explained] == [4])
     }
     if not known:
         raise ValueError(

@@ -49,6 +49,11 @@ class Subject:
     def explainer(self, name):
         return tfgig.Explainer(self.model, self.methods[name])
 
+    def shape(self, name):
+        """Of one example's attributions: that of what the method looks at."""
+        place = self.explainer(name).place
+        return cases.SHAPE if place is None else place.shape
+
     @functools.cache  # noqa: B019
     def eager(self, name, batch="three"):
         explanation = self.explainer(name)(

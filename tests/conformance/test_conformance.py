@@ -13,7 +13,7 @@ from tests import cases
 from tests.cases import specs_in
 from tests.conformance.conftest import BAD_ROWS, BATCHES
 from tfgig.baselines import Baseline, Constant
-from tfgig.methods import Method, Smooth
+from tfgig.methods import At, Method, Smooth
 from tfgig.paths import Path
 from tfgig.rules import ImportantDirection, Rule
 from tfgig.serving.contract import check_contract
@@ -25,6 +25,7 @@ FROM_BLACK = [
     name
     for name, method in METHODS.items()
     if {type(baseline) for baseline in specs_in(method, Baseline)} == {Constant}
+    and not specs_in(method, At)  # whose baseline is no image
 ]
 # IDGI shares a change out along the gradient, not along the displacement.
 # and a noisy copy of an input is not equal to its baseline where the input is.
@@ -57,7 +58,7 @@ def assert_same(found, expected, rows=slice(None)):
 def test_eager_gives_what_is_promised(subject, name):
     explanation = subject.eager(name)
     assert set(explanation) == set(ATTRIBUTIONS)
-    assert explanation["attributions"].shape == (3, *cases.SHAPE)
+    assert explanation["attributions"].shape == (3, *subject.shape(name))
     assert np.abs(explanation["attributions"]).max() > 0
     scores = subject.model.predict(BATCHES["three/image"], verbose=0)
     expected = [scores[0].argmax(), 2, 0]
@@ -85,7 +86,7 @@ def test_a_functional_model_gives_the_same(subject, name):
     images = keras.Input(cases.SHAPE)
     target = keras.Input((), dtype="int64")
     explanation = subject.explainer(name)(images, target=target)
-    assert explanation["attributions"].shape == (None, *cases.SHAPE)
+    assert explanation["attributions"].shape == (None, *subject.shape(name))
     model = keras.Model([images, target], explanation)
     found = model.predict([BATCHES["three/image"], BATCHES["three/target"]], verbose=0)
     assert_same(found, subject.eager(name))
@@ -263,14 +264,15 @@ def test_inputs_and_outputs(meta_graph, name):
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_names(meta_graph, name):
+def test_names(subject, meta_graph, name):
     signature = meta_graph.signature_def[name]
     explains = name.startswith("explain_")
     assert set(signature.outputs) == (EXPLAIN if explains else HEATMAP)
     assert set(signature.inputs) == ({"image", "target"} if explains else {"image"})
     if explains:
         dims = signature.outputs["attributions"].tensor_shape.dim
-        assert tuple(axis.size for axis in dims[1:]) == cases.SHAPE
+        shape = subject.shape(name.removeprefix("explain_"))
+        assert tuple(axis.size for axis in dims[1:]) == shape
         assert tf.make_ndarray(signature.defaults["target"]).tolist() == [-1]
 
 

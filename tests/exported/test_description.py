@@ -92,7 +92,7 @@ def test_a_file_without_a_version_is_read(tmp_path):
 
 def test_fields_of_later_on_are_passed_over(tmp_path):
     config = WHOLE.to_config() | {"lane": {"at_once": 1}}
-    config["endpoints"]["heatmap_ig"]["place"] = "block_3"
+    config["endpoints"]["heatmap_ig"]["room"] = "block_3"
     assert read_description(write(tmp_path, config)).endpoints == WHOLE.endpoints
 
 

@@ -49,7 +49,7 @@ def total(monkeypatch):
         answer = "total"
         outputs = ("target", "ok")
 
-        def applies(self, source):
+        def applies(self, source, place):
             return source.at_inputs
 
         def build(self, material):

@@ -111,9 +111,10 @@ def test_signs_have_colours():
 @every_style
 def test_mistakes_name_the_field(style):
     bad = {"percentile": (0, 101), "smoothing": (-0.1, 0.6), "opacity": (-0.1, 1.1, float("nan"))}
+    bad["channels"] = ("mean",)
     for field in dataclasses.fields(style):
         for value in bad[field.name]:
-            match = rf"{type(style).__name__}\({field.name}=\.\.\.\).*Received: {value}"
+            match = rf"{type(style).__name__}\({field.name}=\.\.\.\).*Received: {value!r}"
             with pytest.raises(ValueError, match=match):
                 dataclasses.replace(style, **{field.name: value})
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfgig
-from tfgig.methods import GradCAM
+from tfgig.methods import At, GradCAM
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 12, 3)).astype(np.float32)
 
@@ -37,7 +37,7 @@ def written_out(model, layer, target):
     ("method", "options", "layer"),
     [
         (GradCAM(), {}, "late"),
-        (GradCAM(layer="early"), {}, "early"),
+        (At("early", GradCAM()), {}, "early"),
         (GradCAM(), {"layer": "early"}, "early"),
     ],
 )
@@ -78,4 +78,4 @@ def test_a_model_without_places_is_refused():
 
 def test_a_name_is_checked():
     with pytest.raises(ValueError, match="name of a layer"):
-        GradCAM(layer="")
+        At("", GradCAM())

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfgig
 from tests.cases import deviation
-from tfgig.methods import GradCAM
+from tfgig.methods import At, GradCAM
 
 IG = tfgig.PathIntegral(steps=8)
 IDS = np.random.default_rng(5).integers(1, 20, (2, 6)).astype(np.int32)
@@ -70,7 +70,7 @@ def test_grad_cam_looks_into_a_nested_model():
     image = keras.Input((10, 12, 3), name="image")
     wrapped = keras.Model(image, net(L.Rescaling(2.0)(image)))
     found = tfgig.Explainer(wrapped, "grad_cam")(IMAGES)["attributions"]
-    expected = tfgig.Explainer(net, GradCAM(layer="late"))(2 * IMAGES)["attributions"]
+    expected = tfgig.Explainer(net, At("late", GradCAM()))(2 * IMAGES)["attributions"]
     assert deviation(found, expected) < 1e-5
 
 
@@ -85,7 +85,7 @@ def test_grad_cam_of_one_of_two_heads_and_of_images_of_any_size():
     target = tfgig.targets.ClassScore(output_name="classes")
     found, expected = (
         tfgig.Explainer(model, method, target)(IMAGES)["attributions"]
-        for method in (GradCAM(), GradCAM(layer="shared"))
+        for method in (GradCAM(), At("shared", GradCAM()))
     )
     assert np.abs(expected).max() > 0
     np.testing.assert_array_equal(found, expected)
@@ -103,9 +103,10 @@ def test_grad_cam_of_encoded_images_looks_at_the_same_layer():
     assert deviation(found, expected) < 1e-5
 
 
-def test_two_names_for_one_layer_are_an_error():
+def test_two_names_for_one_layer_are_an_error(tmp_path):
+    endpoint = tfgig.Endpoint("maps", At("early", GradCAM()), layer="late")
     with pytest.raises(ValueError, match="names one layer and the explanation another"):
-        tfgig.Explainer(convolutions(), GradCAM(layer="early"), layer="late")
+        tfgig.export_saved_model(convolutions(), tmp_path / "model", [endpoint])
 
 
 def test_an_explainer_of_a_source_keeps_its_layer_in_a_file(tmp_path):

@@ -81,7 +81,8 @@ class Judge:
                 yield functools.partial(self._lines, group, missing, shown)
 
     def _explained(self, name, items, images, targets) -> _Group:
-        found = self._subjects[name].explain(images, targets)
+        subject = self._subjects[name]
+        found = subject.explain(images, targets)
         examples = [
             Example(
                 images[i],
@@ -92,6 +93,7 @@ class Judge:
                 float(found["delta"][i]),
                 item.mask if item.mask.any() else None,
                 float(found["error"][i]),
+                layout=None if subject.only_ranks else subject.layout,
             )
             for i, item in enumerate(items)
         ]
@@ -123,7 +125,7 @@ class Judge:
             if item.name not in missing:
                 continue
             if item.name in shown:
-                saliency = pixel_saliency(example.attributions)
+                saliency = pixel_saliency(example.attributions, None, example.layout)
                 keep_map(self._directory, group.method, item.name, saliency)
             yield {
                 "example": item.name,

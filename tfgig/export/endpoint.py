@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.exported.kinds import ATTRIBUTIONS, KINDS, EndpointKind
+from tfgig.exported.kinds import ATTRIBUTIONS, KINDS
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay, Style
 from tfgig.methods import Method
 from tfgig.models import SourceModel
+from tfgig.models.explaining import Explaining
 from tfgig.spec import check, check_is
 from tfgig.targets import ClassScore, Target
 
@@ -68,12 +69,15 @@ class Endpoint:
 Methods = Sequence[str | Endpoint] | Mapping[str, Method | str]
 
 
-def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[Endpoint]:
+def endpoints_of(
+    source: SourceModel, methods: Methods, target: Target, explaining: Explaining
+) -> list[Endpoint]:
     """The endpoints that `methods` stand for, complete and consistent.
 
     A name (of a preset, or one given to a method in a mapping) stands for one endpoint of each kind
-    that applies to the model, each with its prefix: `explain_<name>`; for models of images,
-    `heatmap_<name>`; for sequences, such as words at an embedding, `tokens_<name>`.
+    that applies to the model where the method explains it, each with its prefix:
+    `explain_<name>`; over images, `heatmap_<name>`; for sequences, such as words at an embedding,
+    `tokens_<name>`.
 
     A kind that applies and for which the model lacks something, such as the value range of an
     image, is left out with a warning.
@@ -83,27 +87,25 @@ def endpoints_of(source: SourceModel, methods: Methods, target: Target) -> list[
     """
     check(not isinstance(methods, str), "`methods` is a list of names.", methods)
     named = methods if isinstance(methods, Mapping) else {}
-    applying = _applying(source) if any(isinstance(name, str) for name in methods) else []
     endpoints: list[Endpoint] = []
+    left_out: dict[str, str] = {}
     for name in methods:
         if isinstance(name, Endpoint):
             endpoints.append(name)
             continue
         method = named.get(name, name)
-        endpoints += [Endpoint(k.prefix + name, method, target, kind=k.kind) for k in applying]
+        method = presets.get(method) if isinstance(method, str) else method
+        check_is(method, Method, "method")
+        place = explaining.place(method, target)
+        for kind in (kind for kind in KINDS.values() if kind.applies(source, place)):
+            obstacle = kind.obstacle(source, explaining.explained(method, target))
+            if obstacle is None:
+                endpoints.append(Endpoint(kind.prefix + name, method, target, kind=kind.kind))
+            else:
+                left_out[kind.prefix] = obstacle
+    for prefix, obstacle in left_out.items():
+        warnings.warn(f"{prefix}* signatures are left out. {obstacle}", stacklevel=3)
     check(len(endpoints) > 0, "Name at least one method to export.", methods)
     names = [endpoint.name for endpoint in endpoints]
     check(len(set(names)) == len(names), "Every endpoint needs a name of its own.", names)
     return endpoints
-
-
-def _applying(source: SourceModel) -> list[EndpointKind]:
-    """The kinds of endpoints that a method which is exported by name gets."""
-    found = []
-    for kind in KINDS.values():
-        obstacle = kind.obstacle(source, source.cut) if kind.applies(source) else None
-        if obstacle is not None:
-            warnings.warn(f"{kind.prefix}* signatures are left out. {obstacle}", stacklevel=4)
-        elif kind.applies(source):
-            found.append(kind)
-    return found

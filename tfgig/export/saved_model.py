@@ -26,6 +26,8 @@ from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
+from tfgig.models.explaining import Explaining
+from tfgig.models.places import Place
 from tfgig.spec import check_is, to_config
 from tfgig.targets import ClassScore, Target
 
@@ -49,8 +51,9 @@ def export_saved_model(
     Args:
         model: A Keras model, the path of one, or what `tfgig.load_model` returns.
         path: The model's directory; versions are its numbered sub-directories.
-        methods: Names of presets; or methods by names of your own, `{"mine": PathIntegral(...)}`;
-            or `Endpoint` objects for full control.
+        methods: Names of presets; or methods by names of your own, `{"mine": PathIntegral(...)}`,
+            at a place of their own if need be, `{"fine": At("b5_add", PathIntegral(...))}`; or
+            `Endpoint` objects for full control.
         target: Which output the named methods explain.
         version: The version's number; None takes the next free one.
         overwrite: Whether an existing version is replaced.
@@ -70,8 +73,9 @@ def export_saved_model(
     check_is(lane, Lane, "lane")
     destination = Version(path, version, overwrite)
     source = load_model(model)
-    endpoints = endpoints_of(source, methods, target)
-    signatures = Signatures(source, lane)
+    explaining = Explaining(source, as_is=lane.at_once > 0)
+    endpoints = endpoints_of(source, methods, target, explaining)
+    signatures = Signatures(source, explaining, lane)
     functions = signatures.build(endpoints)
     with destination.incoming() as directory:
         _save(source, functions, directory)
@@ -105,6 +109,14 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
             f"attribute of the layer that uses it ({str(error).partition('.')[0]}). "
             f"Received: {source.name!r}."
         ) from error
+
+
+def _described(place: Place | None) -> dict[str, Any] | None:
+    """What the description says of a place."""
+    if place is None:
+        return None
+    layout = None if place.layout is None else place.layout.to_config()
+    return {"name": place.name, "layout": layout}
 
 
 def _output_of(source: SourceModel, endpoint: Endpoint) -> str:
@@ -142,6 +154,7 @@ def _description(
                 complete=cast(Method, endpoint.method).complete,
                 layer=endpoint.layer,
                 overlay=to_config(endpoint.overlay) if KINDS[endpoint.kind].draws else None,
+                place=_described(signatures.place(endpoint)),
                 explained=tuple(map(Tensor.of, signatures.explained(endpoint))),
                 output=_output_of(source, endpoint),
             )

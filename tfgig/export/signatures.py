@@ -17,12 +17,13 @@ from tfgig.exported.kinds import KINDS, Material
 from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
 from tfgig.image import Style
-from tfgig.image.resize import over_picture
+from tfgig.image.layout import Layout
 from tfgig.image.style import encode_png
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.models.cut import Cut
 from tfgig.models.explaining import Explaining
+from tfgig.models.places import Place
 from tfgig.spec import check
 from tfgig.targets import TOP_CLASS
 from tfgig.tracing import WHOLE, traced_once
@@ -37,10 +38,11 @@ class Signatures:
 
     Args:
         source: The model.
+        explaining: Its explanations.
         lane: How explanations share the machine with predictions.
     """
 
-    def __init__(self, source: SourceModel, lane: Lane = Lane()) -> None:
+    def __init__(self, source: SourceModel, explaining: Explaining, lane: Lane = Lane()) -> None:
         check(
             all(spec.name != TARGET for spec in source.inputs),
             f"An explaining signature has an input {TARGET!r} of its own; rename the model's.",
@@ -48,9 +50,9 @@ class Signatures:
         )
         _check_names([spec.name for spec in source.inputs])
         self._source = source
-        self._explaining = Explaining(source, as_is=lane.at_once > 0)
+        self._explaining = explaining
         self._entrance = Entrance(lane)
-        self._draw = functools.cache(functools.partial(_drawing, value_range=source.value_range))
+        self._draw = functools.cache(functools.partial(_drawing, source.value_range))
 
     def build(self, endpoints: Sequence[Endpoint]) -> dict[str, Callable]:
         """The functions by signature name, `serving_default` first.
@@ -74,6 +76,11 @@ class Signatures:
         """What an endpoint's attributions are of, each [None, ...]."""
         return self._cut(endpoint).explained
 
+    def place(self, endpoint: Endpoint) -> Place | None:
+        """Where an endpoint explains the model; None for its inputs."""
+        method = cast(Method, endpoint.method)
+        return self._explaining.place(method, endpoint.target, endpoint.layer)
+
     def _serve(self) -> Callable:
         source = self._source
 
@@ -93,7 +100,9 @@ class Signatures:
         if obstacle is not None:
             raise ValueError(obstacle)
         explain = self._explain(endpoint)
-        material = Material(source, self._cut(endpoint), explain, self._draw(endpoint.overlay))
+        place = self.place(endpoint)
+        draw = self._draw(endpoint.overlay, None if place is None else place.layout)
+        material = Material(source, self._cut(endpoint), explain, draw)
         answer, taken = kind.build(material), _structure(specs)
         # An eager tensor as the default becomes the signature's default over gRPC.
         top_class = tf.constant([TOP_CLASS], tf.int64)
@@ -112,7 +121,9 @@ class Signatures:
         return tf.function(explain_top_class, input_signature=[taken], autograph=False)
 
     def _cut(self, endpoint: Endpoint) -> Cut:
-        return self._explaining.explained(cast(Method, endpoint.method), endpoint.layer)
+        return self._explaining.explained(
+            cast(Method, endpoint.method), endpoint.target, endpoint.layer
+        )
 
     def _explain(self, endpoint: Endpoint) -> Callable:
         return self._explaining.function(
@@ -120,12 +131,14 @@ class Signatures:
         )
 
 
-def _drawing(overlay: Style, value_range: tuple[float, float] | None) -> Callable:
+def _drawing(
+    value_range: tuple[float, float] | None, overlay: Style, layout: Layout | None
+) -> Callable:
     """Draws images and attributions, each [B, ...], as files; one graph for all heat-maps."""
 
     def draw(images, attributions):
-        attributions = over_picture(attributions, images)
-        return encode_png(overlay.draw(images, attributions, cast(tuple, value_range)))
+        over = overlay.laid_over(attributions, images, layout)
+        return encode_png(overlay.draw(images, over, cast(tuple, value_range)))
 
     return traced_once(draw, attributes=WHOLE)
 

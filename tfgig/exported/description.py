@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgig.exported.lane import Lane
+from tfgig.image.layout import Layout
 from tfgig.spec import is_whole
 
 VERSION = 1  # exports from before it was written are read as 0
@@ -51,6 +52,8 @@ class EndpointDescription:
         overlay: The config of the `Style` of a heat-map; None for other kinds.
         explained: What the attributions are of.
         output: The output of `serving_default` that is explained; None if that is not known.
+        place: The inner tensor that is explained: its "name", and its "layout" over the picture,
+            as `tfgig.image.layout.Layout` reads it; None where the inputs are.
     """
 
     kind: str
@@ -61,6 +64,13 @@ class EndpointDescription:
     overlay: Mapping[str, Any] | None = None
     explained: tuple[Tensor, ...] = ()
     output: str | None = None
+    place: Mapping[str, Any] | None = None
+
+    @property
+    def layout(self) -> Layout | None:
+        """How what is explained lies over the picture; None for pixels, and where it does not."""
+        found = None if self.place is None else self.place["layout"]
+        return None if found is None else Layout.from_config(found)
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -187,7 +197,19 @@ def _endpoint(config: Any) -> EndpointDescription:
     given = {name: value for name, value in _typed(config, dict).items() if name in known}
     for name, wanted in (("kind", str), ("method", dict), ("target", dict)):
         _typed(given.get(name), wanted)
+    if given.get("place") is not None:
+        _checked_place(given["place"])
     return EndpointDescription(**{**given, "explained": _tensors(given.get("explained", []))})
+
+
+def _checked_place(place: Any) -> None:
+    """Raises `TypeError` for what is no place."""
+    _typed(_typed(place, dict).get("name"), str)
+    try:
+        if place.get("layout") is not None:
+            Layout.from_config(place["layout"])
+    except (KeyError, IndexError) as error:
+        raise TypeError(f"a layout lacks {error}") from error
 
 
 def _tensors(configs: Any) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfgig.image.channels import Channels
 from tfgig.image.style import Style, between, brightness, grey, pictures, share, smoothed
 
 # From black over red to bright yellow, perceptually even (matplotlib's "inferno", CC0), 0 to 1.
@@ -34,12 +35,16 @@ class Overlay(Style):
         smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
             share of the image's shorter side; 0 draws single pixels.
         opacity: How much of the image the strongest colour covers, in [0, 1].
+        channels: How a position's channels become one number: "positive", the sum of what speaks
+            for the score; "absolute", the sum of absolute values; "signed", the sum; None takes
+            "absolute" for pixels and "positive" for a layer.
     """
 
     kind = "overlay"
     percentile: float = 99.0
     smoothing: float = 0.01
     opacity: float = 0.9
+    channels: Channels | None = None
 
     def saliency(self, attributions: tf.Tensor) -> tf.Tensor:
         """The strength of every pixel, float32 [B, height, width] in [0, 1], each image by itself.
@@ -48,7 +53,7 @@ class Overlay(Style):
             attributions: [B, height, width, channels], signed; absolute values are added up over
                 the channels.
         """
-        strength = tf.reduce_sum(tf.abs(attributions), -1)
+        strength = self.one_number(attributions)[..., 0]
         return share(smoothed(strength, self.smoothing), self.percentile)
 
     def draw(self, images, attributions, value_range):

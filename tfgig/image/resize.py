@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfgig.spec import check
 
-_MOST_COLOURS = 4  # red, green, blue and opacity
+MOST_COLOURS = 4  # red, green, blue and opacity
 
 
 def resize_bilinear(maps: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -40,7 +40,7 @@ def over_picture(attributions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         'kind="attributions" only.',
         f"attributions of shape {attributions.shape}",
     )
-    if attributions.shape[-1] is None or attributions.shape[-1] > _MOST_COLOURS:
+    if attributions.shape[-1] is None or attributions.shape[-1] > MOST_COLOURS:
         attributions = tf.reduce_sum(attributions, -1, keepdims=True)
     if attributions.shape[1:3] == images.shape[1:3]:
         return attributions

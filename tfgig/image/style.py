@@ -8,6 +8,9 @@ import dataclasses
 import tensorflow as tf
 
 from tfgig.image.blur import gaussian_blur
+from tfgig.image.channels import OF_LAYERS, OF_PIXELS, Channels, check_channels, one_number
+from tfgig.image.layout import Layout
+from tfgig.image.resize import MOST_COLOURS, over_picture
 from tfgig.spec import Spec, check
 
 Range = tuple[float, float]
@@ -29,9 +32,41 @@ class Style(Spec, abc.ABC):
             value_range: What is black and what is white in the images' units.
         """
 
+    def one_number(self, attributions: tf.Tensor, of_layer: bool = False) -> tf.Tensor:
+        """The strength of each position before any drawing, [..., 1], of [..., channels].
+
+        Args:
+            attributions: Signed; of a layer they are reduced before they are laid over the picture.
+            of_layer: Whether they are of an inner layer, and not of pixels.
+        """
+        chosen: Channels | None = getattr(self, "channels", "signed")
+        return one_number(attributions, chosen or (OF_LAYERS if of_layer else OF_PIXELS))
+
+    def laid_over(
+        self, attributions: tf.Tensor, images: tf.Tensor, layout: Layout | None
+    ) -> tf.Tensor:
+        """What is drawn over images: float32 [B, height, width, channels].
+
+        Args:
+            attributions: Of pixels, [B, height, width, channels], or of a layer, [B, h, w,
+                channels] or [B, tokens, channels], whose channels become one number first.
+            images: [B, height, width, ...], of any size.
+            layout: How the layer lies over the picture; None for pixels, and where that is not
+                known.
+        """
+        if layout is None:
+            many = attributions.shape[-1] is None or attributions.shape[-1] > MOST_COLOURS
+            shown = self.one_number(attributions, of_layer=True) if many else attributions
+            return over_picture(shown, images)
+        strengths = self.one_number(attributions, of_layer=True)
+        return layout.laid_over(strengths, tf.shape(images)[1:3])
+
     def __post_init__(self) -> None:
+        check_channels(getattr(self, "channels", None), f"{type(self).__name__}(channels=...)")
         limits = {"percentile": "(0, 100]", "smoothing": "[0, 0.5]", "opacity": "[0, 1]"}
         for field in dataclasses.fields(self):
+            if field.name == "channels":
+                continue
             value = getattr(self, field.name)
             good = {
                 "percentile": 0 < value <= 100,

@@ -6,6 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfgig.image.channels import Channels
 from tfgig.image.style import (
     Style,
     between,
@@ -36,6 +37,9 @@ class Mask(Style):
         smoothing: The width of a Gaussian that joins neighbouring pixels before they are chosen,
             and softens the mask's edge, as a share of the image's shorter side.
         opacity: How much of the rest is hidden, in [0, 1].
+        channels: How a position's channels become one number: "positive", the sum of what speaks
+            for the score; "absolute", the sum of absolute values; "signed", the sum; None takes
+            "absolute" for pixels and "positive" for a layer.
 
     References:
         Leino et al. (2018), Influence-Directed Explanations for Deep Convolutional Networks,
@@ -46,9 +50,10 @@ class Mask(Style):
     percentile: float = 90.0
     smoothing: float = 0.02
     opacity: float = 0.85
+    channels: Channels | None = None
 
     def draw(self, images, attributions, value_range):
-        strength = smoothed(tf.reduce_sum(tf.abs(attributions), -1), self.smoothing)
+        strength = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
         # A pixel without any attribution is not important, however many there are of them.
         chosen = (strength >= percentile(strength, self.percentile)) & (strength > 0)
         seen = smoothed(tf.cast(chosen, tf.float32), self.smoothing)[..., tf.newaxis]
@@ -75,7 +80,7 @@ class Diverging(Style):
     opacity: float = 1.0
 
     def draw(self, images, attributions, value_range):
-        signed = smoothed(tf.reduce_sum(attributions, -1), self.smoothing)
+        signed = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
         signed = tf.sign(signed) * share(tf.abs(signed), self.percentile)
         colours = between(tf.constant(_BLUE_TO_RED), (signed + 1.0) / 2)
         ground = grey(brightness(images, value_range))
@@ -92,13 +97,17 @@ class Grayscale(Style):
         percentile: White from this percentile on.
         smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
             share of the image's shorter side; 0 draws single pixels.
+        channels: How a position's channels become one number: "positive", the sum of what speaks
+            for the score; "absolute", the sum of absolute values; "signed", the sum; None takes
+            "absolute" for pixels and "positive" for a layer.
     """
 
     kind = "grayscale"
     percentile: float = 99.0
     smoothing: float = 0.0
+    channels: Channels | None = None
 
     def draw(self, images, attributions, value_range):
-        strength = smoothed(tf.reduce_sum(tf.abs(attributions), -1), self.smoothing)
+        strength = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
         above = strength - tf.reduce_min(strength, [1, 2], keepdims=True)
         return pictures(share(above, self.percentile)[..., tf.newaxis])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from tfgig.layers.checks import (
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.explaining import Explaining
+from tfgig.models.places import Place
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
 
@@ -76,13 +78,18 @@ class Explainer(keras.layers.Layer):
         self.model = self.source.origin  # a Keras model is tracked, and saved, as a sub-layer
         self.method = method
         self.target = target
-        explaining = Explaining(self.source)
-        self._explained = explaining.explained(method)
+        explaining = self._explaining = Explaining(self.source)
+        self._explained = explaining.explained(method, target)
         self._classes = _classes(self.source, target)
         explain = explaining.function(method, target)
         signature = [tf.TensorSpec([None], tf.int64, TARGET), *self.source.inputs]
         self._explain = tf.function(explain, input_signature=signature, autograph=False)
         self.built = True
+
+    @functools.cached_property
+    def place(self) -> Place | None:
+        """The inner tensor that the attributions are of; None for the model's inputs."""
+        return self._explaining.place(self.method, self.target)
 
     def call(self, inputs, target=None):
         specs = self.source.inputs

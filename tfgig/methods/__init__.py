@@ -1,6 +1,7 @@
 """Methods: full recipes from a score to attributions."""
 
 from tfgig.methods.adaptive_taylor import AdaptiveTaylor
+from tfgig.methods.at import At, place_of
 from tfgig.methods.base import Attribution, LayerMethod, Method
 from tfgig.methods.edge import Edge
 from tfgig.methods.explain import explain
@@ -11,6 +12,7 @@ from tfgig.methods.smooth import Smooth
 
 __all__ = (
     "AdaptiveTaylor",
+    "At",
     "Attribution",
     "Edge",
     "GradCAM",
@@ -20,4 +22,5 @@ __all__ = (
     "PathIntegral",
     "Smooth",
     "explain",
+    "place_of",
 )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfgig.objective import Objective
-from tfgig.spec import Spec, check
+from tfgig.spec import Spec
 
 
 class Attribution(NamedTuple):
@@ -58,17 +58,6 @@ class LayerMethod(Method, abc.ABC):
     """A family of methods that look at an inner layer of a model of images.
 
     `attribute` is given the output of the layer, [B, h, w, channels], in the place of the inputs,
-    and returns maps [B, h, w, 1], which are laid over the image.
-
-    Args:
-        layer: The name of the layer; None takes the last one with a height and a width.
+    and returns maps [B, h, w, 1], which are laid over the image. `At(layer, method)` names the
+    layer; without a name it is the last one with a height and a width.
     """
-
-    layer: str | None = dataclasses.field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        check(
-            self.layer is None or bool(self.layer),
-            "`layer` is the name of a layer, or None.",
-            self.layer,
-        )

@@ -17,9 +17,6 @@ class GradCAM(LayerMethod):
     A map of the layer's size, laid over the image: as sharp as the layer is large. The baseline
     score is the score itself, as for the gradient.
 
-    Args:
-        layer: The name of the layer; None takes the last one with a height and a width.
-
     References:
         Selvaraju et al. (2017), Grad-CAM: Visual Explanations from Deep Networks via
         Gradient-based Localization, arXiv:1610.02391, equations 1 and 2.
@@ -35,7 +32,7 @@ class GradCAM(LayerMethod):
         check(
             inputs.shape.rank == 4,
             "GradCAM() looks at a layer of shape [B, height, width, channels]; name one: "
-            'GradCAM(layer="...").',
+            'At("...", GradCAM()).',
             tuple(inputs.shape),
         )
         score, gradient = objective.score_and_gradient(inputs)

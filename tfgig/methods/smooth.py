@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from tfgig import noise
+from tfgig.methods.at import refuse_places
 from tfgig.methods.base import Attribution, LayerMethod, Method
 from tfgig.methods.calls import check_internal_batch_size
 from tfgig.methods.gradient import Gradient
@@ -65,6 +66,7 @@ class Smooth(Method):
             "not at the image; take it as it is, or smooth another.",
             self.inner,
         )
+        refuse_places(self.inner, "Smooth")
         noise.check_samples(self.samples, self.seed, "Smooth")
         noise.check_spread(self.spread, "Smooth")
         check(

@@ -7,7 +7,7 @@ from tfgig.metrics.infidelity import Infidelity
 from tfgig.metrics.information_curves import EntropyCurve, SimilarityCurve
 from tfgig.metrics.insertion_deletion import Deletion, Insertion
 from tfgig.metrics.localization import Localization, boxes_to_mask, roc_auc
-from tfgig.metrics.pixels import pixel_saliency
+from tfgig.metrics.saliency import pixel_saliency
 from tfgig.metrics.sensitivity import MaxSensitivity
 from tfgig.metrics.similarity import ClassSensitivity, ModelRandomization
 from tfgig.metrics.stability import Stability

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from tfgig.image.layout import Layout
 from tfgig.spec import Spec
 from tfgig.workers import Call
 
@@ -50,7 +51,8 @@ class Example(NamedTuple):
     """One explained image; H, W and C are its height, width and channels."""
 
     image: np.ndarray  # float32 [H, W, C], in the model's input units
-    attributions: np.ndarray  # float32 [H, W, C], signed; of regions [H, W, 1]
+    # float32 [H, W, C], signed; of regions [H, W, 1]; of an inner layer [h, w, c] or [tokens, c]
+    attributions: np.ndarray
     target: int  # the explained class
     score: float
     baseline_score: float
@@ -58,6 +60,7 @@ class Example(NamedTuple):
     mask: np.ndarray | None = None  # bool [H, W], True where the evidence is
     error: float = 0.0  # the estimated relative error of the attributions by integration
     memo: dict[Call, Any] | None = None  # what calls returned, for all metrics of this example
+    layout: Layout | None = None  # how a layer lies over the image; None for pixels
 
     def made(self, call: Call) -> Any:
         """What a call returns: what the memo has, or made now."""

@@ -50,7 +50,7 @@ class Infidelity(Metric):
         return [self._statistic(example, subject) for example in examples]
 
     def _statistic(self, example, subject):
-        if subject.only_ranks:
+        if subject.only_ranks or example.layout is not None:
             return self.undefined()
         low, high = subject.value_range
         random = np.random.default_rng(self.seed)

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig.metrics.base import Column, Curve, Example, Need, area, finite_or_none
-from tfgig.metrics.pixels import PixelMetric, pixel_saliency
+from tfgig.metrics.pixels import PixelMetric
+from tfgig.metrics.saliency import pixel_saliency
 from tfgig.revealing import Scene, pictures_of, webp_lengths
 from tfgig.spec import check
 from tfgig.workers import Call
@@ -110,7 +111,10 @@ class PerformanceInformation(PixelMetric, abc.ABC):
         """The call that makes an example's pictures, uint8 [2 + thresholds, H, W, C]."""
         low, high = value_range
         image = np.clip(np.rint((example.image - low) * 255 / (high - low)), 0, 255)
-        scene = Scene(image.astype(np.uint8), pixel_saliency(example.attributions, self.channels))
+        scene = Scene(
+            image.astype(np.uint8),
+            pixel_saliency(example.attributions, self.channels, example.layout),
+        )
         return Call(pictures_of, (scene, self.thresholds, self.random_share, self.seed))
 
     def undefined(self):

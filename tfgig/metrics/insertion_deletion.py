@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tfgig.image import gaussian_blur
 from tfgig.metrics.base import Column, Curve, Need, area, mean
-from tfgig.metrics.pixels import PixelMetric, pixel_saliency, ranking
+from tfgig.metrics.pixels import PixelMetric
+from tfgig.metrics.saliency import pixel_saliency, ranking
 from tfgig.spec import check, is_whole
 
 Background = Literal["blurred", "black", "mean"]
@@ -74,7 +75,7 @@ class PixelExchange(PixelMetric, abc.ABC):
         return {**super().undefined(), "curve": None}
 
     def _statistic(self, example, subject):
-        saliency = pixel_saliency(example.attributions, self.channels)
+        saliency = pixel_saliency(example.attributions, self.channels, example.layout)
         background = background_of(
             example.image, self.background, subject.value_range[0], self.blur
         )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfgig.metrics.base import Column, Need
-from tfgig.metrics.pixels import PixelMetric, pixel_saliency
+from tfgig.metrics.pixels import PixelMetric
+from tfgig.metrics.saliency import pixel_saliency
 from tfgig.spec import check
 
 
@@ -68,7 +69,7 @@ class Localization(PixelMetric):
             if mask is None or not 0 < mask.sum() < mask.size:
                 statistics.append(self.undefined())
                 continue
-            saliency = pixel_saliency(example.attributions, self.channels)
+            saliency = pixel_saliency(example.attributions, self.channels, example.layout)
             statistics.append(
                 {
                     "roc_auc": roc_auc(saliency, mask),

@@ -8,7 +8,8 @@ import dataclasses
 import numpy as np
 
 from tfgig.metrics.base import Column, Need, finite_or_none
-from tfgig.metrics.pixels import PixelMetric, pixel_saliency
+from tfgig.metrics.pixels import PixelMetric
+from tfgig.metrics.saliency import pixel_saliency
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +34,14 @@ class MapSimilarity(PixelMetric, abc.ABC):
         found = self.explain_otherwise(examples, subject)
         if found is None:
             return [self.undefined() for _ in examples]
-        others = pixel_saliency(found["attributions"], self.channels)
+        others = pixel_saliency(found["attributions"], self.channels, subject.layout)
         return [
             {"rank_correlation": rank_correlation(self._map(example), other) if ok else None}
             for example, other, ok in zip(examples, others, found["ok"], strict=True)
         ]
 
     def _map(self, example):
-        return pixel_saliency(example.attributions, self.channels)
+        return pixel_saliency(example.attributions, self.channels, example.layout)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from tfgig.metrics.base import Column, Need
-from tfgig.metrics.pixels import PixelMetric, pixel_saliency
+from tfgig.metrics.pixels import PixelMetric
+from tfgig.metrics.saliency import pixel_saliency
 from tfgig.spec import check, is_whole
 
 _SMALLEST = 1e-12  # of a mean squared error: below it lies the rounding of float32 maps
@@ -58,8 +59,8 @@ class Stability(PixelMetric):
         ]
 
     def _statistic(self, example, attributions, ok):
-        before = pixel_saliency(example.attributions, self.channels)
-        after = pixel_saliency(attributions, self.channels)
+        before = pixel_saliency(example.attributions, self.channels, example.layout)
+        after = pixel_saliency(attributions, self.channels, example.layout)
         scale = np.abs(before).max()
         if not ok or not scale > 0:
             return self.undefined()

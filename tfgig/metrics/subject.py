@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig.baselines import Baseline
+from tfgig.image.layout import Layout
 from tfgig.layers import Explainer
 from tfgig.methods import Method
+from tfgig.metrics.saliency import pixel_saliency
 from tfgig.models import SourceModel, load_model
 from tfgig.regions import Regional
 from tfgig.spec import check, leaves, replace_all
@@ -66,7 +68,9 @@ class Subject:
         self.probabilities = probabilities
         self._regional = method if isinstance(method, Regional) else None
         inner = method.method if isinstance(method, Regional) else method
-        self._explain = _in_graph(Explainer(self.source, inner, target))
+        explainer = Explainer(self.source, inner, target)
+        self.layout = _layout_of(explainer)
+        self._explain = _in_graph(explainer)
         self._between: tuple[Callable, tf.Variable] | None = None
 
     @property
@@ -125,6 +129,8 @@ class Subject:
         found = _in_rows(self._explain, images, targets)
         if self._regional is not None:
             good, pixels = found["ok"], found["attributions"]
+            if self.layout is not None:
+                pixels = pixel_saliency(pixels, None, self.layout)[..., np.newaxis]
             found["attributions"] = np.zeros((*pixels.shape[:-1], 1), np.float32)
             found["attributions"][good] = self._regional.gather(pixels[good], images[good])
         return found
@@ -134,10 +140,11 @@ class Subject:
     ) -> np.ndarray | None:
         """Attributions [B, H, W, C] of paths from `starts` to `ends`; None without a baseline.
 
-        A method has no baseline where its path owns another kind of start (a blurred image) or
-        where it is no path at all; regions have none either.
+        A method has no baseline that is an image where its path owns another kind of start (a
+        blurred image), where it looks at an inner layer, or where it is no path at all; regions
+        have none either.
         """
-        if self._between is None and not self.only_ranks:
+        if self._between is None and not self.only_ranks and self.layout is None:
             self._between = self._with_given_starts()
         if self._between is None:
             return None
@@ -204,6 +211,22 @@ class _Given(Baseline):
 
     def __call__(self, inputs, objective):
         return self.held.read_value()[tf.newaxis]
+
+
+def _layout_of(explainer: Explainer) -> Layout | None:
+    """How the layer that is explained lies over the picture; None for pixels.
+
+    Raises:
+        ValueError: it does not lie over the picture.
+    """
+    if explainer.place is None:
+        return None
+    check(
+        explainer.place.layout is not None,
+        "Metrics judge maps of images, and this layer has no height and width; name another.",
+        explainer.place.name,
+    )
+    return explainer.place.layout
 
 
 def _in_graph(explainer: Explainer) -> Callable:

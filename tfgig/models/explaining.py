@@ -12,15 +12,16 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.image.resize import resize_bilinear
-from tfgig.methods import Attribution, LayerMethod, Method, explain
+from tfgig.methods import At, Attribution, LayerMethod, Method, explain, place_of
 from tfgig.methods.explain import Explanation
 from tfgig.models.cut import Cut
 from tfgig.models.inlining import inline, needed_for
+from tfgig.models.places import Place
 from tfgig.models.rows import refuse_mixed
 from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
 from tfgig.spec import check
-from tfgig.targets import ModelOutputs, Target
+from tfgig.targets import ClassScore, ModelOutputs, Target
 from tfgig.tracing import Concrete, call_as_it_is, traced_once
 
 
@@ -39,11 +40,27 @@ class Explaining:
         self._objectives: dict[tuple[Cut, Target], ModelObjective] = {}
         self._functions: dict[tuple[Cut, Target, Method], Callable] = {}
 
-    def explained(self, method: Method, layer: str | None = None) -> Cut:
+    def explained(
+        self, method: Method, target: Target = ClassScore(), layer: str | None = None
+    ) -> Cut:
         """The cut whose tensors the attributions are of."""
-        if isinstance(method, LayerMethod):
+        if _lays_over(method):
             return self._pixels(method)
-        return self._looked_at(method, layer)
+        return self._looked_at(method, target, layer)
+
+    def place(
+        self, method: Method, target: Target = ClassScore(), layer: str | None = None
+    ) -> Place | None:
+        """The place that the attributions are of; None for the model's inputs.
+
+        Raises:
+            ValueError: part of the score does not come through it, or there is none to find.
+        """
+        name = None if _lays_over(method) else self._name(method, target, layer)
+        survey = self._source.survey
+        if name is None or survey is None or name in {s.name for s in self._source.inputs}:
+            return None
+        return survey(target.output_name).of(name)
 
     def function(
         self, method: Method, target: Target, layer: str | None = None
@@ -53,13 +70,14 @@ class Explaining:
         Where several tensors are explained together, each has `attributions_<name>` of its own.
 
         Args:
-            method: The recipe.
+            method: The recipe; `At(place, recipe)` says where, too.
             target: Which output is explained.
-            layer: The name of a layer or an input; None for where the source is cut.
+            layer: The name of a layer or an input for methods that name none; None for where the
+                source is cut.
         """
-        cut = self._looked_at(method, layer)
+        cut = self._looked_at(method, target, layer)
         traced = self._traced(method, target, cut)
-        pixels = self._pixels(method) if isinstance(method, LayerMethod) else None
+        pixels = self._pixels(method) if _lays_over(method) else None
 
         def explain_inputs(requested, *inputs):
             points, *context = cut.front(*inputs)
@@ -87,24 +105,57 @@ class Explaining:
             points = tf.where(finite, points, tf.cast(float("nan"), points.dtype))
         return points
 
-    def _looked_at(self, method: Method, layer: str | None) -> Cut:
-        if isinstance(method, LayerMethod):
-            outer = self._source.layer if layer is None else layer
-            check(
-                None in (outer, method.layer) or outer == method.layer,
-                "The method names one layer and the explanation another; name one.",
-                (method.layer, outer),
+    def _name(self, method: Method, target: Target, layer: str | None) -> str | None:
+        """The name of the layer or input that a method looks at; None for the inputs as they are.
+
+        Of a method that is laid over the picture it is None, too, if it takes the last layer.
+        """
+        at = place_of(method)
+        outer = self._source.layer if layer is None else layer
+        if at is None:
+            return outer
+        named = at.place
+        check(
+            named is None or layer in (None, named),
+            "The method names one layer and the explanation another; name one.",
+            (named, layer),
+        )
+        if named is not None or outer is not None or isinstance(at.inner, LayerMethod):
+            return outer if named is None else named
+        survey = self._source.survey
+        check(survey is not None, "This model has no places; name a layer.", self._source.name)
+        return cast(Callable, survey)(target.output_name).found(at.positions).name
+
+    def _looked_at(self, method: Method, target: Target, layer: str | None) -> Cut:
+        name = self._name(method, target, layer)
+        if name is None:
+            return self._cut_at(None) if _lays_over(method) else self._source.cut
+        cut = self._source.cut if name == self._source.layer else self._cut_at(name)
+        self._check_on_the_way(cut, target)
+        if cut.context and not _lays_over(method):
+            self.place(method, target, layer)  # with its error, if some way goes round it
+        return cut
+
+    def _check_on_the_way(self, cut: Cut, target: Target) -> None:
+        """Raises `ValueError` if the explained output does not depend on what is explained."""
+        values = cut.forward.structured_outputs.values
+        chosen = values.get(target.output_name)
+        outputs = list(values.values()) if chosen is None else [chosen]
+        if cut.forward.graph.inputs[0].op.name not in needed_for(outputs):
+            survey = self._source.survey
+            known = "" if survey is None else survey(target.output_name).known
+            raise ValueError(
+                f"The explained output does not depend on {cut.points.name!r}; choose another "
+                f"layer, or another output with output_name=... {known} Received: {target!r}."
             )
-            layer = method.layer if layer is None else layer
-            if layer is None and self._source.at_inputs:
-                return self._cut_at(None)
-        return self._source.cut if layer is None else self._cut_at(layer)
+        refuse_mixed(cut, target.output_name)
 
     def _pixels(self, method: Method) -> Cut:
         entry = self._source.entry
         if entry is None or entry.parts or entry.points.shape.rank != 4:
+            recipe = cast(At, place_of(method)).inner
             raise ValueError(
-                f"{type(method).__name__} lays the map of a layer over an image, and what this "
+                f"{type(recipe).__name__} lays the map of a layer over an image, and what this "
                 "model is explained by is not one image. Received: "
                 f"{self._source.name!r} with the inputs "
                 f"{[spec.name for spec in self._source.inputs]}."
@@ -113,7 +164,7 @@ class Explaining:
 
     def _traced(self, method: Method, target: Target, cut: Cut) -> Callable:
         if (cut, target) not in self._objectives:
-            _check_on_the_way(cut, target)
+            self._check_on_the_way(cut, target)
             forward = functools.partial(_laid_out, cut.forward)
             objective = ModelObjective(forward, target, cut.points, cut.context)
             self._objectives[cut, target] = objective
@@ -121,7 +172,7 @@ class Explaining:
         if (cut, target, method) not in self._functions:
             points = tf.TensorSpec(cut.points.shape, tf.float32)
             shape = tf.TensorSpec([None], tf.int32)
-            pixels = self._pixels(method).points.shape if isinstance(method, LayerMethod) else None
+            pixels = self._pixels(method).points.shape if _lays_over(method) else None
 
             def explain_points(at, requested, shape, *context):
                 recipe = method
@@ -147,6 +198,12 @@ def _laid_out(forward: Concrete, *values: tf.Tensor) -> ModelOutputs:
     return outputs
 
 
+def _lays_over(method: Method) -> bool:
+    """Whether a method looks at a layer and speaks of the pixels."""
+    at = place_of(method)
+    return at is not None and isinstance(at.inner, LayerMethod)
+
+
 def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
     """The points in the shape of the cut, where it is known.
 
@@ -157,20 +214,6 @@ def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tens
     if not features.is_fully_defined():
         return points
     return tf.reshape(points, [tf.shape(inputs[0])[0], *features])
-
-
-def _check_on_the_way(cut: Cut, target: Target) -> None:
-    """Raises `ValueError` if the explained output does not depend on what is explained."""
-    values = cut.forward.structured_outputs.values
-    chosen = values.get(target.output_name)
-    outputs = list(values.values()) if chosen is None else [chosen]
-    check(
-        cut.forward.graph.inputs[0].op.name in needed_for(outputs),
-        f"The explained output does not depend on {cut.points.name!r}; choose another layer, or "
-        "another output with output_name=...",
-        target,
-    )
-    refuse_mixed(cut, target.output_name)
 
 
 class _LaidOver:

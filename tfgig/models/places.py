@@ -70,8 +70,8 @@ def choose(places: Sequence[Place], fewest: int = FEWEST_POSITIONS) -> Place:
         "at its inputs, or name a layer.",
         [place.name for place in places],
     )
-    kept = [place for place in laid_out if place.joined] or laid_out
-    kept = [place for place in kept if place.ends != "nothing"] or kept
+    kept = [place for place in laid_out if place.ends != "nothing"] or laid_out
+    kept = [place for place in kept if place.joined] or kept
     fewest = min(fewest, max(place.positions for place in kept))
     kept = [place for place in kept if place.positions >= fewest]
     blocks = [p for p in kept if p.ends == "block" and p.positions == kept[-1].positions]
@@ -203,7 +203,7 @@ class Survey:
             between = self._ways.ways[first:last]
             if any(op.type in PRODUCTS for op in between):
                 return "block" if len(between) > 1 else "layer"
-        return "layer"
+        return "layer" if self._ways.looks_up else "nothing"  # before any weights
 
 
 def _holds_rows(tensor: tf.Tensor) -> bool:

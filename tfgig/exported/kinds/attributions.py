@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
+from tfgig.models.places import Place
 from tfgig.models.source import SourceModel
 
 
@@ -16,7 +17,7 @@ class Attributions(EndpointKind):
     prefix = "explain_"
     answer = "attributions"
 
-    def applies(self, source: SourceModel) -> bool:
+    def applies(self, source: SourceModel, place: Place | None) -> bool:
         return True
 
     def build(self, material: Material) -> Answer:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfgig.methods.explain import Explanation
 from tfgig.models.cut import Cut
+from tfgig.models.places import Place
 from tfgig.models.source import SourceModel
 from tfgig.spec import Spec
 
@@ -27,7 +28,7 @@ class Material:
         explain: `(target int64 [B], *inputs [B, ...])`, the inputs in the order of the source's,
             to an explanation, as `tfgig.models.explaining` makes it.
         draw: Pictures' files, string [B], of images [B, height, width, channels] in the model's
-            units and attributions [B, h, w, c].
+            units and attributions, of pixels or of the layer that is explained.
     """
 
     source: SourceModel
@@ -64,8 +65,13 @@ class EndpointKind(Spec):
     draws: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def applies(self, source: SourceModel) -> bool:
-        """Whether a method that is exported by name gets an endpoint of this kind."""
+    def applies(self, source: SourceModel, place: Place | None) -> bool:
+        """Whether a method that is exported by name gets an endpoint of this kind.
+
+        Args:
+            source: The model.
+            place: Where the method explains it; None for the model's inputs.
+        """
 
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
         """Why what is cut there cannot have such an endpoint, and what to do; None if it can."""

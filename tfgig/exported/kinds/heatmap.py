@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
 from tfgig.models.cut import Cut
+from tfgig.models.places import Place
 from tfgig.models.source import SourceModel
 
 
@@ -24,8 +25,9 @@ class Heatmap(EndpointKind):
     takes_target = False
     draws = True
 
-    def applies(self, source: SourceModel) -> bool:
-        return source.takes_images
+    def applies(self, source: SourceModel, place: Place | None) -> bool:
+        lies_over = place is None or place.layout is not None or len(place.shape) == 3
+        return source.takes_images and lies_over
 
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
         if not source.takes_images:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
 from tfgig.models.cut import Cut
+from tfgig.models.places import Place
 from tfgig.models.source import SourceModel
 
 
@@ -19,8 +20,10 @@ class Tokens(EndpointKind):
     prefix = "tokens_"
     answer = "tokens"
 
-    def applies(self, source: SourceModel) -> bool:
-        return source.points.shape.rank == 3 and not source.at_inputs
+    def applies(self, source: SourceModel, place: Place | None) -> bool:
+        if place is None:
+            return source.points.shape.rank == 3 and not source.at_inputs
+        return len(place.shape) == 2 and place.layout is None
 
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
         if not cut.parts and cut.points.shape.rank == 3:

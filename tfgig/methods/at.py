@@ -1,0 +1,79 @@
+"""Where a method looks: at a place of the model, in the place of its inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfgig.methods.base import LayerMethod, Method
+from tfgig.methods.path_integral import PathIntegral
+from tfgig.spec import check, check_is, is_whole, leaves
+
+
+@dataclasses.dataclass(frozen=True)
+class At(Method):
+    """A method at a place of the model: `inner`, given what the place holds instead of the inputs.
+
+        At("b12_add", PathIntegral(steps=32))
+
+    What lies in front of the place runs once, the path behind it. The attributions are of what the
+    place holds, [B, h, w, channels] say, and add up to the score as those of the inputs do. Maps
+    are laid over the picture where the positions look.
+
+    Args:
+        place: The name of a layer or an input; of a SavedModel, also a name scope or an operation
+            of its graph. All of the score has to come through it: `tfgig-inspect` lists such
+            places. None takes the place that the model was loaded to be explained at or, if that
+            is its inputs, finds one: of images and series the last with enough positions behind
+            which positions still meet; of texts the embedding; for a `LayerMethod` the last layer
+            with a height and a width.
+        inner: The method.
+        positions: How many positions a side the place has that is found.
+    """
+
+    kind = "at"
+    place: str | None = None
+    inner: Method = PathIntegral()
+    positions: int = 12
+
+    def __post_init__(self) -> None:
+        check(
+            self.place is None or (isinstance(self.place, str) and bool(self.place)),
+            "At(place, inner): the place is the name of a layer or an input, or None.",
+            self.place,
+        )
+        check_is(self.inner, Method, "inner")
+        refuse_places(self.inner, "At")
+        check(
+            is_whole(self.positions) and self.positions >= 2,
+            "At(positions=...) is a whole number of at least 2.",
+            self.positions,
+        )
+
+    @property
+    def complete(self):
+        return self.inner.complete
+
+    @property
+    def gradients(self):
+        return self.inner.gradients
+
+    def attribute(self, objective, inputs):
+        # Whoever made the objective has cut the model at the place.
+        return self.inner.attribute(objective, inputs)
+
+
+def refuse_places(inner: Method, outer: str) -> None:
+    """Raises `ValueError` if a method that is wrapped has a place of its own."""
+    held = [inner, *(value for _, value, _ in leaves(inner))]
+    check(
+        not any(isinstance(value, At) for value in held),
+        f"A place is named outermost: At(place, {outer}(...)).",
+        inner,
+    )
+
+
+def place_of(method: Method) -> At | None:
+    """The place of a method, named or to be found; None for one that looks at the inputs."""
+    if isinstance(method, At):
+        return method
+    return At(None, method) if isinstance(method, LayerMethod) else None
