@@ -13,7 +13,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from tfgig.exported.directory import is_number
+from tfgig.exported.directory import LARGEST, is_number
 from tfgig.spec import check, is_whole
 from tfgig.temporary import TemporaryDirectory, abandoned
 
@@ -30,7 +30,7 @@ class Version:
 
     Raises:
         FileExistsError: the version exists.
-        ValueError: `base` is itself named like a version, or `number` is not 0 or more.
+        ValueError: `base` is itself named like a version, or `number` is none of 0 to 2^63 - 1.
     """
 
     def __init__(self, base: str | os.PathLike, number: int | None, overwrite: bool) -> None:
@@ -42,8 +42,8 @@ class Version:
             str(base),
         )
         check(
-            number is None or (is_whole(number) and number >= 0),
-            "A version is a whole number of at least 0.",
+            number is None or (is_whole(number) and 0 <= number <= LARGEST),
+            f"A version is a whole number, from 0 to {LARGEST}: servers pass over larger ones.",
             number,
         )
         self._number = number

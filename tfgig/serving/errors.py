@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 LATE = "There was no answer before the deadline; the work was stopped."
+LONGEST = 4096  # bytes of a message; all metadata of a call have 8 KiB in gRPC
 STOPPING = "The server is stopping."
 
 
@@ -46,15 +47,25 @@ class ServingError(RuntimeError):
     """A request that was not answered.
 
     Args:
-        message: What was wrong.
+        message: What was wrong; cut where it is long, as what was received may be.
         code: The canonical code.
     """
 
     code: Code
 
     def __init__(self, message: str, code: Code = Code.UNKNOWN) -> None:
-        super().__init__(message)
+        super().__init__(_cut(message))
         self.code = code
+
+
+def _cut(message: str) -> str:
+    size = 0
+    for place, letter in enumerate(message):
+        # As gRPC writes it: others than those of ASCII as "%", and two digits for each byte.
+        size += 1 if " " <= letter <= "~" else 3 * len(letter.encode(errors="surrogatepass"))
+        if size > LONGEST:
+            return f"{message[:place]} ... ({len(message):,} characters)"
+    return message
 
 
 class InvalidRequest(ServingError):

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.serving.core import Core
 from tfgig.serving.errors import Code, InvalidRequest, ServingError, needed
+from tfgig.serving.heads import SECONDS
 from tfgig.serving.messages import APIS, SIGNATURES, metadata_of, model_of, status_of
 
 # Threads only wait here, for the lanes do the work; more calls than that are refused.
 _CALLS = 128
+_HANDLES = (types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT)
 _POINTER = 8  # bytes: what a text takes beside its own
 
 
@@ -43,6 +45,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", max_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error
+                ("grpc.server_handshake_timeout_ms", int(SECONDS * 1000)),
             ],
         )
         self._started = False
@@ -120,11 +123,13 @@ def _services(core: Core, max_bytes: int, predictions: Any, models: Any) -> tupl
 
 def _array(name: str, value: tensor_pb2.TensorProto, max_bytes: int) -> np.ndarray:
     try:
+        if value.dtype in _HANDLES:
+            raise TypeError("handles of resources are a process's own")
         if _size(value) > max_bytes:
             shape = tf.TensorShape(value.tensor_shape)
             raise ValueError(f"its shape {shape} is larger than {max_bytes} bytes")
         return tf.make_ndarray(value)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, KeyError) as error:
         raise InvalidRequest(f"The input {name!r} is not a tensor: {error}.") from error
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import gc
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,22 +25,64 @@ from tfgig.serving.inputs import fitted
 
 Layout = Literal["row", "column"]
 _BYTES = "_bytes"
+MAX_VALUES = 12_000_000  # of a body: eighty images of 224 x 224 x 3
+MAX_PARTS = 4_000_000  # lists and objects
 _STRING = types_pb2.DT_STRING
 
 
 def parse(body: bytes) -> dict[str, Any]:
     """The JSON object of a request.
 
+    A list takes thirty times the bytes that it is written in, and all others wait while it is
+    read: so how many there are is bounded as the size is, before anything is read.
+
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is none, or has too many values.
     """
+    values, parts = body.count(b","), body.count(b"[") + body.count(b"{")
+    if values > MAX_VALUES or parts > MAX_PARTS:
+        raise InvalidRequest(
+            f"A body has at most {MAX_VALUES:,} values in {MAX_PARTS:,} lists and objects; send "
+            f"fewer rows at once, or use gRPC. Received: {values:,} in {parts:,}."
+        )
     try:
-        found = json.loads(body)
+        with _uncollected():
+            found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not JSON: {error}.") from error
     if not isinstance(found, dict):
         raise InvalidRequest("The body is to be a JSON object.")
     return found
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Lets no garbage be looked for meanwhile: among what is being made there is none.
+
+    Looking takes nine tenths of the time of reading many lists.
+    """
+    with _reading.lock:
+        _reading.count += 1
+        if _reading.count == 1:
+            _reading.was_on = gc.isenabled()
+            gc.disable()
+    try:
+        yield
+    finally:
+        with _reading.lock:
+            _reading.count -= 1
+            if _reading.count == 0 and _reading.was_on:
+                gc.enable()
+
+
+class _Reading:
+    """How many bodies are being read, and whether garbage is looked for otherwise."""
+
+    def __init__(self) -> None:
+        self.lock, self.count, self.was_on = threading.Lock(), 0, True
+
+
+_reading = _Reading()
 
 
 def decode_inputs(

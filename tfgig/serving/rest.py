@@ -28,6 +28,7 @@ from tfgig.serving.errors import (
     ServingError,
     needed,
 )
+from tfgig.serving.heads import impatient
 from tfgig.serving.json_codec import dump, encode_error
 from tfgig.serving.messages import json_of_metadata, json_of_status
 from tfgig.serving.rest_call import Call
@@ -71,6 +72,7 @@ class RestServer:
             log_level="warning",
             access_log=False,
             lifespan="off",
+            http=impatient(),
             timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)
@@ -146,13 +148,14 @@ class _Application:
 
     async def _models(self, request: Any) -> Any:
         started = time.monotonic()
-        found = _PATH.fullmatch(request.url.path)
+        path = request.scope["path"]  # `request.url` is what the client's Host header makes of it
+        found = _PATH.fullmatch(path)
         signature, code, status = "", Code.OK, 200
         asks = request.method == "POST"
         try:
             what = ((found and found["what"]) or "").lower()
             if found is None or asks != what.startswith(":"):
-                raise InvalidRequest(f"Malformed request: {request.method} {request.url.path}")
+                raise InvalidRequest(f"Malformed request: {request.method} {path}")
             model = Model(found["name"], _version(found["version"]), found["label"])
             if not asks:
                 look = json_of_metadata if what else json_of_status

@@ -12,9 +12,10 @@ from tfgig.serving.batching import Batching
 from tfgig.serving.core import Core
 from tfgig.serving.grpc_server import GrpcServer, authority
 from tfgig.serving.rest import RestServer
-from tfgig.spec import check
+from tfgig.spec import check, is_whole
 
 MIB = 1 << 20
+_LAST_PORT = 65535  # gRPC takes a larger one for its remainder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,9 @@ class ServerOptions:
     def __post_init__(self) -> None:
         for field in ("poll_seconds", "keep", "max_request_mebibytes", "rest_seconds"):
             check(getattr(self, field) > 0, f"`{field}` is more than 0.", getattr(self, field))
+        for field in ("port", "rest_port"):
+            port = getattr(self, field)
+            check(is_whole(port) and 0 <= port <= _LAST_PORT, f"`{field}` is 0 to 65535.", port)
         taken = self.port and self.port == self.rest_port
         check(not taken, "gRPC and REST need a port each.", self.port)
 
