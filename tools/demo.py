@@ -20,6 +20,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
 import tfgig
@@ -108,7 +109,7 @@ def _explain(
         saliency = pixel_saliency(attributions, None, layout)
         auc = [roc_auc(s, m) for s, m in zip(saliency, masks, strict=True)]
         rows[name] = Row(
-            style.saliency(style.laid_over(attributions, images, layout)).numpy(),
+            style.saliency(style.laid_over(tf.constant(attributions), images, layout)).numpy(),
             explanation["score"],
             explanation["delta"],
             np.array(auc),

@@ -121,7 +121,9 @@ def survey(
     once = {
         id(layer): outputs[0]
         for layer, outputs in zip(layers, found, strict=True)
-        if len(outputs) == 1 and tf.is_tensor(outputs[0]) and outputs[0].graph is traced.graph
+        if len(outputs) == 1
+        and isinstance(outputs[0], tf.Tensor)  # ragged and sparse ones are no places
+        and outputs[0].graph is traced.graph
     }
     names: dict[str, str] = {}
     for path, layer in every.items():

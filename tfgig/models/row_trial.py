@@ -43,6 +43,10 @@ def try_rows(cut: Cut, front: Concrete, examples: Examples) -> Trial:
         front: The cut's, traced.
         examples: The candidates for rows; the first that the model takes is used.
     """
+    if not tf.executing_eagerly():  # such as while a model is read and not run
+        return Trial(
+            doubt="the graph does not show it, and nothing was run; loading the model tries"
+        )
     doubt = "there is nothing that it was known to take"
     for rows in examples:
         try:
@@ -53,11 +57,13 @@ def try_rows(cut: Cut, front: Concrete, examples: Examples) -> Trial:
         if found is not None:
             return found
         doubt = "the scores were not finite"
-    return Trial(doubt=doubt)
+    return Trial(doubt=f"the model takes nothing that was tried ({doubt})")
 
 
 def have_rows(function: Concrete, examples: Examples) -> list[bool] | None:
     """Which outputs of a function of the inputs have independent rows; None if it is not known."""
+    if not tf.executing_eagerly():
+        return None
     for rows in examples:
         try:
             runs = [function(*(tf.gather(v, company) for v in rows)) for company in _COMPANIES]

@@ -71,9 +71,8 @@ def prove_rows(cut: Cut, inputs: Sequence[tf.TensorSpec], examples: Examples, wh
 def words_of_doubt(doubt: str) -> str:
     """What a user is told of a cut's `doubt`."""
     return (
-        "it is not known whether rows depend on each other, for the model takes nothing that was "
-        f"tried ({doubt}). Give two or three rows that it takes: load_model(handle, example=...) "
-        "(--example=rows.npz)."
+        f"it is not known whether rows depend on each other: {doubt}. Give two or three rows that "
+        "the model takes: load_model(handle, example=...) (--example=rows.npz)."
     )
 
 
