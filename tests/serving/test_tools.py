@@ -190,7 +190,7 @@ def test_what_does_not_start_leaves_nothing(slow, server):
         for _ in range(3):
             with pytest.raises(OSError, match="port"):
                 LocalServer(slow, options(**{name: port_of(address)}))
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # those of tests before may end meanwhile
     unstarted = LocalServer(slow, options())
     ports = {
         "port": port_of(unstarted.grpc_address),
