@@ -39,8 +39,8 @@ class Blur(FixedPath):
         spacing: How sigma goes down, which changes no integral, but how many steps it takes: "log",
             even steps of `log(1 + sigma / scale)`; "linear", `sigma = max_sigma (1 - alpha)`, as
             published; "sqrt", even steps of the variance, `sigma = max_sigma sqrt(1 - alpha)`. An
-            image changes most while its last blur goes: with "log", 32 steps are as exact as some
-            200 of the others.
+            image changes most while its last blur goes, so "log" takes the fewest
+            (docs/accuracy.md).
         scale: Where "log" passes from even steps of the blur's logarithm to even steps of the blur,
             in pixels.
         padding: Beyond the border: "reflect", the mirrored image; "zero", zeros.
