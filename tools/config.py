@@ -19,8 +19,8 @@ from absl import flags
 
 from tfgig import program
 from tfgig.exported.directory import latest, meta_graph_of, model_directory
-from tfgig.serving.deployment import Deployment, pinned_tag, write_configuration
-from tfgig.serving.sizes import answer_sizes
+from tfgig.serving.deployment.manifests import Deployment, pinned_tag, write_configuration
+from tfgig.serving.deployment.sizes import answer_sizes
 
 _DEFAULT = Deployment("model", "/models/model")
 

@@ -22,8 +22,8 @@ from absl import flags
 
 from tfgig import command_line, program
 from tfgig.models.inspection import Inspection, SignatureReport, inspect_model
-from tfgig.models.load import located
-from tfgig.serving.contract import check_contract
+from tfgig.models.sources.load import located
+from tfgig.serving.deployment.contract import check_contract
 
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",

@@ -20,7 +20,7 @@ from absl import flags
 
 from tfgig import command_line, program
 from tfgig.serving import Batching, LocalServer, ServerOptions
-from tfgig.serving.configuration import read_batching
+from tfgig.serving.deployment.configuration import read_batching
 
 _SERVER, _BATCHING = ServerOptions(), Batching()
 

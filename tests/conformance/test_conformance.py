@@ -16,7 +16,7 @@ from tfgig.baselines import Baseline, Constant
 from tfgig.methods import At, Method, Smooth
 from tfgig.paths import Path
 from tfgig.rules import ImportantDirection, Rule
-from tfgig.serving.contract import check_contract
+from tfgig.serving.deployment.contract import check_contract
 from tfgig.spec import from_config, leaves, members, replace_all, to_config
 
 METHODS = cases.all_methods()

@@ -13,7 +13,7 @@ from tests.cases import image_model, images
 from tfgig.export.warmup import WARMUP_FILE, read_warmup, write_warmup
 from tfgig.methods import Gradient
 from tfgig.serving import SessionModel
-from tfgig.serving.warmup import replay
+from tfgig.serving.runtime.replay import replay
 
 GRADIENT = {"gradient": Gradient()}
 

@@ -13,8 +13,8 @@ from tfgig.exported import kinds
 from tfgig.exported.description import read_description
 from tfgig.exported.kinds import KINDS, EndpointKind
 from tfgig.serving import SessionModel
-from tfgig.serving.contract import check_contract
-from tfgig.serving.explanation import choose, predict_request
+from tfgig.serving.deployment.contract import check_contract
+from tfgig.serving.protocol.explanation import choose, predict_request
 from tfgig.spec import from_config, members, to_config
 
 

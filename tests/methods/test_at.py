@@ -11,7 +11,7 @@ import tfgig
 from tests.cases import deviation
 from tfgig.image import Overlay
 from tfgig.methods import At, GradCAM, PathIntegral, Smooth
-from tfgig.models.inlining import called_by
+from tfgig.models.graphs.inlining import called_by
 from tfgig.spec import from_config, to_config
 
 L = keras.layers

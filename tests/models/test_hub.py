@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import tfgig
 from tests.models import sources
-from tfgig.models import archive
+from tfgig.models.sources import archive
 
 GOOD = {"module": "scores", "reusable": "output_0", "tf1_hub": "default"}
 

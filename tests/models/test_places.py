@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfgig
-from tfgig.models.places import Place, choose
+from tfgig.models.graphs.places import Place, choose
 
 L = keras.layers
 

@@ -215,7 +215,7 @@ def test_what_the_graph_shows_is_not_tried_and_what_it_does_not_is(monkeypatch):
     hidden = L.MaxPooling2D()(L.BatchNormalization()(L.Conv2D(4, 3, activation="relu")(inputs)))
     plain = keras.Model(inputs, L.Dense(3, activation="softmax")(L.Flatten()(hidden)))
     tried = []
-    monkeypatch.setattr("tfgig.models.rows.try_rows", lambda *_: tried.append(1) or 1 / 0)
+    monkeypatch.setattr("tfgig.models.graphs.rows.try_rows", lambda *_: tried.append(1) or 1 / 0)
     assert tfgig.load_model(plain).cut.doubt is None
     assert not tried
     with pytest.raises(ZeroDivisionError):

@@ -17,8 +17,10 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.cases import images
 from tests.serving.conftest import options
-from tfgig.serving import LocalServer, grpc_server, heads, json_codec
-from tfgig.serving.errors import InvalidRequest, ServingError
+from tfgig.serving import LocalServer
+from tfgig.serving.devserver import grpc_server, heads
+from tfgig.serving.protocol import json_codec
+from tfgig.serving.protocol.errors import InvalidRequest, ServingError
 
 ROWS = images(2).tolist()
 

@@ -10,9 +10,9 @@ import pytest
 from tests.cases import images
 from tests.serving.conftest import connect, eventually, options
 from tfgig.serving import Batching, InvalidRequest, LocalServer, Overloaded, SessionModel
-from tfgig.serving.batching import Task
-from tfgig.serving.errors import DeadlineExceeded, Unavailable
-from tfgig.serving.lanes import Lane
+from tfgig.serving.devserver.batching import Task
+from tfgig.serving.devserver.lanes import Lane
+from tfgig.serving.protocol.errors import DeadlineExceeded, Unavailable
 
 IMAGES = images(6)
 

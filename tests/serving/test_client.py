@@ -20,7 +20,7 @@ from tfgig.serving import (
     ServingError,
     Unavailable,
 )
-from tfgig.serving.core import Answer
+from tfgig.serving.devserver.core import Answer
 
 IMAGES = images(5)
 

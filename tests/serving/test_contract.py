@@ -11,8 +11,8 @@ from tests.serving.conftest import save, write_records
 from tests.serving.test_tools import program
 from tfgig.export.warmup import WARMUP_FILE, read_warmup, write_warmup
 from tfgig.serving import InvalidRequest
-from tfgig.serving.contract import check_contract
-from tfgig.serving.core import load_warm
+from tfgig.serving.deployment.contract import check_contract
+from tfgig.serving.devserver.core import load_warm
 
 
 def subjects(found):

@@ -28,7 +28,7 @@ from tfgig.serving import (
     Overloaded,
     Unavailable,
 )
-from tfgig.serving.core import Model
+from tfgig.serving.protocol.records import Model
 
 IMAGES = images(1)
 ONE_BY_ONE = Batching(num_batch_threads=1)

@@ -23,9 +23,11 @@ from tensorflow_serving.apis import (
 
 from tests.cases import CLASSES, images
 from tests.serving.conftest import eventually, options
-from tfgig.serving import InvalidRequest, LocalServer, json_codec, rest
-from tfgig.serving.errors import Code
-from tfgig.serving.grpc_server import _array
+from tfgig.serving import InvalidRequest, LocalServer
+from tfgig.serving.devserver import rest
+from tfgig.serving.devserver.grpc_server import _array
+from tfgig.serving.protocol import json_codec
+from tfgig.serving.protocol.errors import Code
 
 IMAGES = images(2)
 ROWS = IMAGES.tolist()

@@ -14,8 +14,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from tests.cases import ROOT
 from tests.serving.conftest import eventually, options
 from tfgig.serving import Batching, LocalServer, ServerOptions
-from tfgig.serving.configuration import batching_text, read_batching
-from tfgig.serving.deployment import Deployment, files_of, pinned_tag, write_configuration
+from tfgig.serving.deployment.configuration import batching_text, read_batching
+from tfgig.serving.deployment.manifests import Deployment, files_of, pinned_tag, write_configuration
 
 
 def program(name, *arguments):

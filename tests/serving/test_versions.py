@@ -13,8 +13,8 @@ from tests import cases
 from tests.serving.conftest import connect, eventually, options, write_records
 from tfgig.exported.directory import latest
 from tfgig.serving import Client, InvalidRequest, LocalServer, NotFound, SessionModel, Unavailable
-from tfgig.serving.core import load_warm
-from tfgig.serving.versions import Versions
+from tfgig.serving.devserver.core import load_warm
+from tfgig.serving.devserver.versions import Versions
 
 IMAGES = cases.images(2)
 

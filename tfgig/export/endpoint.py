@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from tfgig import presets
+from tfgig.explaining import Explaining
 from tfgig.exported.kinds import ATTRIBUTIONS, KINDS
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay, Style
 from tfgig.methods import Method
 from tfgig.models import SourceModel
-from tfgig.models.explaining import Explaining
 from tfgig.spec import check, check_is
 from tfgig.targets import ClassScore, Target
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgig.models.inlining import GUARD
+from tfgig.models.graphs.inlining import GUARD
 from tfgig.tracing import concrete
 
 Outputs = dict[str, tf.Tensor]

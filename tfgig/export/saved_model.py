@@ -11,6 +11,7 @@ from typing import Any, cast
 import keras
 import tensorflow as tf
 
+from tfgig.explaining import Explaining
 from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
@@ -26,8 +27,7 @@ from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
-from tfgig.models.explaining import Explaining
-from tfgig.models.places import Place
+from tfgig.models.graphs.places import Place
 from tfgig.spec import check_is, to_config
 from tfgig.targets import ClassScore, Target
 

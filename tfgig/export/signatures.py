@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import tensorflow as tf
 
+from tfgig.explaining import Explaining
 from tfgig.export.endpoint import Endpoint
 from tfgig.export.guard import guarded, unless_empty
 from tfgig.export.lane import Entrance
@@ -21,9 +22,8 @@ from tfgig.image.layout import Layout
 from tfgig.image.style import encode_png
 from tfgig.methods import Method
 from tfgig.models import SourceModel
-from tfgig.models.cut import Cut
-from tfgig.models.explaining import Explaining
-from tfgig.models.places import Place
+from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.places import Place
 from tfgig.spec import check
 from tfgig.targets import TOP_CLASS
 from tfgig.tracing import WHOLE, traced_once

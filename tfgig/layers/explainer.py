@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgig import presets
+from tfgig.explaining import Explaining
 from tfgig.exported.fit import check_shape
 from tfgig.exported.signatures import TARGET
 from tfgig.layers.checks import (
@@ -22,8 +23,7 @@ from tfgig.layers.checks import (
 )
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
-from tfgig.models.explaining import Explaining
-from tfgig.models.places import Place
+from tfgig.models.graphs.places import Place
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
 

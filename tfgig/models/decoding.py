@@ -7,8 +7,8 @@ from typing import cast
 
 import tensorflow as tf
 
-from tfgig.models.cut import Cut
-from tfgig.models.image_headers import GIF, PNG_END, readable
+from tfgig.image.headers import GIF, PNG_END, readable
+from tfgig.models.graphs.cut import Cut
 from tfgig.models.source import SourceModel
 from tfgig.spec import check
 

@@ -13,17 +13,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported.description import EndpointDescription, read_description
-from tfgig.models.cut import Cut
-from tfgig.models.gradients import has_gradient, nodes
-from tfgig.models.graph_cut import survey
-from tfgig.models.keras_file import read_keras_file
-from tfgig.models.keras_model import from_keras
-from tfgig.models.load import located
-from tfgig.models.loading import Opened, Signature, open_saved_model, signatures_of
-from tfgig.models.outside import reaching_out
-from tfgig.models.places import Place, Survey
-from tfgig.models.rows import words_of_doubt
-from tfgig.models.saved_model import explainable
+from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.gradients import has_gradient, nodes
+from tfgig.models.graphs.graph_cut import survey
+from tfgig.models.graphs.outside import reaching_out
+from tfgig.models.graphs.places import Place, Survey
+from tfgig.models.graphs.rows import words_of_doubt
+from tfgig.models.sources.keras_file import read_keras_file
+from tfgig.models.sources.keras_model import from_keras
+from tfgig.models.sources.load import located
+from tfgig.models.sources.opening import Opened, Signature, open_saved_model, signatures_of
+from tfgig.models.sources.saved_model import explainable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import tensorflow as tf
 # The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
 from tensorflow.python.trackable.resource import CapturableResource
 
-from tfgig.models.cut import Cut
-from tfgig.models.places import Survey
+from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.places import Survey
 from tfgig.spec import check
 from tfgig.targets import ModelOutputs
 

@@ -1,8 +1,9 @@
 """Serving: exported models the way TensorFlow Serving runs them, and a client of both."""
 
-from tfgig.serving.batching import Batching
-from tfgig.serving.client import Client
-from tfgig.serving.errors import (
+from tfgig.serving.client.client import Client
+from tfgig.serving.devserver.batching import Batching
+from tfgig.serving.devserver.server import LocalServer, ServerOptions
+from tfgig.serving.protocol.errors import (
     Code,
     DeadlineExceeded,
     InvalidRequest,
@@ -11,8 +12,7 @@ from tfgig.serving.errors import (
     ServingError,
     Unavailable,
 )
-from tfgig.serving.server import LocalServer, ServerOptions
-from tfgig.serving.session import SessionModel
+from tfgig.serving.runtime.session import SessionModel
 
 __all__ = (
     "Batching",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
-from tfgig.models.places import Place
+from tfgig.models.graphs.places import Place
 from tfgig.models.source import SourceModel
 
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tfgig.methods.explain import Explanation
-from tfgig.models.cut import Cut
-from tfgig.models.places import Place
+from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.places import Place
 from tfgig.models.source import SourceModel
 from tfgig.spec import Spec
 
@@ -26,7 +26,7 @@ class Material:
         source: The model.
         cut: What is explained.
         explain: `(target int64 [B], *inputs [B, ...])`, the inputs in the order of the source's,
-            to an explanation, as `tfgig.models.explaining` makes it.
+            to an explanation, as `tfgig.explaining` makes it.
         draw: Pictures' files, string [B], of images [B, height, width, channels] in the model's
             units and attributions, of pixels or of the layer that is explained.
     """

@@ -9,8 +9,8 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
-from tfgig.models.cut import Cut
-from tfgig.models.places import Place
+from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.places import Place
 from tfgig.models.source import SourceModel
 
 

@@ -1,0 +1,238 @@
+"""A model and a method as one function: the model's inputs in, the explanation out.
+
+The Keras layer and the exported signatures are both made of these, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import tensorflow as tf
+
+from tfgig.image.resize import resize_bilinear
+from tfgig.methods import At, Attribution, LayerMethod, Method, explain, place_of
+from tfgig.methods.explain import Explanation
+from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.inlining import inline, needed_for
+from tfgig.models.graphs.places import Place
+from tfgig.models.graphs.rows import refuse_mixed
+from tfgig.models.source import SourceModel
+from tfgig.objective import ModelObjective, Objective
+from tfgig.spec import check
+from tfgig.targets import ClassScore, ModelOutputs, Target
+from tfgig.tracing import Concrete, call_as_it_is, traced_once
+
+
+class Explaining:
+    """Explanations of one source; each objective is traced once, and each method once.
+
+    Args:
+        source: The model.
+        as_is: Whether methods are called as they are; see `tfgig.tracing`.
+    """
+
+    def __init__(self, source: SourceModel, as_is: bool = False) -> None:
+        self._source = source
+        self._as_is = as_is
+        self._cut_at = functools.cache(lambda layer: source.at(layer).cut)
+        self._objectives: dict[tuple[Cut, Target], ModelObjective] = {}
+        self._functions: dict[tuple[Cut, Target, Method], Callable] = {}
+
+    def explained(
+        self, method: Method, target: Target = ClassScore(), layer: str | None = None
+    ) -> Cut:
+        """The cut whose tensors the attributions are of."""
+        if _lays_over(method):
+            return self._pixels(method)
+        return self._looked_at(method, target, layer)
+
+    def place(
+        self, method: Method, target: Target = ClassScore(), layer: str | None = None
+    ) -> Place | None:
+        """The place that the attributions are of; None for the model's inputs.
+
+        Raises:
+            ValueError: part of the score does not come through it, or there is none to find.
+        """
+        name = None if _lays_over(method) else self._name(method, target, layer)
+        survey = self._source.survey
+        if name is None or survey is None or name in {s.name for s in self._source.inputs}:
+            return None
+        return survey(target.output_name).of(name)
+
+    def function(
+        self, method: Method, target: Target, layer: str | None = None
+    ) -> Callable[..., Explanation]:
+        """`(target int64 [B], *inputs [B, ...])` to an explanation, as `explain` returns it.
+
+        Where several tensors are explained together, each has `attributions_<name>` of its own.
+
+        Args:
+            method: The recipe; `At(place, recipe)` says where, too.
+            target: Which output is explained.
+            layer: The name of a layer or an input for methods that name none; None for where the
+                source is cut.
+        """
+        cut = self._looked_at(method, target, layer)
+        traced = self._traced(method, target, cut)
+        pixels = self._pixels(method) if _lays_over(method) else None
+
+        def explain_inputs(requested, *inputs):
+            points, *context = cut.front(*inputs)
+            points = self._marked(_shaped(points, cut, inputs), cut, inputs)
+            # The shape of the attributions: a method of a layer speaks of the pixels.
+            shape = tf.shape(points if pixels is None else pixels.front(*inputs)[0])
+            explanation = dict(traced(tf.cast(points, tf.float32), requested, shape, *context))
+            if cut.parts:
+                attributions = cut.unpack(explanation.pop("attributions"))
+                explanation |= zip(cut.attribution_names, attributions, strict=True)
+            return explanation
+
+        return explain_inputs
+
+    def _marked(self, points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """The points, with NaN in each row of which an input that is not explained is not finite.
+
+        The model may hide it: the hyperbolic tangent of infinity is 1.
+        """
+        for spec, values in zip(self._source.inputs, inputs, strict=True):
+            if not spec.dtype.is_floating or spec in cut.explained:
+                continue
+            finite = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
+            finite = tf.reshape(finite, [-1, *[1] * (points.shape.rank - 1)])
+            points = tf.where(finite, points, tf.cast(float("nan"), points.dtype))
+        return points
+
+    def _name(self, method: Method, target: Target, layer: str | None) -> str | None:
+        """The name of the layer or input that a method looks at; None for the inputs as they are.
+
+        Of a method that is laid over the picture it is None, too, if it takes the last layer.
+        """
+        at = place_of(method)
+        outer = self._source.layer if layer is None else layer
+        if at is None:
+            return outer
+        named = at.place
+        check(
+            named is None or layer in (None, named),
+            "The method names one layer and the explanation another; name one.",
+            (named, layer),
+        )
+        if named is not None or outer is not None or isinstance(at.inner, LayerMethod):
+            return outer if named is None else named
+        survey = self._source.survey
+        check(survey is not None, "This model has no places; name a layer.", self._source.name)
+        return cast(Callable, survey)(target.output_name).found(at.positions).name
+
+    def _looked_at(self, method: Method, target: Target, layer: str | None) -> Cut:
+        name = self._name(method, target, layer)
+        if name is None:
+            return self._cut_at(None) if _lays_over(method) else self._source.cut
+        cut = self._source.cut if name == self._source.layer else self._cut_at(name)
+        self._check_on_the_way(cut, target)
+        if cut.context and not _lays_over(method):
+            self.place(method, target, layer)  # with its error, if some way goes round it
+        return cut
+
+    def _check_on_the_way(self, cut: Cut, target: Target) -> None:
+        """Raises `ValueError` if the explained output does not depend on what is explained."""
+        values = cut.forward.structured_outputs.values
+        chosen = values.get(target.output_name)
+        outputs = list(values.values()) if chosen is None else [chosen]
+        if cut.forward.graph.inputs[0].op.name not in needed_for(outputs):
+            survey = self._source.survey
+            known = "" if survey is None else survey(target.output_name).known
+            raise ValueError(
+                f"The explained output does not depend on {cut.points.name!r}; choose another "
+                f"layer, or another output with output_name=... {known} Received: {target!r}."
+            )
+        refuse_mixed(cut, target.output_name)
+
+    def _pixels(self, method: Method) -> Cut:
+        entry = self._source.entry
+        if entry is None or entry.parts or entry.points.shape.rank != 4:
+            recipe = cast(At, place_of(method)).inner
+            raise ValueError(
+                f"{type(recipe).__name__} lays the map of a layer over an image, and what this "
+                "model is explained by is not one image. Received: "
+                f"{self._source.name!r} with the inputs "
+                f"{[spec.name for spec in self._source.inputs]}."
+            )
+        return entry
+
+    def _traced(self, method: Method, target: Target, cut: Cut) -> Callable:
+        if (cut, target) not in self._objectives:
+            self._check_on_the_way(cut, target)
+            forward = functools.partial(_laid_out, cut.forward)
+            objective = ModelObjective(forward, target, cut.points, cut.context)
+            self._objectives[cut, target] = objective
+        objective = self._objectives[cut, target]
+        if (cut, target, method) not in self._functions:
+            points = tf.TensorSpec(cut.points.shape, tf.float32)
+            shape = tf.TensorSpec([None], tf.int32)
+            pixels = self._pixels(method).points.shape if _lays_over(method) else None
+
+            def explain_points(at, requested, shape, *context):
+                recipe = method
+                if pixels is not None:
+                    recipe = cast(Method, _LaidOver(method, shape, pixels))
+                return explain(objective, recipe, at, requested, context)
+
+            signature = [points, tf.TensorSpec([None], tf.int64), shape, *cut.context]
+            traced = traced_once(explain_points, signature)
+            if self._as_is:
+                traced = functools.partial(call_as_it_is, traced.get_concrete_function())
+            self._functions[cut, target, method] = traced
+        return self._functions[cut, target, method]
+
+
+def _laid_out(forward: Concrete, *values: tf.Tensor) -> ModelOutputs:
+    """The model without a call around it, so that a gradient is of what is asked for alone."""
+    outputs = inline(forward, values, {})
+    for output, known in zip(
+        tf.nest.flatten(outputs), tf.nest.flatten(forward.structured_outputs), strict=True
+    ):
+        output.set_shape(known.shape)  # a copy's own may be less sure, behind a table
+    return outputs
+
+
+def _lays_over(method: Method) -> bool:
+    """Whether a method looks at a layer and speaks of the pixels."""
+    at = place_of(method)
+    return at is not None and isinstance(at.inner, LayerMethod)
+
+
+def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The points in the shape of the cut, where it is known.
+
+    A convolution that TensorFlow has fused with what follows it hands an empty batch on in the
+    shape of its input.
+    """
+    features = cut.points.shape[1:]
+    if not features.is_fully_defined():
+        return points
+    return tf.reshape(points, [tf.shape(inputs[0])[0], *features])
+
+
+class _LaidOver:
+    """A method of a layer whose maps [B, h, w, 1] are laid over images [B, height, width, c].
+
+    Bilinear, shared out evenly among the channels, and with the map's sum.
+    """
+
+    def __init__(self, method: Method, shape: tf.Tensor, static: tf.TensorShape) -> None:
+        self._method, self._shape, self._static = method, shape, static
+
+    def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
+        maps, baseline_score, residual = self._method.attribute(objective, inputs)
+        over = resize_bilinear(maps, self._shape[1:3])
+        before, after = (tf.reduce_sum(m, [1, 2, 3], keepdims=True) for m in (maps, over))
+        scale = tf.math.divide_no_nan(before, after) / tf.cast(self._shape[3], tf.float32)
+
+        def lay(values):
+            return tf.ensure_shape(tf.broadcast_to(scale * values, self._shape), self._static)
+
+        residual = resize_bilinear(residual, self._shape[1:3])
+        return Attribution(lay(over), baseline_score, lay(residual))

@@ -1,0 +1,202 @@
+"""Where a model is cut in two: before the explained tensor, and after it.
+
+What comes before (a parser, a decoder, an embedding) runs once for an input; what comes after
+runs at every point of a path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from tfgig.models.graphs.inlining import needed_for
+from tfgig.spec import check
+from tfgig.tracing import Concrete, concrete
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A model in two: `front`, the explained tensor, `forward`.
+
+    Args:
+        points: What is explained, [None, ...].
+        front: The model's inputs, in their order, to `(points, *context)`.
+        forward: `(points [N, ...], *context [N, ...])` to `ModelOutputs`.
+        context: What `forward` takes beside the points: inputs that are not explained.
+        parts: Several explained tensors, which lie flat and side by side in points
+            [None, features]; empty where there is one.
+        doubt: Why it is not known whether rows depend on each other; None if they do not.
+        mixed: The names of outputs whose rows depend on each other or on the call, and how.
+    """
+
+    points: tf.TensorSpec
+    front: Callable[..., tuple[tf.Tensor, ...]]
+    forward: Concrete
+    context: tuple[tf.TensorSpec, ...] = ()
+    parts: tuple[tf.TensorSpec, ...] = ()
+    doubt: str | None = None
+    mixed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def explained(self) -> tuple[tf.TensorSpec, ...]:
+        """The explained tensors one by one."""
+        return self.parts or (self.points,)
+
+    @property
+    def attribution_names(self) -> tuple[str, ...]:
+        """What an explanation calls the attributions of each explained tensor."""
+        if not self.parts:
+            return ("attributions",)
+        return tuple("attributions_" + re.sub(r"\W", "_", spec.name) for spec in self.parts)
+
+    def unpack(self, points: tf.Tensor) -> list[tf.Tensor]:
+        """Points [N, ...] as the explained tensors, each [N, ...] in the points' dtype."""
+        return unpack(points, self.parts) if self.parts else [points]
+
+
+def pack(tensors: Sequence[tf.Tensor], parts: Sequence[tf.TensorSpec]) -> tf.Tensor:
+    """Tensors [N, ...] flat and side by side, float32 [N, features]."""
+    flat = [
+        tf.reshape(tf.cast(tensor, tf.float32), [tf.shape(tensor)[0], _size(spec)])
+        for tensor, spec in zip(tensors, parts, strict=True)
+    ]
+    return tf.concat(flat, 1)
+
+
+def unpack(points: tf.Tensor, parts: Sequence[tf.TensorSpec]) -> list[tf.Tensor]:
+    """The inverse of `pack`, in the points' dtype."""
+    flat = tf.split(points, [_size(spec) for spec in parts], 1)
+    return [
+        tf.reshape(values, [tf.shape(points)[0], *spec.shape[1:]])
+        for values, spec in zip(flat, parts, strict=True)
+    ]
+
+
+def _size(spec: tf.TensorSpec) -> int:
+    return spec.shape[1:].num_elements()
+
+
+def cut_at_inputs(serve: Concrete, inputs: Sequence[tf.TensorSpec], names: Sequence[str]) -> Cut:
+    """The cut that explains some of a model's inputs; the others pass through.
+
+    Args:
+        serve: The model: its inputs to `ModelOutputs`.
+        inputs: What it takes.
+        names: Which of them are explained.
+
+    Raises:
+        ValueError: several are to be explained, and one has no fixed size.
+    """
+    inputs = tuple(inputs)
+    if len(inputs) == 1:
+        return Cut(inputs[0], lambda points: (points,), serve)
+    chosen = [index for index, spec in enumerate(inputs) if spec.name in names]
+    others = [index for index in range(len(inputs)) if index not in chosen]
+
+    def forward(explained, *context):
+        given = dict(zip([*chosen, *others], [*explained, *context], strict=True))
+        return serve(*(given[index] for index in range(len(inputs))))
+
+    def front(*values):
+        return [values[i] for i in chosen], [values[i] for i in others]
+
+    explained = tuple(inputs[i] for i in chosen)
+    return join(explained, front, forward, tuple(inputs[i] for i in others))
+
+
+def join(
+    explained: tuple[tf.TensorSpec, ...],
+    front: Callable[..., tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]],
+    forward: Callable,
+    context: tuple[tf.TensorSpec, ...],
+) -> Cut:
+    """The cut whose points hold all the explained tensors.
+
+    Args:
+        explained: Their specs, [None, ...] each.
+        front: The model's inputs to `([explained tensors], [context])`.
+        forward: `([explained tensors], *context)` to `ModelOutputs`.
+        context: What else `forward` takes.
+    """
+    several = len(explained) > 1
+    for spec in explained:
+        check(
+            not several or None not in spec.shape[1:],
+            "Several inputs are explained together only if each has a fixed size; name one of "
+            "them with layer=...",
+            f"{spec.name!r} of shape {spec.shape}",
+        )
+    parts = explained if several else ()
+    points = explained[0]
+    if several:
+        features = sum(map(_size, parts))
+        points = tf.TensorSpec([None, features], tf.float32, "features")
+
+    def whole_front(*inputs):
+        tensors, others = front(*inputs)
+        return (pack(tensors, parts) if several else tensors[0], *others)
+
+    def whole_forward(at, *others):
+        tensors = unpack(at, parts) if several else [at]
+        typed = [tf.cast(t, spec.dtype) for t, spec in zip(tensors, explained, strict=True)]
+        return forward(typed, *others)
+
+    return Cut(points, whole_front, concrete(whole_forward, points, *context), context, parts)
+
+
+def only_needed(
+    forward: Callable, explained: Sequence[tf.TensorSpec], inputs: Sequence[tf.TensorSpec]
+) -> list[int]:
+    """Which of the inputs the outputs of `forward(explained, *inputs)` are computed from."""
+
+    def flat(*values):
+        return forward(list(values[: len(explained)]), *values[len(explained) :])
+
+    graph = concrete(flat, *explained, *inputs).graph
+    needed = needed_for(graph.outputs)
+    placeholders = graph.inputs[len(explained) : len(explained) + len(inputs)]
+    return [i for i, placeholder in enumerate(placeholders) if placeholder.op.name in needed]
+
+
+def blank(spec: tf.TensorSpec, rows: tf.Tensor) -> tf.Tensor:
+    """A tensor of a spec, its open axes open, for what is traced but never computed."""
+    # Any size that is not known while the model is traced.
+    return tf.zeros(
+        [rows, *(rows if size is None else size for size in spec.shape[1:])], spec.dtype
+    )
+
+
+def cut_behind(
+    explained: tuple[tf.TensorSpec, ...],
+    front: Callable[..., Sequence[tf.Tensor]],
+    forward: Callable,
+    inputs: Sequence[tf.TensorSpec],
+) -> Cut:
+    """The cut at tensors that are computed from the inputs.
+
+    Args:
+        explained: Their specs, [None, ...] each.
+        front: The model's inputs to the tensors.
+        forward: `([tensors], *inputs)` to `ModelOutputs`: the model with these tensors put in the
+            place of its own. What it does not need of the inputs is left out of the context.
+        inputs: What the model takes.
+    """
+    needed = only_needed(forward, explained, inputs)
+
+    def whole_front(*values):
+        return front(*values), [values[index] for index in needed]
+
+    def forward_of_needed(tensors, *context):
+        given = iter(context)
+        rows = tf.shape(tensors[0])[0]
+        values = [
+            next(given) if index in needed else blank(spec, rows)
+            for index, spec in enumerate(inputs)
+        ]
+        return forward(tensors, *values)
+
+    context = tuple(inputs[index] for index in needed)
+    return join(explained, whole_front, forward_of_needed, context)

@@ -1,0 +1,89 @@
+"""What tensors of a graph are called, and where the numbers in them come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfgig.models.graphs.cut import Concrete
+from tfgig.models.graphs.gradients import own_name
+
+_PASSING_ON = ("Identity", "Reshape", "ExpandDims", "Squeeze", "Cast", "StridedSlice")
+PARSERS = ("ParseExampleV2", "ParseExample")
+# A map over rows, such as of images that are decoded, is a loop whose results are stacked.
+_DECODERS = (*PARSERS, "TensorListStack", "StringToNumber")
+# What a sparse feature is filled up by; before it, there is one value for each that is present.
+_FILLING_UP = {"SparseToDense": 2, "ScatterNd": 1, "TensorScatterUpdate": 2}  # its values' place
+
+
+def names_of(
+    tensors: Sequence[tf.Tensor], serve: Concrete, inputs: Sequence[tf.TensorSpec]
+) -> list[str]:
+    """Words for tensors: the feature that was parsed, or the input that was cast or decoded."""
+    placeholders = [tensor.op for tensor in serve.graph.inputs[: len(inputs)]]
+    names: list[str] = []
+    for tensor in tensors:
+        name = _feature_of(tensor)
+        origin = _before_passing_on(tensor).op
+        if origin in placeholders:
+            name = inputs[placeholders.index(origin)].name
+        elif name is None and is_decoded(tensor) and len(inputs) == 1:
+            name = f"decoded_{inputs[0].name}"
+        name = re.sub(r"\W+", "_", name or own_name(tensor.op.node_def)).strip("_")
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    return names
+
+
+def layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str | None:
+    """The innermost of the layers that a tensor is computed in; of none, its operation's name."""
+    name = own_name(tensor.op.node_def)
+    for part in reversed(name.split("/")):
+        for layer in layers:
+            if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part):
+                return layer
+    return None if layers else name
+
+
+def is_sparse(tensor: tf.Tensor) -> bool:
+    """Whether a tensor is the values of a sparse feature, of which an example may have none."""
+    op = _before_passing_on(tensor).op
+    return op.type in PARSERS and tensor.shape.rank == 1 and _parsed_feature(tensor)[1] == "sparse"
+
+
+def is_decoded(tensor: tf.Tensor) -> bool:
+    """Whether a tensor holds the numbers of an input, and nothing computed from them."""
+    if tensor.op.type == "Cast" and not tensor.op.inputs[0].dtype.is_integer:
+        return False  # a mask
+    op = origin_of(tensor)
+    return op.type in ("Placeholder", *_DECODERS) or op.type.startswith("Decode")
+
+
+def origin_of(tensor: tf.Tensor) -> tf.Operation:
+    """What the numbers of a tensor come from: what parses, decodes or computes them."""
+    return _before_passing_on(tensor).op
+
+
+def _before_passing_on(tensor: tf.Tensor) -> tf.Tensor:
+    while tensor.op.type in (*_PASSING_ON, *_FILLING_UP):
+        tensor = tensor.op.inputs[_FILLING_UP.get(tensor.op.type, 0)]
+    return tensor
+
+
+def _feature_of(tensor: tf.Tensor) -> str | None:
+    """The key of the feature of tf.Example that a tensor holds, if it is one."""
+    return _parsed_feature(_before_passing_on(tensor))[0]
+
+
+def _parsed_feature(tensor: tf.Tensor) -> tuple[str | None, str | None]:
+    """The key of a feature of tf.Example, and whether it is "dense" or "sparse"."""
+    op = tensor.op
+    if op.type != "ParseExampleV2":
+        return None, None
+    sparse = op.get_attr("num_sparse")
+    place, kind, keys = tensor.value_index - 3 * sparse, "dense", op.inputs[3].op
+    if place < 0:  # all indices, then all values, then all shapes
+        place, kind, keys = tensor.value_index % sparse, "sparse", op.inputs[2].op
+    names = [] if keys.type != "Const" else tf.make_ndarray(keys.get_attr("value")).reshape(-1)
+    return (names[place].decode() if place < len(names) else None), kind

@@ -1,0 +1,83 @@
+"""The shapes of a model's inputs: open in the batch, and filled in by the user elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfgig.models.graphs.gradients import own_name
+from tfgig.models.graphs.inlining import CALLS, called
+
+
+def with_shape(
+    specs: Sequence[tf.TensorSpec], shape: Sequence[int] | None, where: str
+) -> tuple[tf.TensorSpec, ...]:
+    """The inputs of a model, the only one in the shape that the user gives.
+
+    Args:
+        specs: What the model takes.
+        shape: That of one example; None for the model's own.
+        where: What was loaded, for the error.
+
+    Raises:
+        ValueError: the batch has a fixed size, or the model does not take the shape.
+    """
+    for spec in specs:
+        if spec.shape.rank is not None and (spec.shape.rank == 0 or spec.shape[0] is not None):
+            raise ValueError(
+                "The first axis of the input is the batch and must be open, [None, ...]: a path "
+                "needs many points at once. Save the signature with such a tf.TensorSpec, or "
+                "build the model with keras.Input(shape). "
+                f"Received: {where}, {spec.name!r} of shape {spec.shape}."
+            )
+    if shape is None:
+        return tuple(specs)
+    if len(specs) > 1:
+        raise ValueError(
+            "`shape` is that of the only input; this model has several. "
+            f"Received: shape={tuple(shape)} for {where} with {sorted(s.name for s in specs)}."
+        )
+    (spec,) = specs
+    wanted = tf.TensorShape([None, *shape])
+    if not spec.shape.is_compatible_with(wanted):
+        raise ValueError(
+            f"The input does not take this shape. Received: {tuple(shape)} for {where}, "
+            f"{spec.name!r} of shape {spec.shape}."
+        )
+    return (tf.TensorSpec(wanted, spec.dtype, spec.name),)
+
+
+def refuse_ragged(
+    function: tf.types.experimental.ConcreteFunction, specs: Sequence[tf.TensorSpec], where: str
+) -> None:
+    """Raises `ValueError` if an input is where the rows of another, a ragged one, begin and end.
+
+    A signature takes a ragged tensor apart: its values, and how they are split into rows.
+
+    Args:
+        function: The model, traced; its first inputs are these.
+        specs: What it takes.
+        where: What was loaded, for the error.
+    """
+    for spec, tensor in zip(specs, function.graph.inputs, strict=False):
+        if spec.dtype in (tf.int32, tf.int64) and spec.shape.rank == 1 and _splits(tensor):
+            raise ValueError(
+                "Ragged inputs have no row for each example in what is explained, and cannot be. "
+                "Save a signature that takes dense ones, padded to a fixed length: "
+                f"RaggedTensor.to_tensor(shape=[None, length]). Received: {where}, whose input "
+                f"{spec.name!r} says where the rows of another begin and end."
+            )
+
+
+def _splits(tensor: tf.Tensor) -> bool:
+    """Whether a vector is taken for the splits of a ragged tensor, wherever it goes."""
+    for op in tensor.consumers():
+        if "Ragged" in op.type or "Ragged" in own_name(op.node_def):
+            return True
+        if op.type in (*CALLS, "Identity", "Cast"):
+            places = [i for i, source in enumerate(op.inputs) if source is tensor]
+            inside = called(op.graph, op).inputs if op.type in CALLS else op.outputs
+            if any(_splits(inside[i if op.type in CALLS else 0]) for i in places):
+                return True
+    return False

@@ -1,0 +1,1 @@
+"""Sources: what users have, each kind read by one module."""

@@ -1,0 +1,90 @@
+"""Keras's own files, and what may be wrong with them."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import keras
+
+from tfgig.models.sources.keras_archive import config_of, saved_by
+
+SUFFIXES = (".keras", ".h5")
+_WRITTEN_BY_KERAS_2 = ("batch_input_shape", "tf_keras", "TFOpLambda")
+# How Keras names what it does not know: in .keras files, and in .h5 files.
+_UNKNOWN = re.compile(
+    r"(?:Could not (?:locate|deserialize) (?:class|function)|Unknown \w+:) '([^']+)'"
+)
+# How Keras says that something is not done in its safe mode, and how to leave that.
+_ADVICE = re.compile(
+    r" ?If you trust the source of the artifact.*?unsafe_deserialization\(\)\.", re.S
+)
+_LONGEST = 400  # characters of Keras's own words
+KERAS_2 = (
+    "The model is one of Keras 2, which Keras 3 does not read whole. Open it with tf_keras "
+    "(pip install tf_keras), write it with `model.export(directory)`, and give the directory."
+)
+
+
+def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
+    """The model in a `.keras` or `.h5` file; with `unsafe`, its Python code is run.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file is damaged, holds no model, or one that cannot be rebuilt from it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"A model file ends in {' or '.join(SUFFIXES)}, a SavedModel is a directory; load "
+            f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
+        )
+    config = config_of(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
+    except Exception as error:  # whatever a file makes Keras raise, it is the file's
+        reason = _reason(str(error), config, saved_by(path))
+        raise ValueError(f"{reason} Received: {str(path)!r}.") from error
+
+
+def _reason(error: str, config: str, version: str | None) -> str:
+    """What is wrong with a file that Keras does not read, and what to do."""
+    own = _own_reason(error)
+    if "python lambda" in own.lower():
+        return (
+            "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
+            "run. Allow it with allow_unsafe_deserialization=True "
+            "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
+            "code can do whatever you can."
+        )
+    if _ADVICE.search(error):
+        return f"Keras refuses what the file asks for: {own} Do not trust it."
+    if any(mark in config for mark in _WRITTEN_BY_KERAS_2):
+        return KERAS_2
+    unknown = _UNKNOWN.search(error)
+    if unknown is not None:
+        return (
+            f"The model has a class of its own, {unknown[1]!r}, whose code is not in "
+            "the file. In Python, import the module that registers it, load the file with "
+            "keras.saving.load_model, and pass the live model."
+        )
+    if _numbers(version) > _numbers(keras.__version__):
+        return (
+            f"The file was saved by Keras {version}, and Keras {keras.__version__} does not read "
+            f"it: {own} Install that version, or save the model again with this one."
+        )
+    return f"Keras cannot rebuild the model from the file: {own}"
+
+
+def _own_reason(error: str) -> str:
+    """The innermost of the reasons that Keras gives, without its advice; one line."""
+    innermost = _ADVICE.sub("", error.rpartition("Exception encountered: ")[2])
+    words = " ".join(innermost.split()) or "it does not say why."
+    words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]} ..."
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
+def _numbers(version: object) -> list[int]:
+    """The numbers of a version, such as [3, 12, 4], which compare as versions do."""
+    return [int(number) for number in re.findall(r"\d{1,9}", str(version or ""))[:3]]

@@ -1,0 +1,200 @@
+"""Keras 3 models as sources."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from numbers import Real
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgig.models.graphs.cut import concrete
+from tfgig.models.graphs.entry import Known, cuts_of
+from tfgig.models.graphs.examples import Given
+from tfgig.models.graphs.gradients import refuse_unservable
+from tfgig.models.graphs.keras_cut import cut_at_layer, layers_of, survey
+from tfgig.models.graphs.shapes import with_shape
+from tfgig.models.source import SourceModel, model_outputs, resources_of
+
+# Beside Keras's Random... layers, which do something in training only.
+_KEEPING_UNITS = (
+    keras.layers.InputLayer,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.GaussianNoise,
+    keras.layers.Resizing,
+    keras.layers.CenterCrop,
+)
+_COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
+
+
+def from_keras(
+    model: keras.Model,
+    value_range: tuple[float, float] | None = None,
+    shape: Sequence[int] | None = None,
+    layer: str | None = None,
+    example: Given | None = None,
+) -> SourceModel:
+    """A built Keras model as a source.
+
+    Args:
+        model: A functional, Sequential or subclassed model that knows its inputs.
+        value_range: What is black and what is white in the input's units; None reads it off a
+            leading `Rescaling` layer, where there is one.
+        shape: Of one example, where the only input leaves it open.
+        layer: Where it is explained: the name of a layer, of one in a nested model, or of an
+            input; None for all float inputs, or what is decoded from them.
+        example: Rows that the model takes, to see whether they depend on each other.
+
+    Raises:
+        ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
+            gradient reaches what is to be explained.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "tfgig explains models that run on TensorFlow: set KERAS_BACKEND=tensorflow before "
+            f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
+        )
+    where = f"the Keras model {model.name!r}"
+    inputs = with_shape(_inputs_of(model), shape, where)
+    names = _output_names(model)
+
+    def call(*values):
+        with _without_cudnn(model):
+            outputs = tf.nest.flatten(model(_structured(model, values), training=False))
+        return model_outputs(dict(zip(names, outputs, strict=True)))
+
+    serve = concrete(call, *inputs)
+    at_layer = functools.partial(cut_at_layer, model, call, inputs)
+    refuse_unservable(serve.graph, where)
+    layers = [layer.name for _, layer in layers_of(model)]
+    cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, layers, example))
+    return SourceModel(
+        name=model.name,
+        inputs=inputs,
+        serve=serve,
+        **cuts._asdict(),
+        signature_outputs=names,
+        value_range=value_range or _range_of_rescaling(model),
+        origin=model,
+        resources=tuple(resources_of(model)),
+        keys=_keys_of(model),
+        layer=layer,
+        survey=functools.cache(functools.partial(survey, model, call, inputs)),
+    )
+
+
+@contextlib.contextmanager
+def _without_cudnn(model: keras.Model) -> Iterator[None]:
+    """Traces recurrent layers without cuDNN's operations, which a server on a CPU lacks."""
+    recurrent = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in recurrent]
+    for layer in recurrent:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, value in zip(recurrent, before, strict=True):
+            layer.use_cudnn = value
+
+
+def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
+    """The model's inputs in its own order, by the names that its own export gives them."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        raise ValueError(
+            "The model does not say what it takes. Wrap it: `inputs = keras.Input(shape); "
+            "keras.Model(inputs, model(inputs))`. "
+            f"Received: {type(model).__name__} {model.name!r}, which has no known input."
+        )
+    for tensor in inputs:
+        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+            raise ValueError(
+                "Sparse and ragged inputs cannot be explained; wrap the model so that it takes "
+                f"dense ones. Received: {model.name!r} with the input {tensor.name!r}."
+            )
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                "A layer that keeps a state from call to call has no score of its own for an "
+                f"input; build the model with stateful=False. Received: {layer.name!r}."
+            )
+    return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
+
+
+def _structured(model: keras.Model, values: Sequence[tf.Tensor]) -> Any:
+    """Values as the model takes them: one tensor, a list, a dictionary."""
+    structure = getattr(model, "_inputs_struct", model.inputs[0])
+    return keras.tree.pack_sequence_as(structure, list(values))
+
+
+def _keys_of(model: keras.Model) -> tuple[str, ...]:
+    """The keys of a dictionary of inputs, in the order of `model.inputs`."""
+    structure: Any = getattr(model, "_inputs_struct", None)
+    return tuple(sorted(structure)) if _is_flat(structure) else ()
+
+
+def _is_flat(structure: Any) -> bool:
+    """Whether a structure is a dictionary of tensors, and of nothing deeper."""
+    return isinstance(structure, dict) and len(keras.tree.flatten(structure)) == len(structure)
+
+
+def _output_names(model: keras.Model) -> dict[str, str]:
+    """Keras's names of the outputs, in flattened order, and their names in `model.export`."""
+    structure: Any = getattr(model, "_outputs_struct", None)
+    if _is_flat(structure):
+        return {name: name for name in sorted(structure)}
+    exported = [f"output_{i}" for i in range(len(keras.tree.flatten(structure)) or 1)]
+    names = getattr(model, "output_names", None) or ["output"]
+    if len(set(names)) != len(exported):  # one layer may have several outputs
+        names = exported
+    return dict(zip(names, exported, strict=True))
+
+
+def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:
+    """The input range that a leading Rescaling maps to [0, 1], [-1, 1] or around 0."""
+    layer = _leading_rescaling(model)
+    scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
+    if not isinstance(scale, Real) or not isinstance(offset, Real):
+        return None
+    for low, high in _COMMON_RANGES:
+        scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
+        if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
+            return (low, high)
+    return None
+
+
+def _leading_rescaling(model: keras.Model) -> keras.layers.Rescaling | None:
+    """The Rescaling of a model's input, or of what comes of it without a change of units."""
+    reached = list(model.inputs)
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            if not any(tensor is at for tensor in node.input_tensors for at in reached):
+                continue
+            found = layer if isinstance(layer, keras.layers.Rescaling) else None
+            if found is None and _is_graph(layer):
+                found = _leading_rescaling(layer)
+            if found is not None:
+                return found
+            if _keeps_units(layer):
+                reached += node.outputs
+    return None
+
+
+def _is_graph(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def _keeps_units(layer: keras.layers.Layer) -> bool:
+    """Whether the numbers that a layer returns at inference are in the units of its input."""
+    if _is_graph(layer):
+        return all(_keeps_units(inner) for inner in layer.layers)
+    own = type(layer).__module__.partition(".")[0] == "keras"
+    return isinstance(layer, _KEEPING_UNITS) or (own and type(layer).__name__[:6] == "Random")
+
+
+def _close(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return all(abs(a - b) < 1e-2 for a, b in zip(first, second, strict=True))

@@ -1,0 +1,149 @@
+"""From a handle to a source."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from tfgig.exported.directory import latest
+from tfgig.models.graphs.examples import Given
+from tfgig.models.graphs.rows import words_of_doubt
+from tfgig.models.source import SourceModel
+from tfgig.models.sources import archive, hub
+from tfgig.models.sources.keras_file import KERAS_2, read_keras_file
+from tfgig.models.sources.keras_model import from_keras
+from tfgig.models.sources.opening import open_saved_model
+from tfgig.models.sources.saved_model import Kept, from_saved_model
+from tfgig.temporary import TemporaryDirectory
+
+
+def load_model(
+    handle: Any,
+    value_range: tuple[float, float] | None = None,
+    signature: str | None = None,
+    shape: Sequence[int] | None = None,
+    layer: str | None = None,
+    allow_unsafe_deserialization: bool = False,
+    example: Given | None = None,
+) -> SourceModel:
+    """Turns a model into one differentiable, exportable object.
+
+    Args:
+        handle: A live Keras 3 model; what this function returned before; the path of a `.keras` or
+            `.h5` file; the directory of a SavedModel, or of versions of one (the latest is taken);
+            a `.tar.gz` archive of one; or the address of one, as TensorFlow Hub's.
+        value_range: For models of images, what is black and what is white in the input's units:
+            (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
+        signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
+        shape: Of one example, (height, width, channels) say, where the model leaves it open.
+        layer: Where the model is explained: a layer's name, that of an inner layer too, or an
+            input's; of a SavedModel, also a name scope or an operation of its graph. None takes
+            all inputs of floats or, if there are none, what is parsed, cast or decoded from the
+            others.
+        allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
+            (Lambda layers) is run. Such code can do whatever you can; allow it only for files
+            whose origin you trust.
+        example: Two or three rows that differ and that the model takes, [rows, ...] by the input's
+            name, or those of the only input. With them it is seen whether a row's score depends on
+            other rows; None makes some up.
+
+    Raises:
+        OSError: there is nothing there, or it cannot be read or downloaded.
+        ValueError: it cannot be explained; the error says why and what to do.
+    """
+    if isinstance(handle, SourceModel):
+        _refuse(handle.name, signature=signature, shape=shape, example=example)
+        source = handle if layer is None else handle.at(layer)
+        return (
+            source if value_range is None else dataclasses.replace(source, value_range=value_range)
+        )
+    if isinstance(handle, keras.Model):
+        _refuse(handle.name, signature=signature)
+        return _told(from_keras(handle, value_range, shape, layer, example))
+    if _is_keras_2(handle):
+        raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
+    if not isinstance(handle, (str, pathlib.Path)):
+        raise TypeError(
+            "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
+            f"archive or address of a SavedModel. Received: {type(handle).__name__}."
+        )
+    with located(handle) as place:
+        if place is not None:
+            opened = open_saved_model(place.directory, str(handle))
+            source = from_saved_model(opened, value_range, signature, shape, layer, example)
+            return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
+    _refuse(str(handle), signature=signature)
+    model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
+    return _told(from_keras(model, value_range, shape, layer, example))
+
+
+def _told(source: SourceModel) -> SourceModel:
+    """The same; says what is not known of its rows."""
+    if source.cut.doubt is not None:
+        warnings.warn(f"{source.name!r}: {words_of_doubt(source.cut.doubt)}", stacklevel=3)
+    return source
+
+
+def _refuse(name: str, **choices: Any) -> None:
+    """Raises `ValueError` for what there is nothing to choose of."""
+    given = {choice: value for choice, value in choices.items() if value is not None}
+    if given:
+        raise ValueError(
+            "A Keras model has no signatures to choose from, and what `load_model` returned has "
+            f"its shape; leave it out. Received: {name!r} with {given}."
+        )
+
+
+def _is_keras_2(handle: Any) -> bool:
+    """Whether an object is a model of Keras 2, a package of its own beside Keras 3."""
+    bases = {base.__module__.partition(".")[0] for base in type(handle).__mro__}
+    return "tf_keras" in bases and hasattr(handle, "name")
+
+
+class Place:
+    """Where a SavedModel is; a temporary directory is removed, unless somebody keeps it."""
+
+    def __init__(self, directory: pathlib.Path, temporary: Any = None) -> None:
+        self.directory = directory
+        self.temporary = temporary
+
+    def keep(self) -> Any:
+        """Hands the directory over: an export reads asset files again."""
+        kept, self.temporary = self.temporary, None
+        return kept
+
+
+@contextlib.contextmanager
+def located(handle: str | os.PathLike) -> Iterator[Place | None]:
+    """The directory of the SavedModel that a handle stands for; None if it is no SavedModel.
+
+    Raises:
+        OSError: there is none, or it cannot be downloaded.
+        ValueError: an archive is not to be trusted.
+    """
+    if isinstance(handle, str) and hub.is_address(handle):
+        yield Place(latest(hub.resolve(handle)))
+        return
+    path = pathlib.Path(handle)
+    if path.is_dir():
+        yield Place(latest(path))
+        return
+    if not path.is_file() or not path.name.endswith(archive.SUFFIXES):
+        yield None
+        return
+    temporary = TemporaryDirectory("tfgig-")
+    place = Place(temporary.path, temporary)
+    try:
+        archive.unpack(path, place.directory)
+        place.directory = latest(archive.root(place.directory))
+        yield place
+    finally:
+        if place.temporary is not None:
+            temporary.cleanup()

@@ -1,0 +1,219 @@
+"""SavedModels of any age as sources: Keras 3, Keras 2, plain modules, TensorFlow 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfgig.exported.description import read_description
+from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.models.graphs.cut import Concrete, concrete
+from tfgig.models.graphs.entry import Cuts, Known, cuts_of
+from tfgig.models.graphs.examples import Given
+from tfgig.models.graphs.gradients import refuse_unservable, unsaved_gradients
+from tfgig.models.graphs.graph_cut import cut_at_layer, survey
+from tfgig.models.graphs.inlining import body_of, inline
+from tfgig.models.graphs.shapes import refuse_ragged, with_shape
+from tfgig.models.source import SourceModel, model_outputs, resources_of
+from tfgig.models.sources.archive import SUFFIXES
+from tfgig.models.sources.opening import CALL, Opened, Signature, choose
+
+_OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
+_REFERENCES = ("Variable", "VariableV2")
+
+
+def from_saved_model(
+    opened: Opened,
+    value_range: tuple[float, float] | None = None,
+    signature: str | None = None,
+    shape: Sequence[int] | None = None,
+    layer: str | None = None,
+    example: Given | None = None,
+) -> SourceModel:
+    """One signature of a SavedModel as a source; its other signatures go along.
+
+    Args:
+        opened: The SavedModel.
+        value_range, signature, shape, layer, example: As for `load_model`.
+
+    Raises:
+        ValueError: there is no such signature, or no gradient reaches what is to be explained;
+            the error says where it ends.
+    """
+    chosen = choose(opened, signature)
+    found = explainable(opened, chosen, shape, layer, example)
+    names = found.serve.structured_outputs.values
+    ours = read_description(opened.directory)
+    left_out = {chosen.name} & set(_OWN) | set(ours.endpoints)
+    others = _others(opened.loaded, left_out, found.replaced)
+    return SourceModel(
+        name=_name(opened.handle),
+        inputs=found.inputs,
+        serve=found.serve,
+        **found.cuts._asdict(),
+        signature_outputs={name: name for name in names},
+        value_range=value_range or ours.value_range,
+        origin=Kept((opened.loaded, found.replaced)),
+        signatures=others,
+        resources=tuple(resources_of(opened.loaded)),
+        layer=layer,
+        survey=functools.cache(functools.partial(survey, found.serve, found.inputs)),
+        labels=ours.labels,
+    )
+
+
+class Explainable(NamedTuple):
+    """A signature that can be explained: its inputs, its function, and where it is cut."""
+
+    inputs: tuple[tf.TensorSpec, ...]
+    serve: Concrete
+    cuts: Cuts
+    replaced: dict[str, tf.Variable]  # TensorFlow 1's variables, by ones that can be saved
+
+
+def explainable(
+    opened: Opened,
+    signature: Signature,
+    shape: Sequence[int] | None,
+    layer: str | None = None,
+    example: Given | None = None,
+) -> Explainable:
+    """A signature, laid out and cut.
+
+    Raises:
+        ValueError: it cannot be explained.
+    """
+    where = f"the signature {signature.name!r} of {opened.handle!r}"
+    named = _named(signature)
+    refuse_ragged(_traced(signature, named), named, where)
+    inputs = _inputs(named, shape, where)
+    function = _traced(signature, inputs)
+    # Before the layout, which gives custom gradients other names.
+    refuse_unservable(function.graph, where, unsaved_gradients(opened.meta_graph.graph_def))
+    replaced = _references(function, opened.loaded)
+
+    def laid_out(*values):
+        return model_outputs(_by_name(inline(function, values, replaced)))
+
+    def called(*values):
+        return model_outputs(_by_name(function(*values)))
+
+    # Where the layout loses a gradient, the call may have it, if without the logits.
+    refusals = []
+    for forward in (laid_out,) if replaced else (laid_out, called):
+        serve = concrete(forward, *inputs)
+        at_layer = functools.partial(cut_at_layer, serve, inputs, where)
+        try:
+            cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, example=example))
+        except ValueError as error:
+            refusals.append(error)
+            continue
+        return Explainable(inputs, serve, cuts, replaced)
+    raise refusals[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Keeps objects alive, which functions do not do for their variables.
+
+    Wrapped, so that no Keras layer takes them for its own.
+    """
+
+    objects: Any
+
+
+def _named(signature: Signature) -> tuple[tf.TensorSpec, ...]:
+    """What the signature takes, in the order of their names."""
+    return tuple(
+        tf.TensorSpec(spec.shape, spec.dtype, name)
+        for name, spec in sorted(signature.inputs.items())
+    )
+
+
+def _inputs(
+    named: Sequence[tf.TensorSpec], shape: Sequence[int] | None, where: str
+) -> tuple[tf.TensorSpec, ...]:
+    """The same, each [None, ...], as the user has them."""
+    inputs = with_shape(named, shape, where)
+    for spec in inputs:
+        open_axes = spec.shape.rank is None or (
+            spec.dtype.is_floating and (spec.shape.rank < 2 or None in spec.shape[1:])
+        )
+        if open_axes:
+            raise ValueError(
+                "The shape of the input must be known but for the batch. Give that of one "
+                f"example: shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, "
+                f"{spec.name!r} of shape {spec.shape}."
+            )
+    return inputs
+
+
+def _traced(signature: Signature, inputs: Sequence[tf.TensorSpec]) -> Concrete:
+    def call(*values):
+        return signature.call(**{spec.name: v for spec, v in zip(inputs, values, strict=True)})
+
+    return concrete(call, *inputs)
+
+
+def _by_name(outputs: Any) -> dict[str, tf.Tensor]:
+    """Outputs by name, as a SavedModel's signature would name them."""
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    return {f"output_{index}": value for index, value in enumerate(tf.nest.flatten(outputs))}
+
+
+def _references(function: Any, loaded: Any) -> dict[str, tf.Variable]:
+    """Variables that can be saved, for the TensorFlow 1 reference variables of a function.
+
+    Those live in the session's memory, not in Python: saved again, they would be empty.
+    """
+    names = [op.name for op in body_of(function)[0].get_operations() if op.type in _REFERENCES]
+    if not names:
+        return {}
+    with loaded.graph.as_default():  # a function cannot return a reference, but a copy of it
+        copies = [tf.identity(loaded.graph.get_tensor_by_name(f"{name}:0")) for name in names]
+    values = loaded.prune([], copies)()
+    return {
+        name: tf.Variable(value, trainable=False, name=name.replace("/", "_"))
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _others(
+    loaded: Any, left_out: Iterable[str], replaced: dict[str, tf.Variable]
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """The functions of the other signatures, with their own names of inputs and outputs."""
+    return {
+        name: _kept_signature(function, loaded, replaced)
+        for name, function in loaded.signatures.items()
+        if name not in left_out
+    }
+
+
+def _kept_signature(
+    function: Any, loaded: Any, replaced: dict[str, tf.Variable]
+) -> tf.types.experimental.ConcreteFunction:
+    _, specs = function.structured_input_signature
+    names = sorted(specs)
+    in_order = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name) for name in names]
+
+    def call(*values):
+        return function(**dict(zip(names, values, strict=True)))
+
+    traced = tf.function(call, autograph=False).get_concrete_function(*in_order)
+    for name, variable in _references(traced, loaded).items():
+        replaced.setdefault(name, variable)
+    laid_out = tf.function(lambda *values: inline(traced, values, replaced), autograph=False)
+    return laid_out.get_concrete_function(*in_order)
+
+
+def _name(handle: str) -> str:
+    """The last part of a path or an address that is neither a version nor a suffix."""
+    parts = [part for part in handle.partition("?")[0].split("/") if part and not part.isdigit()]
+    name = parts[-1] if parts else "model"
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)

@@ -1,0 +1,1 @@
+"""Client: asks TensorFlow Serving, or the development server, for predictions and explanations."""

@@ -1,0 +1,1 @@
+"""The development server: it answers as TensorFlow Serving does."""

@@ -1,0 +1,113 @@
+"""Which signature explains, and how a request for an explanation becomes one for a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfgig.exported import kinds
+from tfgig.exported.signatures import TARGET, Signatures, model_inputs
+from tfgig.serving.protocol.errors import InvalidRequest
+from tfgig.serving.protocol.json_codec import layout_of
+from tfgig.spec import nearest
+from tfgig.targets import TOP_CLASS
+
+_KEYS = ("instances", "inputs", "method", "kind", TARGET)
+
+
+def choose(signatures: Signatures, method: str | None, kind: str = kinds.ATTRIBUTIONS) -> str:
+    """The signature of a method: that of the kind's prefix and the method, or one of that name.
+
+    Args:
+        signatures: The model's signatures.
+        method: The method, or a signature that explains; None where there is only one.
+        kind: What the signature answers with, a kind of `tfgig.exported.kinds`.
+
+    Raises:
+        InvalidRequest: there is none, or it is not clear which.
+    """
+    try:
+        wanted = kinds.get(kind)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+    known = {
+        name.removeprefix(wanted.prefix): name
+        for name, definition in sorted(signatures.items())
+        if wanted.answers(definition.outputs)
+    }
+    if not known:
+        raise InvalidRequest(
+            f"The model has no signature with {kind}: {', '.join(sorted(signatures))}. Write it "
+            "out with tfgig-export."
+        )
+    if method is None:
+        if len(known) > 1:
+            raise InvalidRequest(f"Say which method, one of: {', '.join(known)}.")
+        return next(iter(known.values()))
+    if method in known.values():
+        return method
+    if method not in known:
+        raise InvalidRequest(f"No method {method!r}. {nearest(method, known)}")
+    return known[method]
+
+
+def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[str, Any]:
+    """The request for `:predict` that a request for `:explain` stands for.
+
+    Args:
+        request: "instances" (or "inputs"), "method", "kind", and "target": one class, or one for
+            each row; an instance may have its own "target".
+        signatures: The model's signatures.
+
+    Raises:
+        InvalidRequest: an unknown method, kind or key, not one layout of the rows, or targets that
+            do not fit them.
+    """
+    unknown = set(request) - set(_KEYS)
+    if unknown:
+        raise InvalidRequest(
+            "The keys are 'instances', 'method', 'kind' and 'target'. Received also: "
+            f"{sorted(unknown)}."
+        )
+    method, kind = request.get("method"), request.get("kind", kinds.ATTRIBUTIONS)
+    if method is not None and not isinstance(method, str):
+        raise InvalidRequest(f"'method' is the name of a method. Received: {method!r}.")
+    if not isinstance(kind, str):
+        raise InvalidRequest(f"'kind' is one of {list(kinds.KINDS)}. Received: {kind!r}.")
+    name = choose(signatures, method, kind)
+    inputs = model_inputs(signatures[name])
+    targets = request.get(TARGET, TOP_CLASS) if TARGET in signatures[name].inputs else None
+    if targets is None and TARGET in request:
+        raise InvalidRequest(f"{name!r} explains the top class; leave 'target' out.")
+    if layout_of(request) == "column":
+        return {"signature_name": name, "inputs": _columns(request["inputs"], inputs, targets)}
+    return {"signature_name": name, "instances": _rows(request["instances"], inputs, targets)}
+
+
+def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
+    if not isinstance(rows, list):
+        raise InvalidRequest("'instances' is a list of at least one instance.")
+    if targets is None:
+        return rows
+    targets = targets if isinstance(targets, list) else [targets] * len(rows)
+    if len(targets) != len(rows):
+        raise InvalidRequest(f"There are {len(rows)} instances. Received: {len(targets)} targets.")
+    return [
+        {TARGET: target, **(row if _is_named(row) else {inputs[0]: row})}
+        for row, target in zip(rows, targets, strict=True)
+    ]
+
+
+def _columns(columns: Any, inputs: list[str], targets: Any) -> Any:
+    if targets is None:
+        return columns
+    columns = columns if _is_named(columns) else {inputs[0]: columns}
+    rows = columns.get(inputs[0])
+    if not isinstance(targets, list):
+        targets = [targets] * (len(rows) if isinstance(rows, list) else 1)
+    return {TARGET: targets, **columns}
+
+
+def _is_named(value: Any) -> bool:
+    """Whether inputs are given by name; `{"b64": ...}` is a value."""
+    return isinstance(value, dict) and "b64" not in value

@@ -1,0 +1,1 @@
+"""Runtime: an exported graph in a session, as TensorFlow Serving runs it."""
