@@ -3,6 +3,7 @@
 from tfgig.metrics.base import Column, Curve, Example, Metric, Need, Statistic, merge
 from tfgig.metrics.closed_path import ClosedPath
 from tfgig.metrics.completeness import Completeness
+from tfgig.metrics.diff_id import DiffID
 from tfgig.metrics.infidelity import Infidelity
 from tfgig.metrics.information_curves import EntropyCurve, SimilarityCurve
 from tfgig.metrics.insertion_deletion import Deletion, Insertion
@@ -20,6 +21,7 @@ __all__ = (
     "Completeness",
     "Curve",
     "Deletion",
+    "DiffID",
     "EntropyCurve",
     "Example",
     "Infidelity",

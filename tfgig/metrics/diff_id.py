@@ -1,0 +1,95 @@
+"""DiffID: what the least and the most salient values of an image are worth without each other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tfgig.metrics.base import Column, Need
+from tfgig.metrics.pixels import PixelMetric
+from tfgig.metrics.saliency import pixel_saliency, ranking
+from tfgig.spec import check
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffID(PixelMetric):
+    """Insertion minus deletion, of single values that the mean of the others replaces.
+
+    For each share s of an image's values, the least salient s are replaced (what is left is the
+    insertion of the others) and, apart from that, the most salient s (their deletion); in both the
+    replaced ones become the mean of those that are left.
+
+        top_class = mean over s of [class stays on top at insertion] - [... at deletion]
+        probability_ratio = mean over s of min(p_insertion / p, 1) - min(p_deletion / p, 1)
+
+    of the explained class, whose probability at the whole image is p. Both are in [-1, 1], and 0
+    for a map that says nothing. Unlike `Insertion` and `Deletion` it can tell the colours of a
+    pixel apart; a map with one number a pixel counts for all of its colours.
+
+    Args:
+        shares: Which shares of the values are replaced, each in (0, 1).
+        seed: The order of equally salient values.
+        channels: None ranks single values by their absolute attributions; of an inner layer,
+            pixels by what speaks for the class. Otherwise as in `pixel_saliency`, and pixels.
+
+    References:
+        Yang, Akhtar, Wen and Mian (2023), Local Path Integration for Attribution, AAAI, which
+        introduces DiffID; shares and replacement as in the benchmark of Kim et al. (2026),
+        Spectral Integrated Gradients, arXiv:2605.19607.
+    """
+
+    kind = "diff_id"
+    columns = (Column("top_class"), Column("probability_ratio"))
+    needs = Need.SCORES
+    shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "shares", tuple(self.shares))
+        check(
+            len(self.shares) > 0 and all(0 < share < 1 for share in self.shares),
+            "DiffID(shares=...) holds shares in (0, 1).",
+            self.shares,
+        )
+
+    def statistics(self, examples, subject):
+        return [self._statistic(example, subject) for example in examples]
+
+    def _statistic(self, example, subject):
+        order = ranking(self._saliency(example), self.seed)
+        pictures = [
+            replaced(example.image, which[: round(share * order.size)])
+            for which in (order[::-1], order)  # insertion, deletion
+            for share in self.shares
+        ]
+        found = subject.predict(np.stack([example.image, *pictures]))
+        original = found[0, example.target]
+        if not np.all(np.isfinite(found)) or not original > 0:
+            return self.undefined()
+        stays = found[1:].argmax(1) == example.target
+        kept = np.minimum(found[1:, example.target] / original, 1.0)
+        return {"top_class": self._difference(stays), "probability_ratio": self._difference(kept)}
+
+    def _difference(self, values: np.ndarray) -> float:
+        inserted, deleted = np.reshape(values, [2, -1]).astype(np.float64)
+        return float(np.mean(inserted - deleted))
+
+    def _saliency(self, example) -> np.ndarray:
+        """The strength of every value of the image, [H, W, C]."""
+        attributions = np.abs(example.attributions)
+        single = self.channels is None and example.layout is None
+        if not (single and attributions.shape == example.image.shape):
+            attributions = pixel_saliency(example.attributions, self.channels, example.layout)
+            attributions = attributions[..., np.newaxis]
+        return np.broadcast_to(attributions, example.image.shape)
+
+
+def replaced(image: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """An image [H, W, C] whose values at flat indices become the mean of the others, float32."""
+    values = np.array(image, np.float32).ravel()
+    left = np.ones(values.size, bool)
+    left[which] = False
+    values[which] = values[left].mean(dtype=np.float64)
+    return values.reshape(image.shape)
