@@ -150,6 +150,14 @@ def test_the_lower_floors_stay_in_the_graph(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_one_module_touches_private_names_of_tensorflow(module):
+    if not module.endswith(".tensorflow_private"):
+        text = FILES[module].read_text()
+        for private in ("tensorflow.python", "_get_function(", "_flatten_layers("):
+            assert private not in text, f"{private} belongs to tensorflow_private.py"
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_modules_are_documented(module):
     assert ast.get_docstring(tree(module)) or not tree(module).body
 

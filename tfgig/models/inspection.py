@@ -18,6 +18,7 @@ from tfgig.models.graphs.gradients import has_gradient, nodes
 from tfgig.models.graphs.graph_cut import survey
 from tfgig.models.graphs.outside import reaching_out
 from tfgig.models.graphs.places import Place, Survey
+from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.rows import words_of_doubt
 from tfgig.models.sources.keras_file import read_keras_file
 from tfgig.models.sources.keras_model import from_keras
@@ -107,7 +108,7 @@ def _inspect_file(handle: str, allow_unsafe_deserialization: bool) -> Inspection
 def _report_of_keras(model: keras.Model) -> SignatureReport:
     try:
         source = from_keras(model)
-    except ValueError as error:  # the report is what it says
+    except CannotExplain as error:  # the report is what it says
         # A subclassed model may not know its inputs, and a layer may have several outputs.
         inputs = {tensor.name: _words(tensor) for tensor in getattr(model, "inputs", None) or ()}
         tensors = getattr(model, "outputs", None) or ()
@@ -154,7 +155,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
     missing = _without_gradient(opened, signature.name)
     try:
         found = explainable(opened, signature, None)
-    except ValueError as error:  # the report is what it says
+    except CannotExplain as error:  # the report is what it says
         infos = opened.meta_graph.signature_def[signature.name].outputs.items()
         outputs = {
             name: f"{tf.dtypes.as_dtype(info.dtype).name} "

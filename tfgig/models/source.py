@@ -9,11 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# The common base of tables, iterators and TensorFlow 1 initialisers has no public name.
-from tensorflow.python.trackable.resource import CapturableResource
-
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Survey
+from tfgig.models.graphs.tensorflow_private import CapturableResource, flat_layers
 from tfgig.spec import check
 from tfgig.targets import ModelOutputs
 
@@ -181,7 +179,7 @@ def resources_of(origin: Any) -> Iterator[Any]:
     roots = [origin]
     if isinstance(origin, keras.layers.Layer):
         # Keras keeps its own account of lists and dictionaries, where TensorFlow does not look.
-        roots += [item for layer in origin._flatten_layers() for item in _held(vars(layer))]
+        roots += [item for layer in flat_layers(origin) for item in _held(vars(layer))]
     found: dict[int, Any] = {}
     for root in roots:
         for item in tf.train.TrackableView(root).descendants():

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import tensorflow as tf
 
 from tfgig.models.graphs.inlining import CALLS, called
+from tfgig.models.graphs.tensorflow_private import function_graph
 
 ROWS = 1009  # traced with so many examples, an axis of this size is the batch, and no other is
 
@@ -84,8 +85,7 @@ def _size_of_einsum(op: tf.Operation) -> int:
 
 
 def _body(op: tf.Operation) -> tf.Graph:
-    # Private, as in `inlining.called`.
-    return op.graph._get_function(op.get_attr("body").name).graph
+    return function_graph(op.graph, op.get_attr("body").name)
 
 
 def _turns(op: tf.Operation) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfgig.models.graphs.inlining import needed_for
-from tfgig.spec import check
+from tfgig.models.graphs.refusal import check
 from tfgig.tracing import Concrete, concrete
 
 

@@ -11,8 +11,8 @@ from tfgig.models.graphs.cut import Concrete, Cut, cut_at_inputs
 from tfgig.models.graphs.examples import Examples, Given
 from tfgig.models.graphs.gradients import check_gradient
 from tfgig.models.graphs.graph_cut import NoFloats, cut_behind_decoding, names_of_rows
+from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.rows import MixedRows, prove_rows
-from tfgig.spec import check
 
 _MOST_TRIED = 6  # places, to find one that can be advised
 
@@ -91,7 +91,7 @@ def cuts_of(
         cut = cut_or_advise(layer)
         try:
             return Cuts(cut, _entry(serve, inputs, where), cut_or_advise)
-        except ValueError:  # such as a model of ids, which has no other place to look at
+        except CannotExplain:  # such as a model of ids, which has no other place to look at
             return Cuts(cut, None, cut_or_advise)
     try:
         entry = checked(_entry(serve, inputs, where))
@@ -108,18 +108,18 @@ def _place(cut_at: Callable[[str | None], Cut], names: Callable[[], list[str]]) 
     for name in list(dict.fromkeys(names()))[:_MOST_TRIED]:
         try:
             cut_at(name)
-        except ValueError:  # not there, then
+        except CannotExplain:  # not there, then
             continue
         return name
     return None
 
 
-def _advised(error: MixedRows, place: Callable[[], str | None]) -> ValueError:
+def _advised(error: MixedRows, place: Callable[[], str | None]) -> CannotExplain:
     """The same error, with a place that has rows, if there may be one."""
     found = place() if error.at_explained else None
     if found is None:
         return error
-    return ValueError(
+    return CannotExplain(
         f"Its rows are rows at layer={found!r}: load_model(handle, layer={found!r}) "
         f"(--layer={found}). {error}"
     )

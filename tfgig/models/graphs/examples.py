@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from tfgig.models.graphs.gradients import nodes
 from tfgig.models.graphs.inlining import called_by
-from tfgig.spec import check, nearest
+from tfgig.models.graphs.refusal import check
+from tfgig.spec import nearest
 
 ROWS = 3
 Rows = tuple[tf.Tensor, ...]  # [ROWS, ...] each, in the order of the inputs

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterator
 
 import tensorflow as tf
 
-# The registry of gradients has no public name.
-from tensorflow.python.framework import ops as _ops
-
 from tfgig.models.graphs.cut import Cut, concrete
 from tfgig.models.graphs.inlining import CALLS, SCOPE, called_by
+from tfgig.models.graphs.refusal import CannotExplain
+from tfgig.models.graphs.tensorflow_private import registered_gradient
 
 PYTHON_CODE = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _OLD_LOOPS = ("Enter", "RefEnter")
@@ -72,20 +71,20 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
     """
     for node in nodes(graph.as_graph_def()):
         if node.op in PYTHON_CODE:
-            raise ValueError(
+            raise CannotExplain(
                 f"The model calls Python code (the op {node.op} {own_name(node)!r}: "
                 "tf.py_function or tf.numpy_function), which a SavedModel does not hold. Replace "
                 f"it by TensorFlow operations and save the model again. Received: {where}."
             )
         if node.op in _OLD_LOOPS:
-            raise ValueError(
+            raise CannotExplain(
                 f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), through "
                 "which TensorFlow 2 takes no gradient, and which servers do not run in front of "
                 "one. Write it out again after tf.compat.v1.enable_control_flow_v2(). "
                 f"Received: {where}."
             )
         if _custom(node) in unsaved:
-            raise ValueError(
+            raise CannotExplain(
                 f"The op {node.op} {own_name(node)!r} has a custom gradient that was not saved "
                 "with the model. Save it again with "
                 "tf.saved_model.SaveOptions(experimental_custom_gradients=True). "
@@ -97,7 +96,7 @@ def _refuse_old_branches(graph: tf.Graph, where: str) -> None:
     """Raises `ValueError` for branches of TensorFlow 1 on the way of a gradient."""
     for node in nodes(graph.as_graph_def()):
         if node.op in _OLD_BRANCHES:
-            raise ValueError(
+            raise CannotExplain(
                 f"The model has a TensorFlow 1 branch (the op {node.op} {own_name(node)!r}), "
                 "through which no gradient can be served. Write it out again after "
                 f"tf.compat.v1.enable_control_flow_v2(). {_CUT} Received: {where}."
@@ -124,7 +123,7 @@ def check_gradient(cut: Cut, where: str) -> None:
         reasons.append(reason)
     floating = any(output.dtype.is_floating for output in outputs.values())
     remedy = _CUT if floating else "Save a signature that returns the scores, as floats."
-    raise ValueError(
+    raise CannotExplain(
         f"The model cannot be explained at {cut.points.name!r}: {'; '.join(reasons)}. "
         f"{remedy} Received: {where}."
     )
@@ -223,7 +222,7 @@ def missing_gradient(node: tf.compat.v1.NodeDef) -> str | None:
         return None
     name = f"{node.op} {own_name(node)!r}"
     try:
-        gradient = _ops.gradient_registry.lookup(_custom(node) or node.op)
+        gradient = registered_gradient(_custom(node) or node.op)
     except LookupError:
         return f"TensorFlow has no gradient for the op {name}"
     if node.op == "Cast":
@@ -239,7 +238,7 @@ def missing_gradient(node: tf.compat.v1.NodeDef) -> str | None:
 def has_gradient(node: tf.compat.v1.NodeDef) -> bool:
     """Whether TensorFlow knows what to do at a node: pass a gradient on, or none."""
     try:
-        _ops.gradient_registry.lookup(node.op)
+        registered_gradient(node.op)
     except LookupError:
         return any(called_by(node)) or all(name.startswith("^") for name in node.input)
     return True

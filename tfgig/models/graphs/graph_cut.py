@@ -20,6 +20,7 @@ from tfgig.models.graphs.graph_names import (
 )
 from tfgig.models.graphs.inlining import body_of, inline, needed_for, outputs_of
 from tfgig.models.graphs.places import Survey
+from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.row_trial import have_rows
 from tfgig.models.graphs.ways import LOOK_UPS, inputs_of, ways_of, with_rows
 from tfgig.spec import nearest
@@ -27,7 +28,7 @@ from tfgig.spec import nearest
 _MOST_LOOKED_AT = 60  # tensors, to find one with rows
 
 
-class NoFloats(ValueError):
+class NoFloats(CannotExplain):
     """A model takes no floats, nor makes any of its inputs alone.
 
     Args:
@@ -44,9 +45,9 @@ class NoFloats(ValueError):
         named = (layer_of(tensor, layers) for tensor in self._found)
         return [name for name in named if name is not None]
 
-    def advising(self, layer: str | None) -> ValueError:
+    def advising(self, layer: str | None) -> CannotExplain:
         """The same with a layer to name."""
-        return ValueError(self._words(layer))
+        return CannotExplain(self._words(layer))
 
     def _words(self, layer: str | None) -> str:
         known = f", such as layer={layer!r}" if layer else ""
@@ -127,7 +128,7 @@ def cut_at_tensors(
     for tensor, name in zip(tensors, names, strict=True):
         shape = tensor.shape
         if shape.rank is None or shape.rank < 1 or shape[0] is not None:
-            raise ValueError(
+            raise CannotExplain(
                 "What is explained must have the batch as its first axis, [None, ...], and a known "
                 f"rank. Received: {tensor.op.name!r} of shape {shape} in {where}."
             )
@@ -162,7 +163,7 @@ def cut_at_layer(
         found = [t for t in passed if layer in (own_name(t.op.node_def), t.op.name)]
         scopes = [] if found else _scopes_of(passed, layer)
         if len(scopes) > 1:
-            raise ValueError(
+            raise CannotExplain(
                 f"Several scopes of the graph have this name, which Keras numbers anew when it "
                 f"saves: {', '.join(scopes)}. Name one of them whole. Received: layer={layer!r} "
                 f"for {where}."
@@ -170,7 +171,7 @@ def cut_at_layer(
         found = found or [t for scope in scopes for t in _leaving(passed, scope)]
     if len(found) != 1:
         among = "it has several outputs" if found else "there is none such"
-        raise ValueError(
+        raise CannotExplain(
             f"`layer` names one layer, scope or operation of floats; {among}. "
             f"{nearest(layer or '', _nameable(found or passed))} Received: layer={layer!r} for "
             f"{where}."

@@ -13,11 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-# The registry of gradients has no public name.
-from tensorflow.python.framework import ops as _ops
-
 from tfgig.models.graphs.branches import settle
 from tfgig.models.graphs.definitions import drop_colocations, drop_waiting, whole_name
+from tfgig.models.graphs.tensorflow_private import add_function, function_graph, registered_gradient
 
 SCOPE = "loaded"  # what the names of operations laid out start with
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -78,9 +76,9 @@ def body_of(function: tf.types.experimental.ConcreteFunction) -> tuple[tf.Graph,
 
 def called(graph: tf.Graph, call: tf.Operation) -> tf.Graph:
     """The graph of the function that an operation calls."""
-    # Private, but the only way to the function with the gradients that the loader registered.
+    # The only way to the function with the gradients that the loader registered.
     attribute = "f" if call.type in CALLS else "then_branch"
-    return graph._get_function(call.get_attr(attribute).name).graph
+    return function_graph(graph, call.get_attr(attribute).name)
 
 
 def _inline(
@@ -192,7 +190,7 @@ def _move_functions(graph: tf.Graph, definition: tf.compat.v1.GraphDef) -> None:
     here = tf.compat.v1.get_default_graph()
     called_names = {name for node in definition.node for name in called_by(node)}
     for name in called_names:
-        here._add_function_recursive(graph._get_function(name))
+        add_function(here, graph, name)
     definition.ClearField("library")
 
 
@@ -243,7 +241,7 @@ def _gradient(op: tf.Operation) -> Callable[..., Any] | None:
 
 def _registered(name: bytes) -> Callable[..., Any] | None:
     try:
-        return _ops.gradient_registry.lookup(name)
+        return registered_gradient(name)
     except LookupError:
         return None  # it was not saved; whoever asks for the gradient is told
 

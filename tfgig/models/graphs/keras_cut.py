@@ -13,8 +13,9 @@ import tensorflow as tf
 from tfgig.models.graphs.cut import Cut, concrete, cut_behind
 from tfgig.models.graphs.inlining import needed_for
 from tfgig.models.graphs.places import Survey
+from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.ways import inputs_of, ways_of, with_rows
-from tfgig.spec import check, nearest
+from tfgig.spec import nearest
 
 _CALLS = ("call", "quantized_call")
 
@@ -93,7 +94,7 @@ def _only_output(layer: keras.layers.Layer, found: Sequence[Any]) -> tf.Tensor:
         why = "it is called in a loop or a branch"
     else:
         why = f"it has {len(tf.nest.flatten(found[0]))} outputs"
-    raise ValueError(
+    raise CannotExplain(
         f"`layer` is one that is called once, outside of loops, and has one output; {why}. "
         f"Received: layer={layer.name!r}."
     )
@@ -153,9 +154,9 @@ def _layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
     inner = {path: layer for path, layer in layers.items() if path.endswith(f"/{name}")}
     if not inner:
         hint = nearest(name, layers)
-        raise ValueError(f"The model has no such layer. {hint} Received: layer={name!r}.")
+        raise CannotExplain(f"The model has no such layer. {hint} Received: layer={name!r}.")
     if len({id(layer) for layer in inner.values()}) > 1:
-        raise ValueError(
+        raise CannotExplain(
             f"Several inner layers have this name: {', '.join(inner)}. Name one of them whole. "
             f"Received: layer={name!r}."
         )

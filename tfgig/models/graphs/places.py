@@ -16,8 +16,8 @@ import tensorflow as tf
 from tfgig.image.layout import Layout
 from tfgig.models.graphs.costs import PRODUCTS, ROWS, cost_of, joins_positions
 from tfgig.models.graphs.receptive import Centres, centres_of
+from tfgig.models.graphs.refusal import check
 from tfgig.models.graphs.ways import Ways
-from tfgig.spec import check
 
 FEWEST_POSITIONS = 12  # a side, of a place that is found
 _MOST_SKIPPED = 8  # tokens in front of those of a picture: the class's, registers

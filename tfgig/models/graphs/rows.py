@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfgig.models.graphs.cut import Cut, concrete
 from tfgig.models.graphs.examples import Examples
 from tfgig.models.graphs.inlining import needed_for, outputs_of
+from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.row_flow import rows_shown
 from tfgig.models.graphs.row_trial import cause, try_rows
 
@@ -20,7 +21,7 @@ _TRAINING = (
 )
 
 
-class MixedRows(ValueError):
+class MixedRows(CannotExplain):
     """What is explained, or its score, is not one of a row.
 
     Args:
@@ -80,7 +81,7 @@ def refuse_mixed(cut: Cut, name: str | None) -> None:
     """Raises `ValueError` if the output that is to be explained does not keep rows apart."""
     mixed = dict(cut.mixed)
     if name is not None and name in mixed:
-        raise ValueError(_words_of_score(name, mixed[name], ""))
+        raise CannotExplain(_words_of_score(name, mixed[name], ""))
 
 
 def _words_of_explained(why: str, where: str, cut: Cut) -> str:

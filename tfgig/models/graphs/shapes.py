@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgig.models.graphs.gradients import own_name
 from tfgig.models.graphs.inlining import CALLS, called
+from tfgig.models.graphs.refusal import CannotExplain
 
 
 def with_shape(
@@ -25,7 +26,7 @@ def with_shape(
     """
     for spec in specs:
         if spec.shape.rank is not None and (spec.shape.rank == 0 or spec.shape[0] is not None):
-            raise ValueError(
+            raise CannotExplain(
                 "The first axis of the input is the batch and must be open, [None, ...]: a path "
                 "needs many points at once. Save the signature with such a tf.TensorSpec, or "
                 "build the model with keras.Input(shape). "
@@ -34,14 +35,14 @@ def with_shape(
     if shape is None:
         return tuple(specs)
     if len(specs) > 1:
-        raise ValueError(
+        raise CannotExplain(
             "`shape` is that of the only input; this model has several. "
             f"Received: shape={tuple(shape)} for {where} with {sorted(s.name for s in specs)}."
         )
     (spec,) = specs
     wanted = tf.TensorShape([None, *shape])
     if not spec.shape.is_compatible_with(wanted):
-        raise ValueError(
+        raise CannotExplain(
             f"The input does not take this shape. Received: {tuple(shape)} for {where}, "
             f"{spec.name!r} of shape {spec.shape}."
         )
@@ -62,7 +63,7 @@ def refuse_ragged(
     """
     for spec, tensor in zip(specs, function.graph.inputs, strict=False):
         if spec.dtype in (tf.int32, tf.int64) and spec.shape.rank == 1 and _splits(tensor):
-            raise ValueError(
+            raise CannotExplain(
                 "Ragged inputs have no row for each example in what is explained, and cannot be. "
                 "Save a signature that takes dense ones, padded to a fixed length: "
                 f"RaggedTensor.to_tensor(shape=[None, length]). Received: {where}, whose input "

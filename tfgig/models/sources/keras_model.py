@@ -16,7 +16,9 @@ from tfgig.models.graphs.entry import Known, cuts_of
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable
 from tfgig.models.graphs.keras_cut import cut_at_layer, layers_of, survey
+from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import with_shape
+from tfgig.models.graphs.tensorflow_private import flat_layers
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
 # Beside Keras's Random... layers, which do something in training only.
@@ -54,7 +56,7 @@ def from_keras(
             gradient reaches what is to be explained.
     """
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(
+        raise CannotExplain(
             "tfgig explains models that run on TensorFlow: set KERAS_BACKEND=tensorflow before "
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
@@ -90,7 +92,7 @@ def from_keras(
 @contextlib.contextmanager
 def _without_cudnn(model: keras.Model) -> Iterator[None]:
     """Traces recurrent layers without cuDNN's operations, which a server on a CPU lacks."""
-    recurrent = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    recurrent = [layer for layer in flat_layers(model) if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in recurrent]
     for layer in recurrent:
         layer.use_cudnn = False
@@ -105,20 +107,20 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
     """The model's inputs in its own order, by the names that its own export gives them."""
     inputs = getattr(model, "inputs", None)
     if not inputs:
-        raise ValueError(
+        raise CannotExplain(
             "The model does not say what it takes. Wrap it: `inputs = keras.Input(shape); "
             "keras.Model(inputs, model(inputs))`. "
             f"Received: {type(model).__name__} {model.name!r}, which has no known input."
         )
     for tensor in inputs:
         if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-            raise ValueError(
+            raise CannotExplain(
                 "Sparse and ragged inputs cannot be explained; wrap the model so that it takes "
                 f"dense ones. Received: {model.name!r} with the input {tensor.name!r}."
             )
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if getattr(layer, "stateful", False):
-            raise ValueError(
+            raise CannotExplain(
                 "A layer that keeps a state from call to call has no score of its own for an "
                 f"input; build the model with stateful=False. Received: {layer.name!r}."
             )

@@ -10,11 +10,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-# The registry of operations has no public name.
-from tensorflow.python.framework import op_def_registry
-
 from tfgig.exported.directory import meta_graph_of
 from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.models.graphs.tensorflow_private import is_registered
 from tfgig.spec import nearest
 
 CALL = "__call__"
@@ -69,7 +67,7 @@ def unknown_operations(definition: tf.compat.v1.GraphDef) -> list[str]:
     used = {node.op for node in definition.node}
     for function in definition.library.function:
         used.update(node.op for node in function.node_def)
-    return sorted(name for name in used - functions if op_def_registry.get(name) is None)
+    return sorted(name for name in used - functions if not is_registered(name))
 
 
 def signatures_of(loaded: Any) -> dict[str, Signature]:

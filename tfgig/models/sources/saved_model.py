@@ -17,6 +17,7 @@ from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graphs.graph_cut import cut_at_layer, survey
 from tfgig.models.graphs.inlining import body_of, inline
+from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import refuse_ragged, with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 from tfgig.models.sources.archive import SUFFIXES
@@ -109,7 +110,7 @@ def explainable(
         at_layer = functools.partial(cut_at_layer, serve, inputs, where)
         try:
             cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, example=example))
-        except ValueError as error:
+        except CannotExplain as error:
             refusals.append(error)
             continue
         return Explainable(inputs, serve, cuts, replaced)
@@ -144,7 +145,7 @@ def _inputs(
             spec.dtype.is_floating and (spec.shape.rank < 2 or None in spec.shape[1:])
         )
         if open_axes:
-            raise ValueError(
+            raise CannotExplain(
                 "The shape of the input must be known but for the batch. Give that of one "
                 f"example: shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, "
                 f"{spec.name!r} of shape {spec.shape}."

@@ -1,0 +1,49 @@
+"""All that is used of TensorFlow and Keras without a public name; an upgrade is checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework import op_def_registry, ops
+from tensorflow.python.trackable.resource import CapturableResource
+
+__all__ = (
+    "CapturableResource",  # the common base of tables, iterators and TensorFlow 1 initialisers
+    "add_function",
+    "flat_layers",
+    "function_graph",
+    "is_registered",
+    "registered_gradient",
+)
+
+
+def function_graph(graph: tf.Graph, name: str) -> tf.Graph:
+    """The body of a function of a graph's library."""
+    return graph._get_function(name).graph
+
+
+def add_function(graph: tf.Graph, source: tf.Graph, name: str) -> None:
+    """Adds a function of another graph's library to a graph, with all that it calls."""
+    graph._add_function_recursive(source._get_function(name))
+
+
+def registered_gradient(name: str | bytes) -> Callable[..., Any] | None:
+    """The gradient of an operation's type, or a custom gradient, by its name.
+
+    Raises:
+        LookupError: this process knows none. None says that there is no gradient, on purpose.
+    """
+    return ops.gradient_registry.lookup(name)
+
+
+def is_registered(operation: str) -> bool:
+    """Whether this process knows a type of operation."""
+    return op_def_registry.get(operation) is not None
+
+
+def flat_layers(layer: keras.layers.Layer) -> Iterable[keras.layers.Layer]:
+    """A Keras layer and all inside it, however deep."""
+    return layer._flatten_layers()
