@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,7 +7,7 @@ import tensorflow as tf
 from tests.cases import deviation, objective, quadratic, run
 from tfgig.baselines import Constant
 from tfgig.methods import PathIntegral
-from tfgig.paths import Anchored, Ends, Guided, Straight
+from tfgig.paths import Anchored, Ends, Guided, Step, Straight
 from tfgig.quadratures import Left
 
 SHAPE = (4, 3, 2)
@@ -16,9 +18,10 @@ def advance(path, steps, gradients, start, inputs):
     """The points [W, N] of a walk whose gradients are given, step by step."""
     ends = Ends(tf.constant(start, tf.float64), tf.constant(inputs, tf.float64))
     state, points = path.begin(ends), []
-    for step in range(1, steps + 1):
+    alphas = tf.range(steps + 1, dtype=tf.float64) / steps
+    for lower, upper in itertools.pairwise(alphas):
         gradient = tf.constant(gradients, tf.float32)
-        state = path.advance(tf.constant(step / steps, tf.float64), state, gradient, ends)
+        state = path.advance(Step(lower, upper), state, gradient, ends)
         points.append(path.point(state, ends).numpy())
     return points
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfgig.methods.error import ADAPTIVE, caution
 from tfgig.objective import Objective
-from tfgig.paths import AdaptivePath, Ends
+from tfgig.paths import AdaptivePath, Ends, Step
 from tfgig.rules import Rule
 
 
@@ -27,7 +27,7 @@ class Walk(NamedTuple):
         Points, displacements and sums are float64: over hundreds of small steps float32 drifts.
         """
         path, steps = self.path, self.steps
-        alphas = tf.range(1, steps + 1, dtype=tf.float64) / steps
+        alphas = tf.range(steps + 1, dtype=tf.float64) / steps
         ends = Ends(tf.cast(ends.start, tf.float64), tf.cast(ends.inputs, tf.float64))
 
         def evaluate(point):
@@ -35,7 +35,8 @@ class Walk(NamedTuple):
 
         def turn(k, state, point, score, gradient, total, residual):
             def onward():
-                moved = path.advance(alphas[k], state, _finite_or_zero(gradient), ends)
+                step = Step(alphas[k], alphas[k + 1])
+                moved = path.advance(step, state, _finite_or_zero(gradient), ends)
                 return moved, path.point(moved, ends)
 
             # The last step ends on the input, whatever rounding the path has gathered.

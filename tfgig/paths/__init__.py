@@ -1,7 +1,7 @@
 """Paths: the curves from a baseline to the input along which gradients are integrated."""
 
 from tfgig.paths.anchored import Anchored
-from tfgig.paths.base import AdaptivePath, Ends, FixedPath, Path
+from tfgig.paths.base import AdaptivePath, Ends, FixedPath, Path, Step
 from tfgig.paths.blur import Blur
 from tfgig.paths.guided import Guided
 from tfgig.paths.straight import Straight
@@ -14,5 +14,6 @@ __all__ = (
     "FixedPath",
     "Guided",
     "Path",
+    "Step",
     "Straight",
 )

@@ -62,5 +62,5 @@ class Anchored(AdaptivePath):
     def point(self, state, ends):
         return self.path.point(state, ends)
 
-    def advance(self, alpha, state, gradient, ends):
-        return self.path.advance(alpha, state, gradient, ends)
+    def advance(self, step, state, gradient, ends):
+        return self.path.advance(step, state, gradient, ends)

@@ -25,6 +25,13 @@ class Ends(NamedTuple):
     prepared: Any = ()
 
 
+class Step(NamedTuple):
+    """The part of an adaptive path that a step covers, in shares of the way; float64 scalars."""
+
+    lower: tf.Tensor
+    upper: tf.Tensor
+
+
 @dataclasses.dataclass(frozen=True)
 class Path(Spec, abc.ABC):
     """A family of curves; a path owns its start. Subclass `FixedPath` or `AdaptivePath`."""
@@ -113,11 +120,11 @@ class AdaptivePath(Path):
         return state
 
     @abc.abstractmethod
-    def advance(self, alpha: tf.Tensor, state: Any, gradient: tf.Tensor, ends: Ends) -> Any:
+    def advance(self, step: Step, state: Any, gradient: tf.Tensor, ends: Ends) -> Any:
         """The state after a step.
 
         Args:
-            alpha: Scalar float64, how much of the way is to be behind after this step.
+            step: How much of the way is behind before this step, and is to be after it.
             state: The state before.
             gradient: float32 [W, ...] at the state's point; zeros for a walk whose gradient is
                 not finite.

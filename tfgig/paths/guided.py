@@ -75,14 +75,14 @@ class Guided(AdaptivePath):
     def point(self, state, ends):
         return ends.start + tf.reshape(state.alpha * state.way, tf.shape(ends.start))
 
-    def advance(self, alpha, state, gradient, ends):
-        behind = tf.nn.relu(alpha - self.max_distance)
-        ahead = tf.minimum(alpha + self.max_distance, 1.0)
+    def advance(self, step, state, gradient, ends):
+        behind = tf.nn.relu(step.upper - self.max_distance)
+        ahead = tf.minimum(step.upper + self.max_distance, 1.0)
         # How far each feature may still go in this step; catching up comes first, for free.
         gap = tf.minimum(ahead - state.alpha, ahead - behind)
         # The L1 length that is still to be made up, [W]: distance - goal.
-        need = _dot(gap, state.length) - state.total * (ahead - alpha)
-        goal = state.total * (1.0 - alpha)
+        need = _dot(gap, state.length) - state.total * (ahead - step.upper)
+        goal = state.total * (1.0 - step.upper)
         close = _CLOSE * tf.maximum(goal + tf.nn.relu(need), tf.ones_like(goal))
         need = tf.where(need > close, need, tf.zeros_like(need))
         steepness = tf.abs(_flat(gradient))
