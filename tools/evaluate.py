@@ -1,9 +1,9 @@
-r"""Measures how far explanations can be trusted: a model x methods x metrics x a dataset.
+r"""Evaluates explanations: methods x metrics over a dataset, for one model.
 
-Prints a table with methods as rows, the best marked, and intervals by the bootstrap; writes each
-example's results as they come (results.jsonl), the table (table.txt, table.csv), curves as figures
-and, if asked, a report. A run that was stopped is continued by running it again. An image that
-cannot be read is left out, counted and reported; the exit status is then 1.
+Prints a table with one row per method, the best values marked, and bootstrap intervals. Writes each
+example's results as they are computed (results.jsonl), the table (table.txt, table.csv), curves as
+figures and, on request, an HTML report. Run the same command again to continue an interrupted run.
+Unreadable images are skipped, counted and reported; the exit status is then 1.
 
   tfgig-evaluate --handle=shapes --output=/tmp/shapes --builtin.count=40 --report=report.html
   tfgig-evaluate --handle=model.keras --output=out --dataset=directory --directory.path=photos \
@@ -15,8 +15,8 @@ cannot be read is left out, counted and reported; the exit status is then 1.
   tfgig-evaluate --handle=shapes --output=part1 --shard=1/2    # here, and 2/2 elsewhere; then
   tfgig-evaluate --handle=shapes --output=all --merge=part1,part2
 
---handle takes what tfgig-export takes, or the name of a model that comes with tfgig. Every option
-of every method, metric and dataset is a flag; --helpfull lists them.
+--handle accepts whatever tfgig-export accepts, or the name of a bundled model. Every option of
+every method, metric and dataset is a flag; see --helpfull.
 """
 
 from __future__ import annotations
@@ -53,54 +53,55 @@ HANDLE = flags.DEFINE_string(
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "The experiment's directory; what it holds already is not done again.",
+    "The directory of the experiment. Results that are already there are reused.",
     required=True,
 )
 METHODS = flags.DEFINE_list("methods", list(presets.names()), "Which presets to compare.")
 REGIONS = flags.DEFINE_list(
     "regions",
     [],
-    "Of which of the methods, or all, to judge the map gathered over the segments of its image as "
-    "well (XRAI), as <method>_regions.",
+    "Methods (or all) whose maps are also evaluated aggregated over image segments (XRAI), as "
+    "<method>_regions.",
 )
 METRIC_NAMES = flags.DEFINE_list(
     "metrics",
     _QUICK,
-    f"Which metrics, of: {', '.join(METRICS)}; or all. Those that are not on by default explain "
-    "each example several times over.",
+    f"Which metrics, of: {', '.join(METRICS)}; or all. Those that are off by default explain each "
+    "example several times.",
 )
 DATASET = flags.DEFINE_enum("dataset", "builtin", list(DATASETS), "Where the images come from.")
 KEEP = flags.DEFINE_enum(
-    "keep", "all", list(experiments.KEEPS), "Which images count, by the model's classes."
+    "keep", "all", list(experiments.KEEPS), "Which images to keep, by the model's prediction."
 )
 PROBABILITY = flags.DEFINE_enum(
-    "probabilities", "as_is", list(PROBABILITIES), "How the model's output becomes probabilities."
+    "probabilities",
+    "as_is",
+    list(PROBABILITIES),
+    "How to get probabilities from the output.",
 )
-STEPS = flags.DEFINE_list("steps", [], "Each method with each of these numbers of steps.")
-ANCHORS = flags.DEFINE_list("anchors", [], "Each anchored method with each of these numbers.")
+STEPS = flags.DEFINE_list("steps", [], "Run each method with each of these numbers of steps.")
+ANCHORS = flags.DEFINE_list("anchors", [], "Run each anchored method with each of these.")
 BASELINES = flags.DEFINE_list(
     "baselines",
     [],
-    f"Each method with each of these: {', '.join(variants.named_baselines((0, 1)))}.",
+    f"Run each method with each of these baselines: {', '.join(variants.named_baselines((0, 1)))}.",
 )
 RESAMPLES = flags.DEFINE_integer(
-    "resamples", 500, "How often the bootstrap draws; 0 for no intervals.", lower_bound=0
+    "resamples", 500, "Number of bootstrap draws; 0 for no intervals.", lower_bound=0
 )
-MAPS = flags.DEFINE_integer("maps", 24, "How many examples the report shows.", lower_bound=0)
+MAPS = flags.DEFINE_integer("maps", 24, "Number of examples in the report.", lower_bound=0)
 SHARD = flags.DEFINE_string(
-    "shard", None, "Do one part of the images only: 2/4 is the second of four."
+    "shard", None, "Process one part of the images: 2/4 is the second of four."
 )
-MERGE = flags.DEFINE_list(
-    "merge", [], "Directories of parts (--shard) whose results are put together in --output."
-)
+MERGE = flags.DEFINE_list("merge", [], "Directories of parts (--shard) to merge into --output.")
 WORKERS = flags.DEFINE_integer(
     "workers",
     workers.cores(),
-    "How many processes help with metrics (information curves take most of the time); 0 or 1 for "
-    "none. The results are the same.",
+    "Number of worker processes for metrics (information curves take most of the time); 0 or 1 "
+    "for none. Results do not depend on it.",
     lower_bound=0,
 )
-REPORT = flags.DEFINE_string("report", None, "Write a page with table, curves and maps here.")
+REPORT = flags.DEFINE_string("report", None, "Write an HTML report to this file.")
 flags.adopt_module_key_flags(model_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 command_line.define_preset_flags()

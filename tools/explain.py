@@ -1,8 +1,8 @@
 """Explains image files through the signatures of an exported SavedModel.
 
-For each image and method: a picture (<image>_<method>.png), the attributions (<image>.npz) and, in
-results.json, the explained class, its score, delta, the completeness gap, and error, how far the
-attributions are from those of ever more steps, as a share of them.
+Writes, for each image and method, a picture (<image>_<method>.png), the attributions (<image>.npz)
+and, in results.json, the explained class, its score, delta (the completeness gap) and error (the
+estimated relative integration error of the attributions).
 
   tfgig-explain --model=/models/name --images='photos/*.jpg' --output=explanations
   tfgig-explain --model=/models/name --labels=labels.txt --methods=guided_ig photos/*.jpg
@@ -10,7 +10,7 @@ attributions are from those of ever more steps, as a share of them.
   tfgig-explain --model=/models/name --regions --xrai.ranking=fast photos/*.jpg
   tfgig-explain --list
 
-An image that cannot be read is reported and the others go on; the exit status is then 1.
+Unreadable images are reported and skipped; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ MODEL = flags.DEFINE_string(
     "model", None, "An exported model's directory (its newest version), or a version."
 )
 IMAGES = flags.DEFINE_multi_string(
-    "images", [], "Image files, as a pattern such as 'photos/*.jpg'; can be given several times."
+    "images", [], "Image files, as a pattern such as 'photos/*.jpg'; may be repeated."
 )
-METHODS = flags.DEFINE_list("methods", [], "Which of the model's methods; all if none is named.")
-OUTPUT = flags.DEFINE_string("output", "explanations", "The directory for what is written.")
+METHODS = flags.DEFINE_list("methods", [], "Which of the model's methods; all by default.")
+OUTPUT = flags.DEFINE_string("output", "explanations", "The output directory.")
 TARGET = flags.DEFINE_integer("target", -1, "The class to explain; -1 for each image's top class.")
 LABELS = flags.DEFINE_string(
     "labels",
     None,
-    "A text file with the classes' names, one a line; those that the export holds if not given.",
+    "A text file with class names, one per line; by default those stored in the export.",
 )
-TOP = flags.DEFINE_integer("top", 3, "How many top classes to report.", lower_bound=1)
+TOP = flags.DEFINE_integer("top", 3, "Number of top classes to report.", lower_bound=1)
 FIT = flags.DEFINE_enum(
-    "fit", "crop", list(FITS), "How an image is brought to the model's size and aspect."
+    "fit", "crop", list(FITS), "How to fit an image to the model's size and aspect ratio."
 )
 LIST = flags.DEFINE_boolean(
-    "list", False, "Print what every named method is, with its options and its cost, and end."
+    "list", False, "List every named method with its options and cost, and exit."
 )
 REGIONS = flags.DEFINE_boolean(
-    "regions", False, "Gather each map over the segments of its image as well (XRAI)."
+    "regions", False, "Also aggregate each map over image segments (XRAI)."
 )
-command_line.define_choice_flags("style", Style, "How pictures are drawn.", __name__)
+command_line.define_choice_flags("style", Style, "How to draw pictures.", __name__)
 command_line.define_spec_flags("xrai", XRAI(), __name__)
 
 

@@ -1,15 +1,15 @@
-"""Says what is in a model: signatures, which of them can be explained, and where, and its size.
+"""Describes a model: its signatures, which of them can be explained and at which layers, its size.
 
-Nothing of the model is run: not of a SavedModel, which is a program and, loaded by any other means,
-runs with your rights, nor Python code in a .keras or .h5 file unless you allow it.
+No part of the model is run: neither a SavedModel, which is a program that runs with your rights
+when loaded by other means, nor Python code in a .keras or .h5 file unless you allow it.
 
 tfgig-inspect /models/name
 tfgig-inspect model.keras
 tfgig-inspect https://.../model.tar.gz
 tfgig-inspect --check /models/name
 
---check looks for what TensorFlow Serving would stumble over: one line for each finding, with what
-to do, and the exit status 1 if there is any.
+--check reports problems for TensorFlow Serving: one line per finding with its fix. The exit status
+is 1 if there are any.
 """
 
 from __future__ import annotations
