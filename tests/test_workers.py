@@ -3,11 +3,14 @@
 import concurrent.futures
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from tests import worker_calls
+from tests.cases import ROOT
 from tfgig.worker import WorkerTrace
 from tfgig.workers import TRIES, Call, Workers, all_made, cores
 
@@ -137,6 +140,54 @@ def test_workers_end_with_a_program_that_is_killed():
         while alive(its_worker):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+# A program with workers that is told to end so many seconds after the first of them was started.
+TOLD = """
+import hashlib, os, signal, sys, threading, types
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+sys.path.insert(0, "")
+for name, folder in (("tfgig", "tfgig"), ("tfgig_tools", "tools")):  # without importing TensorFlow
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+from tests import worker_calls
+from tfgig import worker, workers
+from tfgig_tools import ending
+ending.end_when_told()
+number, seconds = getattr(signal, sys.argv[1]), float(sys.argv[2])
+start = worker.Worker.__init__
+
+def started(self):
+    start(self)
+    threading.Timer(seconds, os.killpg, (0, number)).start()
+
+worker.Worker.__init__ = started
+with workers.Workers(2) as two:
+    two.submit("x", worker_calls.double, 1), two.submit("x", worker_calls.double, 1)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)  # as TensorFlow computes, it does not listen
+    two.submit("x", worker_calls.rest, 300).result()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_a_worker_starts_leaves_one_line_and_no_trace(name):
+    """As a terminal sends it, to the whole group; before, while and after a worker imports."""
+    number = getattr(signal, name)
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOLD, name, str(seconds)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for seconds in (0.0, 0.05, 0.1, 0.2, 0.4)
+    ]
+    for process in running:
+        _, errors = process.communicate(timeout=60)
+        assert errors == {"SIGINT": "Interrupted.\n", "SIGTERM": "Ended.\n"}[name]
+        assert process.returncode == 128 + number
 
 
 def test_what_calls_have_in_common_is_made_once(monkeypatch):

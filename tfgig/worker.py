@@ -17,6 +17,8 @@ _LENGTH = 8  # bytes, in front of each message
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # `tfgig` gathers all that it has, TensorFlow first of all: here only once someone asks for it.
 _START = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 import importlib.util, pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
 
@@ -50,6 +52,8 @@ class Worker:
             [sys.executable, "-c", _START],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Ctrl-C is for the program alone: a worker that still imports would show a trace of it.
+            start_new_session=True,
             env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
         )
         self._to = cast(IO[bytes], self._running.stdin)
@@ -89,7 +93,6 @@ class Worker:
 
 def serve() -> None:
     """The worker's side: answers requests until the program that started it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program's to handle
     requests = sys.stdin.buffer
     # What functions print must not get between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
