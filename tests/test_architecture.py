@@ -20,6 +20,7 @@ FLOORS = {
     "tfgig.revealing": 0,
     "tfgig.worker": 0,
     "tfgig.workers": 0,
+    "tfgig.keras_archive": 0,
     "tfgig.scenes": 0,
     "tfgig.targets": 1,
     "tfgig.baselines": 1,

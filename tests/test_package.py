@@ -77,7 +77,7 @@ def test_the_source_distribution_holds_what_its_tests_need(tmp_path):
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    wanted = {"CHANGELOG.md", "LICENSE", "pyproject.toml", ".ci/lowest.txt"}
+    wanted = {"CHANGELOG.md", "LICENSE", "SECURITY.md", "pyproject.toml", ".ci/lowest.txt"}
     for folder in ("docs", "saved_models", "tests", "tfgig", "tools"):
         files = (path for path in (copy / folder).rglob("*") if path.is_file())
         wanted |= {str(path.relative_to(copy)) for path in files}

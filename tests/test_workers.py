@@ -11,7 +11,7 @@ import pytest
 
 from tests import worker_calls
 from tests.cases import ROOT
-from tfgig.worker import WorkerTrace
+from tfgig.worker import WorkerTrace, alone
 from tfgig.workers import TRIES, Call, Workers, all_made, cores
 
 
@@ -188,6 +188,16 @@ def test_a_signal_while_a_worker_starts_leaves_one_line_and_no_trace(name):
         _, errors = process.communicate(timeout=60)
         assert errors == {"SIGINT": "Interrupted.\n", "SIGTERM": "Ended.\n"}[name]
         assert process.returncode == 128 + number
+
+
+def test_a_call_of_a_process_of_its_own_may_die_or_never_return():
+    assert alone("x", 60, worker_calls.double, 3) == 6
+    with pytest.raises(KeyError, match="nothing for 3"):
+        alone("x", 60, worker_calls.fail, 3)
+    with pytest.raises(ChildProcessError, match="was ended by SIGKILL"):
+        alone("x", 60, worker_calls.kill_self)
+    with pytest.raises(ChildProcessError, match="did not return in 1 s"):
+        alone("x", 1, worker_calls.rest, 60)
 
 
 def test_what_calls_have_in_common_is_made_once(monkeypatch):

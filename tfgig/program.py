@@ -85,7 +85,7 @@ def _help(parse: Callable[[Any], None], value: Any) -> None:
 def report_errors(main: Main, arguments: Sequence[str]) -> int:
     """What a `main` returns; 1 for an expected error, which is printed as one line."""
     if not FLAGS["verbosity"].present:
-        absl.logging.set_verbosity(absl.logging.ERROR)  # what TensorFlow notes as it goes
+        absl.logging.set_verbosity(absl.logging.FATAL)  # what TensorFlow notes as it goes
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         status = main(arguments)

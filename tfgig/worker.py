@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import IO, Any, cast
@@ -74,6 +75,11 @@ class Worker:
         """Ends the process now."""
         self._running.kill()
 
+    def end(self) -> None:
+        """Has the process end once it has answered."""
+        with contextlib.suppress(BrokenPipeError):
+            self._to.close()
+
     def ended(self) -> str:
         """How the process ended, in words; it is made to, if it has not."""
         try:
@@ -89,6 +95,42 @@ class Worker:
         name = signal.Signals(-status).name
         hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
         return f"was ended by {name}{hint}"
+
+
+def alone(name: str, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, called in a process of its own, for it may crash or never return.
+
+    Args:
+        name: What the call is about, for errors.
+        seconds: How long it may take.
+        function: A function that can be imported by its name.
+        *arguments: Its arguments.
+
+    Raises:
+        ChildProcessError: the process ended over it, or was ended after that time.
+        ValueError: the function cannot be imported by its name, or an argument not pickled.
+        Exception: whatever the function raises.
+    """
+    asked = request(name, function, arguments)
+    process = Worker()
+    late = threading.Event()
+
+    def end_late() -> None:
+        late.set()
+        process.kill()
+
+    clock = threading.Timer(seconds, end_late)
+    clock.start()
+    try:
+        answer = process.ask(asked)
+    finally:
+        clock.cancel()
+        if not late.is_set():
+            process.end()
+        how = process.ended()
+    if answer is None:
+        raise ChildProcessError(f"did not return in {seconds:.0f} s" if late.is_set() else how)
+    return value(name, answer)
 
 
 def serve() -> None:

@@ -92,7 +92,9 @@ def read_example(file: str) -> dict[str, Any]:
             with np.load(file) as arrays:
                 return dict(arrays)
         found = json.loads(pathlib.Path(file).read_text(encoding="utf-8"), object_hook=_bytes)
-    except ValueError as error:  # what NumPy and JSON raise of a file that is none
+    except OSError:
+        raise
+    except Exception as error:  # whatever a file makes NumPy or JSON raise, it is the file's
         raise ValueError(f"--example cannot be read: {error}. Received: {file!r}.") from error
     if not isinstance(found, dict):
         raise ValueError(

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tfgig
 from tests.models import sources
+from tfgig import keras_archive
 from tfgig.models.inspection import inspect_model
 
 
@@ -106,16 +107,28 @@ def test_weights_from_another_file_are_refused(tmp_path, suffix, compression, ki
     refused(path, "from another file of this machine", "Do not trust it")
 
 
+def test_a_file_over_which_hdf5_never_ends_is_refused_in_words(tmp_path, monkeypatch):
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "{}"  # a text lies in a heap, whose entries have their size
+    content = bytearray(path.read_bytes())
+    entry = content.find(b"GCOL") + 16
+    content[entry + 8 : entry + 16] = bytes(8)  # and so the next is the same again
+    path.write_bytes(content)
+    monkeypatch.setattr(keras_archive, "_SECONDS", 3)
+    refused(path, "made to do harm", "did not return in 3 s", "do not trust it")
+
+
 # What a file says of its size
 
 
 def test_what_unpacks_to_far_more_than_it_is_takes_no_memory(tmp_path):
     path = dense(tmp_path / "model.keras")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rewritten(path, zipfile.ZIP_DEFLATED, config=b" " * (600 << 20))
+    rewritten(path, zipfile.ZIP_DEFLATED, config=b" " * (300 << 20))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert path.stat().st_size < 1 << 20
-    refused(path, "unpacks to 600 MiB", "Do not trust it")
+    refused(path, "unpacks to 300 MiB", "Do not trust it")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - after < 64 << 10  # KiB
     assert after - before < 2 << 20
 
@@ -160,6 +173,25 @@ def test_a_later_keras_is_named(tmp_path):
 
 
 # SavedModels are programs
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("variables/variables.index", b"x" * 100),
+        ("variables/variables.data-00000-of-00001", b"\0"),
+        ("saved_model.pb", b"x"),
+        ("saved_model.pb", None),
+    ],
+)
+def test_a_saved_model_whose_file_is_damaged_or_missing(tmp_path, name, content):
+    sources.module(tmp_path / "model", tmp_path)
+    (tmp_path / "model" / name).unlink()
+    if content is not None:
+        (tmp_path / "model" / name).write_bytes(content)
+    for look in (tfgig.load_model, inspect_model):
+        with pytest.raises((ValueError, OSError), match=r"(?i)saved.?model"):
+            look(str(tmp_path / "model"))
 
 
 def writes_a_file(kind, directory, mark):

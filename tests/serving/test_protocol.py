@@ -319,6 +319,14 @@ def test_texts_that_are_nested_too_deeply():
         json_codec.decode_inputs({"instances": texts}, definition)
 
 
+@pytest.mark.parametrize("text", ["?", "AAA", "\ud800", "ä"])
+def test_what_is_not_in_base64(text):
+    definition = meta_graph_pb2.SignatureDef()
+    definition.inputs["x"].dtype = tf.string.as_datatype_enum
+    with pytest.raises(InvalidRequest, match="'x' is not in base64"):
+        json_codec.decode_inputs({"instances": [{"b64": text}]}, definition)
+
+
 def test_every_refusal_is_json(server, monkeypatch):
     for method in ("PUT", "DELETE"):
         response = requests.request(method, f"{server.rest_address}/v1/models/tiny", timeout=30)

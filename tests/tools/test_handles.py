@@ -5,6 +5,7 @@ import json
 import keras
 import pytest
 import tensorflow as tf
+from tfgig_tools import model_flags
 
 from tests.models import sources
 from tests.tools.test_programs import program, refusals
@@ -91,6 +92,22 @@ def test_files_go_in_and_labels_go_along(tmp_path):
     assert found["top"][0]["label"] == "green"
     assert found["methods"]["ig"]["label"] == "green"
     assert found["top"][0]["score"] == pytest.approx(found["methods"]["ig"]["score"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.json", b"{"),
+        ("rows.json", b'{"x": [{"b64": [3]}]}'),
+        ("rows.json", b"[" * 100_000),
+        ("rows.npz", b""),
+        ("rows.npz", b"PK\x03\x04 and no more"),
+    ],
+)
+def test_an_example_that_is_none(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match="--example cannot be read"):
+        model_flags.read_example(str(tmp_path / name))
 
 
 def test_a_library_of_operations_that_is_none(tmp_path):

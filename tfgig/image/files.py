@@ -14,6 +14,7 @@ from tfgig.spec import check
 
 Fit = Literal["crop", "stretch"]
 FITS = get_args(Fit)
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by the number of channels
 # Pillow knows more, and would start Ghostscript for what is a program of its own (EPS).
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -70,15 +71,17 @@ def read_image(
 
     Raises:
         OSError: no such file, or not an image; the error names the file.
+        ValueError: there is no such `fit`, or no image of so many channels.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     height, width, channels = shape
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else "the open file"
     check(fit in FITS, f"`fit` is one of {FITS}.", fit)
+    check(channels in _MODES, f"An image has {', '.join(map(str, _MODES))} channels.", channels)
     try:
         with Image.open(path, formats=FORMATS) as file:
-            image = ImageOps.exif_transpose(file).convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+            image = ImageOps.exif_transpose(file).convert(_MODES[channels])
     except UnidentifiedImageError as error:
         raise OSError(
             f"{name!r} is not an image that can be read, which is one of {', '.join(FORMATS)}."

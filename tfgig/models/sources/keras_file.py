@@ -7,7 +7,7 @@ import re
 
 import keras
 
-from tfgig.models.sources.keras_archive import config_of, saved_by
+from tfgig.keras_archive import Looked, look_at
 
 SUFFIXES = (".keras", ".h5")
 _WRITTEN_BY_KERAS_2 = ("batch_input_shape", "tf_keras", "TFOpLambda")
@@ -40,15 +40,15 @@ def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
             f"A model file ends in {' or '.join(SUFFIXES)}, a SavedModel is a directory; load "
             f"other formats yourself and pass the keras.Model. Received: {str(path)!r}."
         )
-    config = config_of(path)
+    looked = look_at(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not unsafe)
     except Exception as error:  # whatever a file makes Keras raise, it is the file's
-        reason = _reason(str(error), config, saved_by(path))
+        reason = _reason(str(error), looked)
         raise ValueError(f"{reason} Received: {str(path)!r}.") from error
 
 
-def _reason(error: str, config: str, version: str | None) -> str:
+def _reason(error: str, looked: Looked) -> str:
     """What is wrong with a file that Keras does not read, and what to do."""
     own = _own_reason(error)
     if "python lambda" in own.lower():
@@ -60,7 +60,7 @@ def _reason(error: str, config: str, version: str | None) -> str:
         )
     if _ADVICE.search(error):
         return f"Keras refuses what the file asks for: {own} Do not trust it."
-    if any(mark in config for mark in _WRITTEN_BY_KERAS_2):
+    if any(mark in looked.config for mark in _WRITTEN_BY_KERAS_2):
         return KERAS_2
     unknown = _UNKNOWN.search(error)
     if unknown is not None:
@@ -69,10 +69,10 @@ def _reason(error: str, config: str, version: str | None) -> str:
             "the file. In Python, import the module that registers it, load the file with "
             "keras.saving.load_model, and pass the live model."
         )
-    if _numbers(version) > _numbers(keras.__version__):
+    if _numbers(looked.saved_by) > _numbers(keras.__version__):
         return (
-            f"The file was saved by Keras {version}, and Keras {keras.__version__} does not read "
-            f"it: {own} Install that version, or save the model again with this one."
+            f"The file was saved by Keras {looked.saved_by}, and Keras {keras.__version__} does "
+            f"not read it: {own} Install that version, or save the model again with this one."
         )
     return f"Keras cannot rebuild the model from the file: {own}"
 

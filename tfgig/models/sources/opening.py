@@ -46,7 +46,7 @@ def open_saved_model(directory: pathlib.Path, handle: str | None = None) -> Open
         handle: What the user called it; None for the directory.
 
     Raises:
-        ValueError: the file is damaged, or needs an operation that TensorFlow does not have.
+        ValueError: a file is damaged or missing, or needs what this TensorFlow does not have.
     """
     handle = handle or str(directory.resolve())
     meta_graph = meta_graph_of(directory)
@@ -58,7 +58,15 @@ def open_saved_model(directory: pathlib.Path, handle: str | None = None) -> Open
             f"of the model needs it, too. Received: {handle!r}."
         )
     tags = list(meta_graph.meta_info_def.tags)
-    return Opened(handle, directory, meta_graph, tf.saved_model.load(str(directory), tags=tags))
+    try:
+        loaded = tf.saved_model.load(str(directory), tags=tags)
+    except Exception as error:  # whatever a file makes TensorFlow raise, it is the file's
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            "TensorFlow cannot load the SavedModel. Copy the directory again, whole; or a later "
+            f"TensorFlow than {tf.__version__} wrote it ({reason:.400}). Received: {handle!r}."
+        ) from error
+    return Opened(handle, directory, meta_graph, loaded)
 
 
 def unknown_operations(definition: tf.compat.v1.GraphDef) -> list[str]:

@@ -8,7 +8,6 @@ output's name ends in `_bytes`. A single output loses its name.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import gc
 import json
@@ -194,19 +193,20 @@ def _is_base64(value: Any) -> bool:
 
 def _tensor(name: str, value: Any, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
     try:
-        return fitted(name, _decoded(value) if info.dtype == _STRING else value, info)
+        return fitted(name, _decoded(name, value) if info.dtype == _STRING else value, info)
     except RecursionError as error:
         raise InvalidRequest(f"{name!r} is nested too deeply.") from error
-    except binascii.Error as error:
-        raise InvalidRequest(f"{name!r} is not in base64: {error}.") from error
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(name: str, value: Any) -> Any:
     if isinstance(value, list):
-        return [_decoded(item) for item in value]
-    if _is_base64(value):
+        return [_decoded(name, item) for item in value]
+    if not _is_base64(value):
+        return value
+    try:
         return base64.b64decode(value["b64"], validate=True)
-    return value
+    except ValueError as error:  # of text beyond ASCII it is no `binascii.Error`
+        raise InvalidRequest(f"{name!r} is not in base64: {error}.") from error
 
 
 def _plain(name: str, value: np.ndarray) -> Any:

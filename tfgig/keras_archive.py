@@ -1,7 +1,9 @@
 """What a Keras file is, looked at before Keras reads it: sizes, links to other files, its JSON.
 
 A `.keras` file is a zip archive and an `.h5` file an HDF5 one. Both can say of themselves that they
-unpack to far more than they are, and HDF5 can hold links to other files of the reader's.
+unpack to far more than they are, and HDF5 can hold links to other files of the reader's. HDF5's
+library does not always survive a damaged file, so all that Keras will read is read here first, in
+a process of its own, which does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -10,24 +12,50 @@ import io
 import json
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import h5py  # in which Keras writes weights
 
 from tfgig.spec import check
+from tfgig.worker import alone
 
 MAX_JSON = 64 << 20  # bytes of a configuration; those of the largest models have a few MiB
 FLOOR = 256 << 20  # bytes that may be unpacked whatever a file's size is
 EXPANSION = 100  # times a file's size that what it holds may have; Keras does not compress
 MAX_DEPTH = 500  # of JSON within JSON; a model within a model takes six
 _WEIGHTS = "model.weights.h5"
+_SECONDS, _BYTES_PER_SECOND = 60, 16 << 20  # how long a file may take, by its size
 # Numbers of a layer that it cannot have without as many weights.
 _SIZES = ("units", "filters", "input_dim", "output_dim", "key_dim", "value_dim")
 
 
-def config_of(path: pathlib.Path) -> str:
-    """What a file says of its model's layers: JSON, of a file that may be handed to Keras.
+class Looked(NamedTuple):
+    """What a file says: its model's layers, as JSON, and which version of Keras wrote it."""
+
+    config: str
+    saved_by: str | None
+
+
+def look_at(path: pathlib.Path) -> Looked:
+    """What a file says of itself, where it may be handed to Keras.
+
+    Raises:
+        PermissionError, ValueError: as `read_all`; or reading it crashes, or never ends.
+    """
+    seconds = _SECONDS + path.stat().st_size / _BYTES_PER_SECOND
+    try:
+        return alone(str(path), seconds, read_all, path)
+    except ChildProcessError as error:
+        raise ValueError(
+            "The file is damaged, or made to do harm: the process that looked at it first "
+            f"{error}. Copy it again, or do not trust it. Received: {str(path)!r}."
+        ) from error
+
+
+def read_all(path: pathlib.Path) -> Looked:
+    """What a file says of itself; everything in it is read.
 
     Raises:
         PermissionError: it is not to be read.
@@ -59,10 +87,10 @@ def config_of(path: pathlib.Path) -> str:
         )
     text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
     _check_config(text, stored, path)
-    return text
+    return Looked(text, _saved_by(path))
 
 
-def saved_by(path: pathlib.Path) -> str | None:
+def _saved_by(path: pathlib.Path) -> str | None:
     """The version of Keras that wrote a file, if it says so."""
     try:
         if path.suffix == ".h5":
@@ -77,7 +105,10 @@ def saved_by(path: pathlib.Path) -> str | None:
 
 
 # What broken archives end in; h5py has no errors of its own.
-_DAMAGED = (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError)
+_DAMAGED = (
+    OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError, EOFError,
+    TypeError, AttributeError, OverflowError, MemoryError,
+)  # fmt: skip
 
 
 def _check_sizes(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
@@ -124,6 +155,8 @@ def _check_weights(file: h5py.File, path: pathlib.Path, size: int) -> int:
         count += dataset.size or 0
         unpacked += dataset.nbytes
     _check_size(unpacked, size, path)
+    for dataset in _datasets(file, path):  # what crashes or hangs is to do it here
+        dataset[()]
     return count
 
 
@@ -132,6 +165,7 @@ def _datasets(file: h5py.File, path: pathlib.Path) -> Iterator[h5py.Dataset]:
     groups, seen = [file["/"]], set()
     while groups:
         group = groups.pop()
+        list(group.attrs.values())
         for name in group:
             link = group.get(name, getlink=True)
             _check_inside(not isinstance(link, h5py.ExternalLink), f"{group.name}/{name}", path)
@@ -144,6 +178,7 @@ def _datasets(file: h5py.File, path: pathlib.Path) -> Iterator[h5py.Dataset]:
                 if isinstance(found, h5py.Group):
                     groups.append(found)
                 elif isinstance(found, h5py.Dataset):
+                    list(found.attrs.values())
                     yield found
 
 
