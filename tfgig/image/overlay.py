@@ -7,7 +7,16 @@ import dataclasses
 import tensorflow as tf
 
 from tfgig.image.channels import Channels
-from tfgig.image.style import Style, between, brightness, grey, pictures, share, smoothed
+from tfgig.image.style import (
+    Style,
+    between,
+    brightness,
+    check_look,
+    grey,
+    pictures,
+    share,
+    smoothed,
+)
 
 # From black over red to bright yellow, perceptually even (matplotlib's "inferno", CC0), 0 to 1.
 COLOURS = (
@@ -45,6 +54,13 @@ class Overlay(Style):
     smoothing: float = 0.01
     opacity: float = 0.9
     channels: Channels | None = None
+
+    def __post_init__(self) -> None:
+        check_look(self, self.percentile, self.smoothing, self.opacity)
+
+    @property
+    def reduction(self):
+        return self.channels
 
     def saliency(self, attributions: tf.Tensor) -> tf.Tensor:
         """The strength of every pixel, float32 [B, height, width] in [0, 1], each image by itself.

@@ -39,8 +39,13 @@ class Style(Spec, abc.ABC):
             attributions: Signed; of a layer they are reduced before they are laid over the picture.
             of_layer: Whether they are of an inner layer, and not of pixels.
         """
-        chosen: Channels | None = getattr(self, "channels", "signed")
-        return one_number(attributions, chosen or (OF_LAYERS if of_layer else OF_PIXELS))
+        chosen = self.reduction or (OF_LAYERS if of_layer else OF_PIXELS)
+        return one_number(attributions, chosen)
+
+    @property
+    def reduction(self) -> Channels | None:
+        """How a position's channels become one number; None for what suits pixels or a layer."""
+        return "signed"
 
     def laid_over(
         self, attributions: tf.Tensor, images: tf.Tensor, layout: Layout | None
@@ -61,20 +66,14 @@ class Style(Spec, abc.ABC):
         strengths = self.one_number(attributions, of_layer=True)
         return layout.laid_over(strengths, tf.shape(images)[1:3])
 
-    def __post_init__(self) -> None:
-        check_channels(getattr(self, "channels", None), f"{type(self).__name__}(channels=...)")
-        limits = {"percentile": "(0, 100]", "smoothing": "[0, 0.5]", "opacity": "[0, 1]"}
-        for field in dataclasses.fields(self):
-            if field.name == "channels":
-                continue
-            value = getattr(self, field.name)
-            good = {
-                "percentile": 0 < value <= 100,
-                "smoothing": 0 <= value <= 0.5,
-                "opacity": 0 <= value <= 1,
-            }[field.name]
-            message = f"{type(self).__name__}({field.name}=...) must be in {limits[field.name]}."
-            check(good, message, value)
+
+def check_look(style: Style, percentile: float, smoothing: float, opacity: float = 1.0) -> None:
+    """Raises `ValueError` unless the options that styles have in common are within their bounds."""
+    name = type(style).__name__
+    check(0 < percentile <= 100, f"{name}(percentile=...) must be in (0, 100].", percentile)
+    check(0 <= smoothing <= 0.5, f"{name}(smoothing=...) must be in [0, 0.5].", smoothing)
+    check(0 <= opacity <= 1, f"{name}(opacity=...) must be in [0, 1].", opacity)
+    check_channels(style.reduction, f"{name}(channels=...)")
 
 
 def brightness(images: tf.Tensor, value_range: Range) -> tf.Tensor:

@@ -11,6 +11,7 @@ from tfgig.image.style import (
     Style,
     between,
     brightness,
+    check_look,
     grey,
     percentile,
     pictures,
@@ -52,6 +53,13 @@ class Mask(Style):
     opacity: float = 0.85
     channels: Channels | None = None
 
+    def __post_init__(self) -> None:
+        check_look(self, self.percentile, self.smoothing, self.opacity)
+
+    @property
+    def reduction(self):
+        return self.channels
+
     def draw(self, images, attributions, value_range):
         strength = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
         # A pixel without any attribution is not important, however many there are of them.
@@ -78,6 +86,9 @@ class Diverging(Style):
     percentile: float = 99.0
     smoothing: float = 0.02
     opacity: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_look(self, self.percentile, self.smoothing, self.opacity)
 
     def draw(self, images, attributions, value_range):
         signed = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
@@ -106,6 +117,13 @@ class Grayscale(Style):
     percentile: float = 99.0
     smoothing: float = 0.0
     channels: Channels | None = None
+
+    def __post_init__(self) -> None:
+        check_look(self, self.percentile, self.smoothing)
+
+    @property
+    def reduction(self):
+        return self.channels
 
     def draw(self, images, attributions, value_range):
         strength = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
