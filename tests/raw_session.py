@@ -41,5 +41,9 @@ class RawSession:
         )
         return dict(zip(outputs, values, strict=True))
 
+    def close(self):
+        """Stops what runs."""
+        self._session.close()
+
     def _tensor(self, name):
         return self._graph.get_tensor_by_name(name)._as_tf_output()

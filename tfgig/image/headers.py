@@ -10,7 +10,7 @@ import tensorflow as tf
 
 MOST_PIXELS = 1 << 25  # of one image; 100 MB of colours
 JPEG, PNG, GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8"
-PNG_END = b"IEND\xaeB`\x82"
+_PNG_END = b"IEND\xaeB`\x82"
 _JPEG_END = b"\xff\xd9"
 _SHORTEST = 32  # bytes; no image of any kind has fewer
 _FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG: baseline, extended, progressive
@@ -59,7 +59,7 @@ def _number(found: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tenso
 
 
 def _png(found: tf.Tensor, file: tf.Tensor) -> tf.Tensor:
-    whole = tf.strings.substr(file, -len(PNG_END), len(PNG_END)) == PNG_END
+    whole = tf.strings.substr(file, -len(_PNG_END), len(_PNG_END)) == _PNG_END
     # Each side by itself first: the product of two numbers of 32 bits is none of 64 with a sign.
     sides = _number(found, 16, 4), _number(found, 20, 4)
     return whole & (tf.reduce_max(sides) <= MOST_PIXELS) & _sane(*sides)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import cast
 
 import tensorflow as tf
 
-from tfgig.image.headers import GIF, PNG_END, readable
+from tfgig.image.headers import GIF, readable
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.source import SourceModel
 from tfgig.spec import check
@@ -17,12 +19,6 @@ SERVING = "serving_image_bytes"  # predictions for encoded images, beside the mo
 LONGEST_SIDE = 1024  # of a heat-map; a larger image is drawn smaller
 
 _NAN = float("nan")
-# One black pixel, as a file. Written out: a tensor at import would start TensorFlow's runtime,
-# after which its devices and threads can no longer be set.
-_EMPTY = (
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\x90wS\xde"
-    b"\0\0\0\x0cIDAT\x08\x99c```\0\0\0\4\0\1\xa3\n\x15\xe3" + b"\0" * 4 + PNG_END
-)
 
 
 def taking_encoded_images(source: SourceModel) -> SourceModel:
@@ -34,9 +30,9 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
     pixels a side).
 
     `serving_default` stays as it is; `serving_image_bytes` predicts for encoded images. A row
-    that is no image, was cut short, is animated or has more than 2^25 pixels comes back with `ok`
-    false. A PNG that is damaged inside fails its request, as any of these does in
-    `serving_image_bytes`.
+    that is no image, was cut short, is damaged, is animated or has more than 2^25 pixels comes
+    back with `ok` false; in `serving_image_bytes`, it fails its request. The damage that a decoder
+    passes over, as that of a JPEG whose pixels are wrong, is not found.
 
     Raises:
         ValueError: the model has not one image of known size as its only input, or does not say
@@ -95,14 +91,18 @@ class _Decoder:
         (spec,) = source.inputs
         self._height, self._width, self._channels = spec.shape[1:].as_list()
         self._dtype = spec.dtype
+        self._spec = tf.TensorSpec(spec.shape[1:], spec.dtype)
         self._range = source.value_range or (0.0, 255.0)
 
     def before(self, cut: Cut) -> Cut:
         """The cut of the model that takes encoded images."""
 
         def front(files):
-            good = tf.map_fn(readable, files, fn_output_signature=tf.bool)
-            points, *context = cut.front(self.batch(tf.where(good, files, _EMPTY)))
+            black = tf.zeros(self._spec.shape, self._dtype)
+            decoded = functools.partial(_if_readable, self._one, black)
+            specs = self._spec, tf.TensorSpec([], tf.bool)
+            images, good = tf.map_fn(decoded, files, fn_output_signature=specs)
+            points, *context = cut.front(images)
             rows = tf.reshape(good, [-1] + [1] * (points.shape.rank - 1))
             # Not a number: so the row is not ok, whatever the model would say of it.
             return (tf.where(rows, points, tf.cast(_NAN, points.dtype)), *context)
@@ -111,16 +111,19 @@ class _Decoder:
 
     def batch(self, files: tf.Tensor) -> tf.Tensor:
         """What the model takes, [B, height, width, channels], of encoded images [B]."""
-        spec = tf.TensorSpec([self._height, self._width, self._channels], self._dtype)
-        return tf.map_fn(self._one, files, fn_output_signature=spec)
+        return tf.map_fn(self._one, files, fn_output_signature=self._spec)
 
     def original(self, file: tf.Tensor) -> tf.Tensor:
         """One image at its own size, float32 [height, width, channels] in the model's units."""
-        image = self._decode(tf.where(readable(file), file, _EMPTY))
+        image, _ = _if_readable(self._at_own_size, tf.zeros([1, 1, self._channels]), file)
+        return self._in_units(image)
+
+    def _at_own_size(self, file: tf.Tensor) -> tf.Tensor:
+        image = self._decode(file)
         size = tf.cast(tf.shape(image)[:2], tf.float32)
         scale = tf.minimum(1.0, LONGEST_SIDE / tf.reduce_max(size))
         smaller = tf.maximum(tf.cast(tf.math.round(scale * size), tf.int32), 1)
-        return self._in_units(tf.image.resize(image, smaller, antialias=True))
+        return tf.image.resize(image, smaller, antialias=True)
 
     def _one(self, file: tf.Tensor) -> tf.Tensor:
         image = self._decode(file)
@@ -142,3 +145,16 @@ class _Decoder:
     def _in_units(self, pixels: tf.Tensor) -> tf.Tensor:
         black, white = self._range
         return black + tf.clip_by_value(pixels / 255.0, 0.0, 1.0) * (white - black)
+
+
+def _if_readable(
+    decode: Callable[[tf.Tensor], tf.Tensor], instead: tf.Tensor, file: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`decode(file)` and true; another tensor and false if the file cannot be decoded."""
+
+    good = readable(file)
+    files = tf.data.Dataset.from_tensors(file).filter(lambda _: good)
+    # The one operation of TensorFlow's after which a graph goes on in spite of an error.
+    decoded = files.map(lambda file: (decode(file), True)).ignore_errors()
+    otherwise = tf.data.Dataset.from_tensors((instead, False))
+    return decoded.concatenate(otherwise).take(1).get_single_element()

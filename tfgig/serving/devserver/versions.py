@@ -184,17 +184,11 @@ class Versions:
                 self._close(servable)
 
 
-# What TensorFlow says of an explanation that is stopped while it runs in an export's lane.
-_CANCELLED_IN_LANE = "output from {{node BatchFunction"
-
-
 def error_code(error: BaseException) -> Code:
     """The canonical code of what TensorFlow, Python or this package raised."""
     if isinstance(error, ServingError):
         return error.code
     if isinstance(error, tf.errors.OpError):
-        if _CANCELLED_IN_LANE in error.message:
-            return Code.CANCELLED
         return next((code for code in Code if code.number == error.error_code), Code.UNKNOWN)
     if isinstance(error, ValueError):
         return Code.INVALID_ARGUMENT
