@@ -15,7 +15,7 @@ To try a change quickly, elsewhere, then to see how each class fares:
 
   python saved_models/train.py --model=shapes --scenes=1000 --epochs=3 --output=/tmp/model.keras
 
-Needs Keras, Pillow and scikit-image: pip install 'tfgig[image]'. What is shipped is saved by the
+Needs Keras, Pillow and scikit-image: pip install 'tfgig[pictures]'. What is shipped is saved by the
 oldest Keras that pyproject.toml allows, as older ones do not read what newer ones write.
 """
 

@@ -11,6 +11,7 @@ NAMES = (
     "At",
     "Endpoint",
     "Explainer",
+    "Explanation",
     "Lane",
     "PathIntegral",
     "Smooth",
@@ -19,6 +20,7 @@ NAMES = (
     "load_model",
     "methods",
     "paths",
+    "plot",
     "presets",
     "quadratures",
     "regions",
@@ -37,6 +39,10 @@ FUNCTIONS = {
     "baselines.black": "value_range=",
     "baselines.black_and_white": "value_range=",
     "baselines.white": "value_range=",
+    "plot": (
+        "explanation inputs= kind= style= rows= class_names= feature_names= tokens= value_range= "
+        "max_display= figsize="
+    ),
     "presets.get": "name",
     "presets.names": "",
 }
@@ -155,6 +161,7 @@ def test_presets_keep_their_names():
         "export",
         "serving",
         "image",
+        "plots",
     ],
 )
 def test_packages_say_what_they_offer(package):

@@ -42,6 +42,7 @@ FLOORS = {
     "tfgig.models.graphs": 5,
     "tfgig.models": 6,
     "tfgig.explaining": 7,
+    "tfgig.plots": 7,
     "tfgig.layers": 8,
     "tfgig.metrics": 8,
     "tfgig.regions": 8,

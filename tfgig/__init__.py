@@ -13,6 +13,7 @@ from tfgig.exported.lane import Lane
 from tfgig.layers import Explainer
 from tfgig.methods import At, PathIntegral, Smooth
 from tfgig.models import load_model
+from tfgig.plots import Explanation, plot
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,7 @@ __all__ = (
     "At",
     "Endpoint",
     "Explainer",
+    "Explanation",
     "Lane",
     "PathIntegral",
     "Smooth",
@@ -28,6 +30,7 @@ __all__ = (
     "load_model",
     "methods",
     "paths",
+    "plot",
     "presets",
     "quadratures",
     "regions",

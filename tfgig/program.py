@@ -19,12 +19,12 @@ FLAGS = flags.FLAGS
 Main = Callable[[Sequence[str]], int]
 # The extra of tfgig's that brings a package, by the name under which that is imported.
 EXTRAS = {
-    "PIL": "image",
-    "matplotlib": "image",
-    "scipy": "image",
-    "skimage": "image",
-    "threadpoolctl": "image",
-    "tqdm": "image",
+    "PIL": "pictures",
+    "matplotlib": "pictures",
+    "scipy": "pictures",
+    "skimage": "pictures",
+    "threadpoolctl": "pictures",
+    "tqdm": "pictures",
     "google.protobuf": "serving",
     "grpc": "serving",
     "prometheus_client": "serving",

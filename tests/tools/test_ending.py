@@ -110,7 +110,7 @@ def test_every_package_of_an_extra_is_known():
         "scikit-image": "skimage",
         "tensorflow-serving-api": "tensorflow_serving",
     }
-    for extra in ("image", "serving"):
+    for extra in ("pictures", "serving"):
         (block,) = re.findall(rf"^{extra} = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
         for line in re.findall(r'"(.*?)"', block):
             name = Requirement(line).name
@@ -118,7 +118,7 @@ def test_every_package_of_an_extra_is_known():
 
 
 def test_a_missing_package_is_named_with_the_extra_that_brings_it():
-    for package, extra in (("tqdm", "image"), ("PIL.Image", "image"), ("grpc", "serving")):
+    for package, extra in (("tqdm", "pictures"), ("PIL.Image", "pictures"), ("grpc", "serving")):
         text = in_words(ModuleNotFoundError(f"No module named {package!r}", name=package))
         assert text.startswith(f"This needs the package {package!r}, ")
         assert text.endswith(f"pip install 'tfgig[{extra}]'.")

@@ -20,7 +20,7 @@ from tfgig.image.style import (
 )
 
 # From blue over white to red (ColorBrewer's "RdBu", Apache 2.0, its ends), 0 to 1.
-_BLUE_TO_RED = (
+BLUE_TO_RED = (
     (0.020, 0.188, 0.380),
     (0.263, 0.576, 0.765),
     (0.969, 0.969, 0.969),
@@ -93,7 +93,7 @@ class Diverging(Style):
     def draw(self, images, attributions, value_range):
         signed = smoothed(self.one_number(attributions)[..., 0], self.smoothing)
         signed = tf.sign(signed) * share(tf.abs(signed), self.percentile)
-        colours = between(tf.constant(_BLUE_TO_RED), (signed + 1.0) / 2)
+        colours = between(tf.constant(BLUE_TO_RED), (signed + 1.0) / 2)
         ground = grey(brightness(images, value_range))
         return pictures((1.0 - self.opacity) * ground + self.opacity * colours)
 

@@ -24,6 +24,7 @@ from tfgig.layers.checks import (
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
+from tfgig.plots import Explanation, Subject
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
 
@@ -47,7 +48,8 @@ class Explainer(keras.layers.Layer):
         **options: Of `keras.layers.Layer`, such as `name`.
 
     Returns (of a call with `inputs` [B, ...], or several of them as the model takes them or by
-    their names, and `target`, an int or int [B]):
+    their names, and `target`, an int or int [B]; called eagerly a `tfgig.Explanation`, which
+    notebooks draw, else a dictionary):
         `attributions` float32 [B, ...], signed, in the shape of what is explained (where several
         inputs are, `attributions_<input>` for each of them); `target` int64 [B]; `score` and
         `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum of
@@ -71,6 +73,7 @@ class Explainer(keras.layers.Layer):
         options.setdefault("dtype", "float32")  # pixels are not rounded by a mixed policy
         super().__init__(**options)
         self.supports_jit = False  # loops of unknown length: XLA cannot compile them
+        self._method_name = method if isinstance(method, str) else ""
         method = presets.get(method) if isinstance(method, str) else method
         check_is(method, Method, "method")
         check_is(target, Target, "target")
@@ -104,6 +107,7 @@ class Explainer(keras.layers.Layer):
         explanation = self._explain(target, *tensors)
         if tf.executing_eagerly():
             check_ok(explanation["ok"])
+            return Explanation(explanation, self._subject(tensors))
         return explanation
 
     def compute_output_spec(self, inputs, target=None):
@@ -150,6 +154,19 @@ class Explainer(keras.layers.Layer):
         config["method"] = from_config(config["method"])
         config["target"] = from_config(config["target"])
         return cls(**config)
+
+    def _subject(self, tensors: list[tf.Tensor]) -> Subject:
+        """What an explanation of these inputs is of."""
+        inner = self._explained is not self.source.entry
+        return Subject(
+            inputs={spec.name: t for spec, t in zip(self.source.inputs, tensors, strict=True)},
+            method=self._method_name,
+            target=None if self.target.of_classes else type(self.target).__name__,
+            class_names=self.source.labels,
+            value_range=self.source.value_range,
+            layout=None if self.place is None else self.place.layout,
+            inner=inner,
+        )
 
     def _in_order(self, inputs: Any) -> list[Any]:
         """The inputs, given as the model takes them or by name, in the order of its own."""

@@ -11,7 +11,7 @@ tells.
     >>> scenes.CLASSES[labels[0]]
 
 The photographs are those which are bundled with scikit-image; nothing is downloaded. This module
-needs Pillow and scikit-image once `compose()` is called: pip install 'tfgig[image]'.
+needs Pillow and scikit-image once `compose()` is called: pip install 'tfgig[pictures]'.
 """
 
 from tfgig.scenes.composition import CLASSES, PHOTOGRAPHS, SIZE, Scenes, compose

@@ -148,7 +148,7 @@ def _imported(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"tfgig.scenes needs Pillow and scikit-image, but {name!r} cannot be imported "
-            f"({error}). To install them: pip install 'tfgig[image]'"
+            f"({error}). To install them: pip install 'tfgig[pictures]'"
         ) from error
 
 

@@ -1,0 +1,61 @@
+"""The words of a picture: class, score, and how far the numbers can be trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfgig.plots.subject import Subject
+
+
+def caption(explanation: Mapping[str, Any], subject: Subject, row: int) -> list[str]:
+    """The lines above a panel: the class with its score, the baseline's, delta and error.
+
+    What the explanation does not have is left out.
+    """
+    found = {
+        name: np.asarray(explanation[name])[row]
+        for name in ("target", "score", "baseline_score", "delta", "error", "ok")
+        if name in explanation
+    }
+    if not found.get("ok", True):
+        return ["this row could not be explained"]
+    lines = []
+    if "score" in found:
+        lines.append(f"{name_of(subject, found.get('target'))}: score {number(found['score'])}")
+        if "baseline_score" in found:
+            lines[-1] += f" (baseline {number(found['baseline_score'])})"
+    quality = []
+    if "delta" in found:
+        quality.append(f"delta {number(found['delta'], sign=True)}")
+    if "error" in found:
+        quality.append(f"error {number(100 * found['error'])} %")
+    return [*lines, ", ".join(quality)] if quality else lines
+
+
+def name_of(subject: Subject, target: Any) -> str:
+    """What the explained score is called."""
+    if subject.target is not None:
+        return subject.target
+    if target is None:
+        return "the score"
+    names, index = subject.class_names, int(target)
+    if names is not None and 0 <= index < len(names):
+        return shortened(str(names[index]), 28)
+    return f"class {index}"
+
+
+def number(value: Any, sign: bool = False) -> str:
+    """Three significant digits, with a minus sign that is one."""
+    text = f"{float(value):{'+' if sign else ''}.3g}"
+    text = re.sub(r"e([+-])0*(\d)", r"e\1\2", text)
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"

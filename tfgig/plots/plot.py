@@ -1,0 +1,124 @@
+"""`tfgig.plot`: the picture of an explanation, or of several side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfgig.image import Style
+from tfgig.plots.parts import Kind, parts_of
+from tfgig.plots.record import Explanation
+from tfgig.plots.subject import Subject
+from tfgig.spec import check
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot(
+    explanation: Mapping[str, Any],
+    inputs: Any = None,
+    *,
+    kind: Kind | None = None,
+    style: str | Style = "overlay",
+    rows: int | Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    tokens: Sequence[Any] | None = None,
+    value_range: tuple[float, float] | None = None,
+    max_display: int = 12,
+    figsize: tuple[float, float] | None = None,
+) -> Figure:
+    """Draws an explanation: of an image, a text, a table or a series, each as it is looked at.
+
+        tfgig.plot(explainer(images))
+        tfgig.plot({"ig": ig(images), "guided_ig": guided(images)}, style="diverging")
+        tfgig.plot(client.explain(images, "ig"), images, class_names=names).savefig("why.png")
+
+    Images have the map laid over them; tokens are coloured by sign and size; tables are bars,
+    largest first; series are lines coloured by what each step adds to the score. Several inputs
+    are panels. Above each stand the class, its score and the baseline's, `delta` and `error`.
+    Red speaks for the score and blue against it, which the colour-blind tell apart.
+
+    Args:
+        explanation: What a `tfgig.Explainer` returns, a signature or `tfgig.serving.Client`; or
+            several of the same inputs by the names of their methods, which stand side by side.
+        inputs: The inputs [B, ...] that were explained, or several of them by name. An
+            `Explainer`'s answer knows its own.
+        kind: "image", "tokens", "table" or "series"; None to tell by the shapes.
+        style: How images are drawn: "overlay", "mask", "diverging" or "grayscale", or a
+            `tfgig.image.Style`.
+        rows: Which examples of the batch, an index or several; None for the first four.
+        class_names: The names of the classes.
+        feature_names: The names of a table's columns, or of a series' channels.
+        tokens: The texts of the positions, [positions] or [B, positions]; `token_text` of the
+            explanation if there is one.
+        value_range: What is black and what is white in an image's units, such as (0, 255).
+        max_display: The most bars of a table; the last stands for all others.
+        figsize: (width, height) in inches.
+
+    Returns:
+        A `matplotlib.figure.Figure`, which a notebook shows and `savefig` writes; pyplot does not
+        know of it.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: there is nothing to draw, or nothing to draw it over.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("tfgig.plot draws with matplotlib: pip install 'tfgig[pictures]'.")
+    from tfgig.plots import figure, images
+
+    check(max_display >= 2, "`max_display` is 2 or more.", max_display)
+    given: dict[str, Any] = {
+        "class_names": class_names,
+        "feature_names": feature_names,
+        "value_range": value_range,
+        "inputs": None if inputs is None else _by_name(inputs),
+    }
+    known = {name: value for name, value in given.items() if value is not None}
+    shown = []
+    for name, one in _by_method(explanation).items():
+        subject = one.subject if isinstance(one, Explanation) else Subject()
+        subject = dataclasses.replace(subject, **known, method=name or subject.method)
+        shown.append(figure.Shown(one, subject, parts_of(one, subject, kind, tokens)))
+    _check_alike(shown)
+    chosen = figure.rows_of(shown[0].explanation, 4)
+    if rows is not None:
+        chosen = [int(row) for row in np.atleast_1d(np.asarray(rows))]
+        count = len(shown[0].parts[0].attributions)
+        check(
+            all(-count <= row < count for row in chosen) and bool(chosen),
+            f"`rows` are some of the {count} of the batch.",
+            rows,
+        )
+    return figure.draw(shown, chosen, images.style_of(style), max_display, figsize)
+
+
+def _by_method(explanation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    check(
+        isinstance(explanation, Mapping) and bool(explanation),
+        "An explanation is a mapping of tensors by name, or a mapping of those by method.",
+        type(explanation).__name__,
+    )
+    if all(isinstance(value, Mapping) for value in explanation.values()):
+        return dict(explanation)
+    return {"": explanation}
+
+
+def _by_name(inputs: Any) -> dict[str, Any]:
+    return dict(inputs) if isinstance(inputs, Mapping) else {"": inputs}
+
+
+def _check_alike(shown: Sequence[Any]) -> None:
+    """Raises `ValueError` unless all methods explain the same."""
+    kinds = [[(part.kind, part.name, len(part.attributions)) for part in s.parts] for s in shown]
+    check(
+        all(other == kinds[0] for other in kinds),
+        "Explanations side by side are of the same inputs.",
+        kinds,
+    )
