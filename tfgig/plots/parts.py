@@ -102,13 +102,13 @@ def _part(kind: Kind, name: str, values: np.ndarray, subject: Subject, texts: An
         found = _input(subject, name, summed.shape) if texts is None else texts
         if found is None:
             return Part(kind, name, summed)
-        data = np.asarray(found, object)
+        written = np.asarray(found, object)
         check(
-            data.shape in (summed.shape, (1, summed.shape[1])),
+            written.shape in (summed.shape, (1, summed.shape[1])),
             f"There is one token for each position, {summed.shape[1]} of them.",
-            data.shape,
+            written.shape,
         )
-        return Part(kind, name, summed, np.broadcast_to(data, summed.shape))
+        return Part(kind, name, summed, np.broadcast_to(written, summed.shape))
     values = values.reshape(*values.shape[:2], -1)
     data = _input(subject, name, values.shape)
     if data is None:
