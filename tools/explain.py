@@ -37,7 +37,7 @@ from tfgig.exported.description import (
 from tfgig.exported.directory import latest
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Style
-from tfgig.image.files import FITS, Fit, files_by_name, read_image, write_picture
+from tfgig.image.files import FITS, Fit, encoded_image, files_by_name, read_image, write_picture
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
@@ -151,6 +151,9 @@ class _Program:
                 except (OSError, ValueError) as error:
                     failures[path] = str(error)
                     continue
+                except tf.errors.InvalidArgumentError as error:  # such as a file damaged inside
+                    failures[path] = f"the model does not take it: {error.message.splitlines()[0]}"
+                    continue
                 self._print(results[-1], progress.write)
                 # Written anew after each image: a run that is cut short keeps what it has.
                 text = json.dumps({"model": MODEL.value, "images": results}, indent=2)
@@ -197,7 +200,7 @@ class _Program:
 
     def _as_input(self, path: pathlib.Path, image: np.ndarray) -> np.ndarray:
         if self._encoded:
-            return np.array([path.read_bytes()], object)
+            return np.array([encoded_image(path)], object)
         whole = np.issubdtype(self._input.dtype, np.integer)
         return (np.round(image) if whole else image).astype(self._input.dtype)
 

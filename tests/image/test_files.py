@@ -1,8 +1,13 @@
+import io
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from tfgig.image.files import FORMATS, files_by_name, read_image, write_picture
+from tfgig.image.files import FORMATS, encoded_image, files_by_name, read_image, write_picture
+
+GREYS = np.linspace(0, 255, 16).reshape(4, 4).round().astype(np.uint8)
 
 
 @pytest.fixture
@@ -106,3 +111,92 @@ def test_a_program_for_a_printer_is_no_image(tmp_path, monkeypatch):
 def test_every_format_is_one_of_pillows(kind):
     Image.init()
     assert kind in Image.OPEN
+
+
+# By Pillow's mode: formats that keep it, and how the picture is made of one with a mode of 8 bits.
+MODES = {
+    "1": ("PNG", "BMP", "PPM", "TIFF"),
+    "L": ("PNG", "BMP", "GIF", "JPEG2000", "PPM", "TIFF"),
+    "LA": ("PNG", "JPEG2000", "TIFF"),
+    "P": ("PNG", "GIF", "TIFF"),
+    "PA": ("TIFF",),
+    "RGB": ("PNG", "BMP", "JPEG2000", "PPM", "TIFF"),
+    "RGBA": ("PNG", "TIFF"),
+    "RGBX": ("TIFF",),
+    "CMYK": ("TIFF",),
+    "YCbCr": ("TIFF",),
+    "LAB": ("TIFF",),
+    "I;16": ("PNG", "TIFF", "JPEG2000", "PPM"),
+    "I;16B": ("TIFF",),
+    "I;16L": ("TIFF",),
+}
+
+
+def in_mode(mode):
+    """The greys 0 to 255 as a picture of a mode."""
+    if mode.startswith("I;16"):
+        order = ">" if mode == "I;16B" else "<"
+        values = (GREYS.astype(np.uint16) * 257).astype(f"{order}u2")
+        return Image.frombytes(mode, (4, 4), values.tobytes())
+    if mode == "1":
+        return Image.fromarray(GREYS).point(lambda value: 255 * (value > 127)).convert("1")
+    if mode == "LAB":
+        from PIL import ImageCms
+
+        lab = ImageCms.createProfile("LAB")
+        made = Image.fromarray(GREYS).convert("RGB")
+        return ImageCms.profileToProfile(made, ImageCms.createProfile("sRGB"), lab, outputMode=mode)
+    if mode in ("P", "LA", "PA"):  # from RGB, Pillow would take other colours
+        return Image.fromarray(GREYS).convert(mode)
+    return Image.fromarray(GREYS).convert("RGB").convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"), [(mode, form) for mode, forms in MODES.items() for form in forms]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_of_pillow_keeps_its_greys(tmp_path, mode, form, channels):
+    file = io.BytesIO()
+    in_mode(mode).save(file, form)
+    file.seek(0)
+    expected = 255 * (GREYS > 127) if mode == "1" else GREYS
+    found = read_image(file, (4, 4, channels))
+    tolerance = 4 if mode in ("LAB", "YCbCr") else 1
+    assert np.abs(found - expected[..., np.newaxis]).max() <= tolerance
+
+
+def test_the_deepest_of_sixteen_bits_are_not_lost(tmp_path):
+    """A picture of 12 bits in 16 is dark, and so it is shown; nothing of it is cut off."""
+    values = np.array([[0, 128, 4095, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    found = read_image(tmp_path / "deep.png", (1, 4, 1))[..., 0]
+    np.testing.assert_array_equal(found, [[0, 0, 16, 255]])
+
+
+@pytest.mark.parametrize(("mode", "words"), [("F", "floats"), ("I", "32 bits")])
+def test_numbers_without_a_range_are_refused(tmp_path, mode, words):
+    path = tmp_path / "numbers.tiff"
+    Image.fromarray(GREYS).convert(mode).save(path)
+    with pytest.raises(OSError, match=rf"numbers\.tiff' cannot be read: its pixels are .*{words}"):
+        read_image(path, (4, 4, 3))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_models_that_decode_are_given_what_is_shown(tmp_path, form):
+    path = tmp_path / "picture"
+    Image.fromarray(GREYS).convert("RGB").save(path, form)
+    content = encoded_image(path)
+    assert (content == path.read_bytes()) == (form in ("JPEG", "PNG", "GIF"))
+    again = read_image(io.BytesIO(content), (4, 4, 3))
+    np.testing.assert_array_equal(again, read_image(path, (4, 4, 3)))
+    path.write_bytes(struct.pack("<H", 3))
+    assert encoded_image(path) == path.read_bytes()
+
+
+def test_models_that_decode_are_given_upright_pictures(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(GREYS[:2]).convert("RGB").save(path, exif=exif)
+    with Image.open(io.BytesIO(encoded_image(path))) as found:
+        assert (found.format, found.size) == ("PNG", (2, 4))

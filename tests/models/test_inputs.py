@@ -1,11 +1,13 @@
 """Inputs of any kind: several, whole numbers, text, files; and layers in the place of inputs."""
 
+import io
 import pickle
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import tfgig
 from tests import run_requests
@@ -342,6 +344,18 @@ class TestEncodedImages:
         shapes = [tuple(tf.io.decode_png(file).shape) for file in drawn]
         assert shapes[0] == (30, 20, 3)
         assert shapes[4] == (40, 60, 3)
+
+    def test_a_camera_held_sideways_is_no_other_picture(self, version):
+        (image,) = inputs.pixels(1, (12, 20, 3))
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        file = io.BytesIO()
+        Image.fromarray(np.rot90(image)).save(file, "png", exif=exif)
+        lying, standing = file.getvalue(), inputs.encoded(image)[0]
+        loaded = tf.saved_model.load(str(version)).signatures
+        for name in ("serving_image_bytes", "heatmap_ig"):
+            for values in loaded[name](image_bytes=tf.constant([lying, standing])).values():
+                np.testing.assert_array_equal(*values.numpy())
 
     def test_models_of_something_else_are_refused(self, handles):
         with pytest.raises(ValueError, match=r"one image of a fixed size.*numbers: float32"):

@@ -5,6 +5,7 @@ import json
 import keras
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tfgig_tools import model_flags
 
 from tests.models import sources
@@ -80,18 +81,29 @@ def test_files_go_in_and_labels_go_along(tmp_path):
     done = program("export", *common, f"--labels={tmp_path / 'labels.txt'}")
     assert done.returncode == 0, done.stderr
     assert "serving_image_bytes" in done.stdout
+    # Files that TensorFlow does not decode itself, and one that nobody does.
+    with Image.open(tmp_path / "leaf.png") as leaf:
+        leaf.save(tmp_path / "leaf.bmp")
+        leaf.save(tmp_path / "leaf.tiff")
+    png = bytearray((tmp_path / "leaf.png").read_bytes())
+    png[45:50] = bytes(5)
+    (tmp_path / "damaged.png").write_bytes(png)
+    files = [tmp_path / name for name in ("damaged.png", "leaf.png", "leaf.bmp", "leaf.tiff")]
     done = program(
         "explain",
         f"--model={tmp_path / 'out'}",
         f"--output={tmp_path / 'explained'}",
-        str(tmp_path / "leaf.png"),
+        *map(str, files),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert "damaged.png" in done.stderr
+    assert "Traceback" not in done.stderr
     results = json.loads((tmp_path / "explained" / "results.json").read_text())
-    (found,) = results["images"]
-    assert found["top"][0]["label"] == "green"
-    assert found["methods"]["ig"]["label"] == "green"
-    assert found["top"][0]["score"] == pytest.approx(found["methods"]["ig"]["score"], rel=1e-5)
+    assert len(results["images"]) == 3
+    for found in results["images"]:
+        assert found["top"][0]["label"] == "green"
+        assert found["methods"]["ig"]["label"] == "green"
+        assert found["top"][0]["score"] == pytest.approx(found["methods"]["ig"]["score"], rel=1e-5)
 
 
 @pytest.mark.parametrize(

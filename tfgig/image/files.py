@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import BinaryIO, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +18,8 @@ FITS = get_args(Fit)
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by the number of channels
 # Pillow knows more, and would start Ghostscript for what is a program of its own (EPS).
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+DECODED = ("JPEG", "PNG", "GIF")  # what TensorFlow's own operations decode
+_ORIENTATION = 0x0112  # the tag of EXIF
 
 
 def files_by_name(
@@ -67,33 +70,84 @@ def read_image(
             "stretch" changes the aspect.
 
     Returns:
-        float32 [height, width, channels], 0 (black) to 255 (white).
+        float32 [height, width, channels], 0 (black) to 255 (white), turned as the camera says.
+        Samples of 16 bits are scaled from 0 to 65535.
 
     Raises:
-        OSError: no such file, or not an image; the error names the file.
+        OSError: no such file, not an image, or one of numbers without a range (floats, whole
+            numbers of 32 bits or with a sign); the error names the file.
         ValueError: there is no such `fit`, or no image of so many channels.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     height, width, channels = shape
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else "the open file"
     check(fit in FITS, f"`fit` is one of {FITS}.", fit)
     check(channels in _MODES, f"An image has {', '.join(map(str, _MODES))} channels.", channels)
-    try:
-        with Image.open(path, formats=FORMATS) as file:
-            image = ImageOps.exif_transpose(file).convert(_MODES[channels])
-    except UnidentifiedImageError as error:
-        raise OSError(
-            f"{name!r} is not an image that can be read, which is one of {', '.join(FORMATS)}."
-        ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f"{name!r} cannot be read: {error}") from error
+    image = _opened(path).convert(_MODES[channels])
     width, height = width or image.width, height or image.height
     if fit == "crop":
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     else:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32).reshape(height, width, channels)
+
+
+def encoded_image(path: str | os.PathLike) -> bytes:
+    """An image file as models that decode images take it: JPEG, PNG or GIF, and upright.
+
+    The file itself if it is one of these; else a PNG of the picture that `read_image` shows. A file
+    that no picture can be read from is returned as it is.
+    """
+    from PIL import Image
+
+    content = pathlib.Path(path).read_bytes()
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+            as_it_is = file.format in DECODED and file.getexif().get(_ORIENTATION, 1) == 1
+        if as_it_is:
+            return content
+        picture = io.BytesIO()
+        _opened(path).convert("RGB").save(picture, "png")
+        return picture.getvalue()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return content  # what decodes it says what is wrong with it
+
+
+def _opened(path: str | os.PathLike | BinaryIO) -> Any:
+    """A Pillow image, upright, of samples of at most 8 bits."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else "the open file"
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            image = _of_8_bits(ImageOps.exif_transpose(file), file.format)
+            image.load()
+            return image
+    except UnidentifiedImageError as error:
+        raise OSError(
+            f"{name!r} is not an image that can be read, which is one of {', '.join(FORMATS)}."
+        ) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(f"{name!r} cannot be read: {error}") from error
+
+
+def _of_8_bits(image: Any, form: str | None) -> Any:
+    """The same; Pillow's own conversion would clip what has more bits.
+
+    Raises:
+        ValueError: its numbers have no range.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM")):
+        return Image.fromarray(np.round(np.asarray(image) / 257.0).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        kind = "floats" if image.mode == "F" else "whole numbers of 32 bits, or with a sign"
+        raise ValueError(
+            f"its pixels are {kind}, and nothing says which of them are black and white; save it "
+            "with 8 or 16 bits a channel."
+        )
+    return image.convert("RGB") if image.mode == "LAB" else image  # which knows no way to grey
 
 
 def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:

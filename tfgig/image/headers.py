@@ -14,6 +14,7 @@ _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_END = b"\xff\xd9"
 _SHORTEST = 32  # bytes; no image of any kind has fewer
 _FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG: baseline, extended, progressive
+EXIF_SEGMENT = 0xE1
 _ALONE = (0x01, *range(0xD0, 0xD8))  # JPEG: markers without a length
 _MOST_SEGMENTS = 1000
 
@@ -48,20 +49,33 @@ def _sane(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return (height > 0) & (width > 0) & (height * width <= MOST_PIXELS)
 
 
-def _number(found: tf.Tensor, position: int | tf.Tensor, count: int) -> tf.Tensor:
-    """The whole number of so many bytes, the largest first; what is beyond the end is 0."""
-    number = tf.constant(0, tf.int64)
+def number(
+    found: tf.Tensor, position: int | tf.Tensor, count: int, little: bool | tf.Tensor = False
+) -> tf.Tensor:
+    """The whole numbers of so many bytes at positions; what is outside of the file is 0.
+
+    Args:
+        found: The file, int32 [bytes].
+        position: Where they begin, int32 [] or [numbers].
+        count: How many bytes each has, at most 7.
+        little: Whether the smallest comes first, not the largest.
+
+    Returns:
+        int64, in the shape of `position`.
+    """
+    value = tf.constant(0, tf.int64)
     for offset in range(count):
-        place = position + offset
-        byte = tf.where(place < tf.size(found), found[tf.minimum(place, tf.size(found) - 1)], 0)
-        number = number * 256 + tf.cast(byte, tf.int64)
-    return number
+        place = position + tf.where(little, count - 1 - offset, offset)
+        inside = (place >= 0) & (place < tf.size(found))
+        byte = tf.gather(found, tf.clip_by_value(place, 0, tf.size(found) - 1))
+        value = value * 256 + tf.cast(tf.where(inside, byte, 0), tf.int64)
+    return value
 
 
 def _png(found: tf.Tensor, file: tf.Tensor) -> tf.Tensor:
     whole = tf.strings.substr(file, -len(_PNG_END), len(_PNG_END)) == _PNG_END
     # Each side by itself first: the product of two numbers of 32 bits is none of 64 with a sign.
-    sides = _number(found, 16, 4), _number(found, 20, 4)
+    sides = number(found, 16, 4), number(found, 20, 4)
     return whole & (tf.reduce_max(sides) <= MOST_PIXELS) & _sane(*sides)
 
 
@@ -78,29 +92,42 @@ def _jpeg(found: tf.Tensor, file: tf.Tensor) -> tf.Tensor:
     # Some cameras put a few bytes behind the end.
     tail = tf.strings.substr(file, -_SHORTEST, _SHORTEST)
     end = tf.strings.split(tail[tf.newaxis], _JPEG_END)
-    position = _frame(found)
-    height, width = _number(found, position + 5, 2), _number(found, position + 7, 2)
-    colours = _number(found, position + 9, 1)
+    position = jpeg_segment(found, _FRAMES)
+    height, width = number(found, position + 5, 2), number(found, position + 7, 2)
+    colours = number(found, position + 9, 1)
     known = (colours == 1) | (colours == 3) | (colours == 4)
     return (end.row_lengths()[0] > 1) & (position > 0) & known & _sane(height, width)
 
 
-def _frame(found: tf.Tensor) -> tf.Tensor:
-    """Where the segment is that tells a JPEG's size; 0 if there is none."""
+def jpeg_segment(found: tf.Tensor, markers: tuple[int, ...]) -> tf.Tensor:
+    """Where the first segment of a JPEG is that has one of these markers; 0 if there is none.
+
+    Of segments for applications, only those of EXIF are looked at. What comes behind the frame,
+    the pixels, is not.
+
+    Args:
+        found: The file, int32 [bytes].
+        markers: Their second bytes.
+    """
+
+    def is_one(position, marker):
+        exif = number(found, position + 4, 6) == int.from_bytes(b"Exif\0\0", "big")
+        return _among(marker, markers) & ((marker != EXIF_SEGMENT) | exif)
 
     def go_on(position, turn, marker):
         inside = (position > 0) & (position + 9 < tf.size(found))
-        return inside & (turn < _MOST_SEGMENTS) & ~_among(marker, _FRAMES)
+        done = is_one(position, marker) | _among(marker, _FRAMES)
+        return inside & (turn < _MOST_SEGMENTS) & ~done
 
     def step(position, turn, marker):
-        length = tf.cast(_number(found, position + 2, 2), tf.int32)
+        length = tf.cast(number(found, position + 2, 2), tf.int32)
         after = position + tf.where(_among(marker, _ALONE), 2, 2 + tf.maximum(length, 2))
-        marked = _number(found, after, 1) == 0xFF
-        return tf.where(marked, after, 0), turn + 1, tf.cast(_number(found, after + 1, 1), tf.int32)
+        marked = number(found, after, 1) == 0xFF
+        return tf.where(marked, after, 0), turn + 1, tf.cast(number(found, after + 1, 1), tf.int32)
 
-    first = (tf.constant(2), tf.constant(0), tf.cast(_number(found, 3, 1), tf.int32))
+    first = (tf.constant(2), tf.constant(0), tf.cast(number(found, 3, 1), tf.int32))
     position, _, marker = tf.while_loop(go_on, step, first, parallel_iterations=1)
-    return tf.where(_among(marker, _FRAMES), position, 0)
+    return tf.where(is_one(position, marker), position, 0)
 
 
 def _among(value: tf.Tensor, those: tuple[int, ...]) -> tf.Tensor:

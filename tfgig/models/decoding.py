@@ -10,6 +10,7 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.image.headers import GIF, readable
+from tfgig.image.orientation import orientation, upright
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.source import SourceModel
 from tfgig.spec import check
@@ -24,10 +25,10 @@ _NAN = float("nan")
 def taking_encoded_images(source: SourceModel) -> SourceModel:
     """The same model, explained for encoded images: JPEG, PNG or GIF (its first frame).
 
-    Each image is decoded, resized to the model's size (bilinear, with antialiasing; stretched, as
-    the model sees no other) and scaled to its value range, inside the graph. Attributions are of
-    the pixels that the model sees; heat-maps are drawn over the image at its own size (up to 1024
-    pixels a side).
+    Each image is decoded, turned upright as its EXIF data say, resized to the model's size
+    (bilinear, with antialiasing; stretched, as the model sees no other) and scaled to its value
+    range, inside the graph. Attributions are of the pixels that the model sees; heat-maps are drawn
+    over the image at its own size (up to 1024 pixels a side).
 
     `serving_default` stays as it is; `serving_image_bytes` predicts for encoded images. A row
     that is no image, was cut short, is damaged, is animated or has more than 2^25 pixels comes
@@ -139,7 +140,7 @@ class _Decoder:
             return tf.io.decode_jpeg(file, 3, try_recover_truncated=True)
 
         image = tf.cond(tf.strings.substr(file, 0, len(GIF)) == GIF, first_frame, still)
-        image = tf.ensure_shape(image, [None, None, 3])
+        image = upright(tf.ensure_shape(image, [None, None, 3]), orientation(file))
         return tf.image.rgb_to_grayscale(image) if self._channels == 1 else image
 
     def _in_units(self, pixels: tf.Tensor) -> tf.Tensor:
