@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import signal
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from typing import IO, Any, cast
@@ -108,29 +108,29 @@ def alone(name: str, seconds: float, function: Callable[..., Any], *arguments: A
 
     Raises:
         ChildProcessError: the process ended over it, or was ended after that time.
-        ValueError: the function cannot be imported by its name, or an argument not pickled.
+        ValueError: an argument cannot be pickled.
         Exception: whatever the function raises.
     """
-    asked = request(name, function, arguments)
     process = Worker()
-    late = threading.Event()
-
-    def end_late() -> None:
-        late.set()
-        process.kill()
-
-    clock = threading.Timer(seconds, end_late)
-    clock.start()
     try:
-        answer = process.ask(asked)
+        answer = process.ask(request(name, _timed, (seconds, function, *arguments)))
+    except BaseException:  # told to end meanwhile
+        process.kill()
+        raise
     finally:
-        clock.cancel()
-        if not late.is_set():
-            process.end()
+        process.end()
         how = process.ended()
     if answer is None:
-        raise ChildProcessError(f"did not return in {seconds:.0f} s" if late.is_set() else how)
+        late = how.endswith("SIGALRM")
+        raise ChildProcessError(f"did not return in {seconds:.0f} s" if late else how)
     return value(name, answer)
+
+
+def _timed(seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns; the process ends after that time, even if its program has gone."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(max(1, math.ceil(seconds)))
+    return function(*arguments)
 
 
 def serve() -> None:
