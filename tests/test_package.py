@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import tfgig
 from tests.cases import ROOT, run_python
 
 PROJECT = (ROOT / "pyproject.toml").read_text()
@@ -77,8 +78,21 @@ def test_the_source_distribution_holds_what_its_tests_need(tmp_path):
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    wanted = {"CHANGELOG.md", "LICENSE", "SECURITY.md", "pyproject.toml", ".ci/lowest.txt"}
+    wanted = {
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "SECURITY.md",
+        "pyproject.toml",
+        ".ci/lowest.txt",
+    }
     for folder in ("docs", "saved_models", "tests", "tfgig", "tools"):
         files = (path for path in (copy / folder).rglob("*") if path.is_file())
         wanted |= {str(path.relative_to(copy)) for path in files}
     assert wanted <= held
+
+
+def test_the_citation_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (.*)$", text, re.MULTILINE) == [tfgig.__version__]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cases import run_python
 
-SECONDS = 30  # beside starting TensorFlow, and at least a few files of each kind
+SECONDS = 20  # beside starting TensorFlow, and at least a few files of each kind
 
 
 def _fuzz(folder, seconds, *options):
