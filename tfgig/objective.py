@@ -7,6 +7,7 @@ methods of an export share one copy of the model's graph.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -37,6 +38,17 @@ class Objective(Protocol):
     def rows(self, index: tf.Tensor) -> Objective:
         """The objective of the examples `index` (int [B'], repeats allowed) of this one."""
 
+    @property
+    def target(self) -> tf.Tensor:
+        """What of the output is explained, int64 [B]: by most targets the index of a class."""
+
+    @property
+    def classes(self) -> int | None:
+        """How many targets there are to choose from, where that is known."""
+
+    def of(self, target: tf.Tensor) -> Objective:
+        """The same score of other classes, int64 [B], for the same examples."""
+
     def under(self, target: Target, inputs: tf.Tensor) -> Objective:
         """The same model under another target, frozen at the same examples' inputs [B, ...].
 
@@ -52,6 +64,21 @@ class Binding(NamedTuple):
     target: tf.Tensor  # int64 [B]
     valid: tf.Tensor  # bool [B]: the requested target exists
     score: tf.Tensor  # float32 [B]
+
+
+def classes_of(target: Target, outputs: ModelOutputs) -> int | None:
+    """How many targets there are to choose from in a model's traced outputs, where that is known.
+
+    Raises:
+        ValueError: the target is not one of the model's outputs.
+    """
+
+    def stand_in(output: tf.Tensor) -> tf.Tensor:
+        return tf.compat.v1.placeholder(output.dtype, output.shape)
+
+    # A target may compute with the outputs, and nothing is to be left behind in the model's graph.
+    with tf.Graph().as_default():
+        return target.classes(tf.nest.map_structure(stand_in, outputs))
 
 
 class ModelObjective:
@@ -86,6 +113,7 @@ class ModelObjective:
 
         # One copy of the model for scores and one for gradients, whoever asks for them.
         outputs = traced_once(outputs_of, [float_points, *context], WHOLE)
+        self._outputs = outputs
 
         def score(at, selected, *context):
             return tf.cast(target.select(outputs(at, *context), selected), tf.float32)
@@ -132,6 +160,11 @@ class ModelObjective:
         worth_it = None if readable is None else tf.reduce_any(readable & valid)
         return Binding(_Bound(self, (target, *context), worth_it), target, valid, score)
 
+    @functools.cached_property
+    def classes(self) -> int | None:
+        """How many targets there are to choose from, where that is known."""
+        return classes_of(self.target, self._outputs.get_concrete_function().structured_outputs)
+
     def under(self, target: Target) -> ModelObjective:
         """The same model under another target, of the same output; made and traced once."""
         if target.output_name is None:
@@ -165,6 +198,17 @@ class _Bound:
     def rows(self, index):
         rows = [tf.gather(values, index) for values in self._rows]
         return _Bound(self._model, rows, self._worth_it)
+
+    @property
+    def target(self):
+        return self._rows[0]
+
+    @property
+    def classes(self):
+        return self._model.classes
+
+    def of(self, target):
+        return _Bound(self._model, (target, *self._rows[1:]), self._worth_it)
 
     def under(self, target, inputs):
         requested, *context = self._rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tfgig.baselines import Constant, Gaussian, NearestBoundary
 from tfgig.methods import AdaptiveTaylor, At, Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
-from tfgig.paths import Anchored, Blur, Guided, Straight
+from tfgig.paths import Adversarial, Anchored, Blur, Greedy, Guided, Spectral, Straight
 from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
 from tfgig.spec import nearest
@@ -43,6 +43,18 @@ _PRESETS: dict[str, tuple[str, Method]] = {
     "blur_ig_idgi": (
         "IDGI on Blur IG",
         PathIntegral(Blur(), ImportantDirection(), Left(), steps=128),
+    ),
+    "spectral_ig": (
+        "Spectral IG",
+        PathIntegral(Spectral(), Riemann(), Midpoint(), steps=64),
+    ),
+    "greedy_ig": (
+        "salient manipulation path (SAMP)",
+        PathIntegral(Greedy(), Riemann(), Trapezoid(), steps=100),
+    ),
+    "adversarial_ig": (
+        "Adversarial Gradient Integration (AGI)",
+        PathIntegral(Adversarial(), Riemann(), Left(), steps=15),
     ),
     "boundary_ig": (
         "boundary attributions: Integrated Gradients from the nearest decision boundary",

@@ -14,16 +14,19 @@ from tests.cases import specs_in
 from tests.conformance.conftest import BAD_ROWS, BATCHES
 from tfgig.baselines import Baseline, Constant
 from tfgig.methods import At, Method, Smooth
-from tfgig.paths import Path
+from tfgig.paths import Adversarial, Path, Spectral
 from tfgig.rules import ImportantDirection, Rule
 from tfgig.serving.deployment.contract import check_contract
 from tfgig.spec import from_config, leaves, members, replace_all, to_config
 
 METHODS = cases.all_methods()
 # The reference's even widths leave most of the change of so small an image to one step, at any
-# number of steps that a test can wait for; golden arrays hold what it computes.
+# number of steps that a test can wait for; golden arrays hold what it computes. More steps lead the
+# walks of Adversarial further.
 COMPLETE = [
-    name for name, method in METHODS.items() if method.complete and name != "blur_ig_reference"
+    name
+    for name, method in METHODS.items()
+    if method.complete and name != "blur_ig_reference" and not specs_in(method, Adversarial)
 ]
 FROM_BLACK = [
     name
@@ -31,9 +34,10 @@ FROM_BLACK = [
     if {type(baseline) for baseline in specs_in(method, Baseline)} == {Constant}
     and not specs_in(method, At)  # whose baseline is no image
 ]
-# IDGI shares a change out along the gradient, not along the displacement.
-# and a noisy copy of an input is not equal to its baseline where the input is.
-BY_DISPLACEMENT = [n for n in FROM_BLACK if not specs_in(METHODS[n], (ImportantDirection, Smooth))]
+# IDGI shares a change out along the gradient, not along the displacement; a noisy copy of an input
+# is not equal to its baseline where the input is; a spectral component covers the whole image.
+ELSEWHERE = (ImportantDirection, Smooth, Spectral)
+BY_DISPLACEMENT = [n for n in FROM_BLACK if not specs_in(METHODS[n], ELSEWHERE)]
 ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "error", "ok")
 # Of the largest value. The same float32 graph, rewritten by different optimisers and run on
 # batches of different sizes, sums in another order; an adaptive path repeats that at every step.

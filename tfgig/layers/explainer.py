@@ -24,6 +24,7 @@ from tfgig.layers.checks import (
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
+from tfgig.objective import classes_of
 from tfgig.plots import Explanation, Subject
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
@@ -83,7 +84,7 @@ class Explainer(keras.layers.Layer):
         self.target = target
         explaining = self._explaining = Explaining(self.source)
         self._explained = explaining.explained(method, target)
-        self._classes = _classes(self.source, target)
+        self._classes = classes_of(target, self.source.forward.structured_outputs)
         explain = explaining.function(method, target)
         signature = [tf.TensorSpec([None], tf.int64, TARGET), *self.source.inputs]
         self._explain = tf.function(explain, input_signature=signature, autograph=False)
@@ -180,19 +181,3 @@ class Explainer(keras.layers.Layer):
         flat = keras.tree.flatten(inputs) if isinstance(inputs, (list, tuple)) else inputs
         check_count(flat, names)
         return list(flat)
-
-
-def _classes(source: SourceModel, target: Target) -> int | None:
-    """How many targets there are to choose from, where that is known.
-
-    Raises:
-        ValueError: the target is not one of the model's outputs.
-    """
-
-    def stand_in(output: tf.Tensor) -> tf.Tensor:
-        return tf.compat.v1.placeholder(output.dtype, output.shape)
-
-    # A target may compute with the outputs, and nothing is to be left behind in the model's graph.
-    with tf.Graph().as_default():
-        outputs = tf.nest.map_structure(stand_in, source.forward.structured_outputs)
-        return target.classes(outputs)

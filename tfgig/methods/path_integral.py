@@ -28,6 +28,7 @@ from tfgig.methods.calls import (
 from tfgig.methods.sweep import Sweep
 from tfgig.methods.walk import Walk
 from tfgig.paths import AdaptivePath, Ends, FixedPath, Path, Straight
+from tfgig.paths.base import spread
 from tfgig.quadratures import Quadrature
 from tfgig.rules import Riemann, Rule
 from tfgig.spec import check, check_is, is_whole
@@ -94,7 +95,8 @@ class PathIntegral(Method):
         per_walk = self.steps
         if isinstance(self.path, AdaptivePath):
             segments = self.path.segments
-            per_walk = segments * (self.steps // segments + 1)
+            steps = self.steps // segments
+            per_walk = segments * (steps * self.path.gradients_per_step + 1)
         return self.path.gradients + self.path.count * per_walk
 
     def attribute(self, objective, inputs):
@@ -103,30 +105,44 @@ class PathIntegral(Method):
         starts = tf.reshape(starts, tf.concat([[-1], tf.shape(inputs)[1:]], 0))
         starts = tf.ensure_shape(starts, [None, *inputs.shape[1:]])
         size = points_per_call(self.internal_batch_size)
-        integrate: Sweep | Walk
-        if isinstance(self.path, AdaptivePath):
-            ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines)))
-            step_ends = cast(tuple[float, float], self.quadrature.step_ends)
-            segments = self.path.segments
-            steps = self.steps // segments
-            integrate = Walk(self.path, self.rule, step_ends, steps, segments)
-        else:
-            ends = Ends(starts, inputs)  # inputs are repeated as needed
-            path = cast(FixedPath, self.path)
-            integrate = Sweep(path, self.rule, self.quadrature, self.steps, size)
+        ends, weights, integrate = self._walks(starts, inputs, baselines, size)
 
         def integrals_of(walks):
-            to = tf.gather(ends.inputs, walks % tf.shape(ends.inputs)[0])
-            group = Ends(tf.gather(ends.start, walks), to)
-            return integrate(objective.rows(walks % examples), group)
+            group = tf.nest.map_structure(lambda p: tf.gather(p, walks % tf.shape(p)[0]), ends)
+            weight = tf.gather(weights, walks)
+            found = integrate(objective.rows(walks % examples), group)
+            return [spread(weight, value) * value for value in found]
 
-        def start_scores_of(walks):
-            return [objective.rows(walks % examples).score(tf.gather(starts, walks))]
+        def scores_of(points):
+            def score(rows):
+                return [objective.rows(rows % examples).score(tf.gather(points, rows))]
 
-        sums = sums_by_row(integrals_of, tf.shape(ends.start)[0], size, [inputs, inputs])
-        scores = sums_by_row(start_scores_of, baselines * examples, size, [tf.zeros([examples])])
-        count = tf.cast(baselines, tf.float64)
-        attributions, residual, score = (
-            tf.cast(total / count, tf.float32) for total in (*sums, *scores)
+            return sums_by_row(score, tf.shape(points)[0], size, [tf.zeros([examples])])[0]
+
+        like, count = [inputs, inputs], tf.cast(baselines, tf.float64)
+        if isinstance(integrate, Sweep):
+            baseline_score = scores_of(starts) / count
+        else:  # a walk knows the scores at its own ends, wherever it has ended
+            like.append(tf.zeros([examples]))
+        total, residual, *changes = (
+            part / count for part in sums_by_row(integrals_of, tf.shape(ends.start)[0], size, like)
         )
-        return Attribution(attributions, score, residual)
+        if changes:
+            baseline_score = scores_of(inputs) - changes[0]
+        return Attribution(*(tf.cast(v, tf.float32) for v in (total, baseline_score, residual)))
+
+    def _walks(
+        self, starts: tf.Tensor, inputs: tf.Tensor, baselines: tf.Tensor, size: int
+    ) -> tuple[Ends, tf.Tensor, Sweep | Walk]:
+        """The ends of all W walks, what each counts [W], and what integrates along some of them."""
+        count = tf.shape(starts)[0]
+        if not isinstance(self.path, AdaptivePath):
+            path = cast(FixedPath, self.path)
+            sweep = Sweep(path, self.rule, self.quadrature, self.steps, size)
+            return Ends(starts, inputs), tf.ones([count]), sweep  # inputs are repeated as needed
+        which = tf.repeat(tf.range(baselines), tf.shape(inputs)[0])
+        ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines), which))
+        step_ends = cast(tuple[float, float], self.quadrature.step_ends)
+        segments = self.path.segments
+        walk = Walk(self.path, self.rule, step_ends, self.steps // segments, segments)
+        return ends, tf.repeat(tf.constant(self.path.weights), count), walk

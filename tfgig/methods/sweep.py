@@ -68,7 +68,7 @@ class Sweep(NamedTuple):
             parallel_iterations=1,  # the model calls of several turns at once would fill memory
         )
         lower, upper = (tf.fill([walks], edge) for edge in (edges[-2], edges[-1]))
-        end_score = objective.score(ends.inputs) if rule.uses_change else score
+        end_score = objective.score(ends.end) if rule.uses_change else score
         last = rule(gradient, path.displacement(lower, upper, ends), end_score - score)
         return tf.unstack(totals + tf.tensordot(parts[:, -1:], last[tf.newaxis], 1))
 

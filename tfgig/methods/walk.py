@@ -22,25 +22,31 @@ class Walk(NamedTuple):
     segments: int
 
     def __call__(self, objective: Objective, ends: Ends) -> list[tf.Tensor]:
-        """The integrals and residuals, float32 [G, ...] each, all walks one step a turn.
+        """The integrals and residuals, float32 [G, ...] each, and the scores' changes [G].
+
+        All walks go one step a turn.
 
         Points, displacements and sums are float64: over hundreds of small steps float32 drifts.
         """
         path, steps = self.path, self.steps
         alphas = tf.range(steps + 1, dtype=tf.float64) / steps
-        ends = Ends(tf.cast(ends.start, tf.float64), tf.cast(ends.inputs, tf.float64))
+        guide = path.guide(objective, ends)
+        start, end = tf.cast(ends.start, tf.float64), tf.cast(ends.end, tf.float64)
+        ends = ends._replace(start=start, end=end)
 
         def evaluate(point):
             return objective.score_and_gradient(tf.cast(point, tf.float32))
 
         def turn(k, state, point, score, gradient, total, residual):
             def onward():
+                by = gradient if guide is None else guide(tf.cast(point, tf.float32))
                 step = Step(alphas[k], alphas[k + 1])
-                moved = path.advance(step, state, _finite_or_zero(gradient), ends)
+                moved = path.advance(step, state, _finite_or_zero(by), ends)
                 return moved, path.point(moved, ends)
 
-            # The last step ends on the input, whatever rounding the path has gathered.
-            next_state, next_point = tf.cond(k + 1 < steps, onward, lambda: (state, ends.inputs))
+            # The last step ends on the end, whatever rounding the path has gathered.
+            goes_on = k + 1 < steps if path.arrives else True
+            next_state, next_point = tf.cond(goes_on, onward, lambda: (state, ends.end))
             next_score, next_gradient = evaluate(next_point)
             way, change = next_point - point, next_score - score
             total += self.rule(
@@ -53,12 +59,14 @@ class Walk(NamedTuple):
 
         zeros, turns = tf.zeros_like(ends.start), objective.turns(steps)
         sums = (zeros, tf.cast(zeros, tf.float32))
-        first = (0, path.begin(ends), ends.start, *evaluate(ends.start), *sums)
-        *_, total, residual = tf.while_loop(
+        first_score, first_gradient = evaluate(ends.start)
+        first = (0, path.begin(ends), ends.start, first_score, first_gradient, *sums)
+        _, _, _, last_score, _, total, residual = tf.while_loop(
             lambda k, *_: k < turns, turn, first, parallel_iterations=1
         )
         total = tf.cast(total, tf.float32)
-        return [total, total if steps == 1 else residual]
+        change = tf.cast(last_score, tf.float64) - tf.cast(first_score, tf.float64)
+        return [total, total if steps == 1 else residual, change]
 
     def _over_step(self, at_start: tf.Tensor, at_end: tf.Tensor) -> tf.Tensor:
         """The gradient that stands for a step, from those at its ends."""

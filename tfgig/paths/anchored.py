@@ -6,7 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfgig.paths.base import AdaptivePath, Ends, spread
+from tfgig.paths.base import AdaptivePath, spread
 from tfgig.paths.guided import Guided
 from tfgig.spec import check, check_is, is_whole
 
@@ -35,7 +35,12 @@ class Anchored(AdaptivePath):
 
     def __post_init__(self) -> None:
         check_is(self.path, AdaptivePath, "path")
-        check(self.path.segments == 1, "An anchored path cannot be anchored again.", self.path)
+        check(
+            self.path.segments == 1 and self.path.arrives,
+            "An anchored path leads from point to point in one walk; of Greedy take a direction, "
+            "and none that is anchored again, nor one that ends elsewhere.",
+            self.path,
+        )
         check(
             is_whole(self.anchors) and self.anchors >= 0,
             "Anchored(anchors=...) must be a whole number of at least 0.",
@@ -51,10 +56,18 @@ class Anchored(AdaptivePath):
 
     def cut(self, ends):
         alpha = tf.range(1, self.segments, dtype=ends.start.dtype) / self.segments
-        way = ends.inputs - ends.start
+        way = ends.end - ends.start
         anchors = ends.start + spread(alpha, way[tf.newaxis]) * way  # [anchors, W, ...]
         anchors = tf.reshape(anchors, tf.concat([[-1], tf.shape(way)[1:]], 0))
-        return Ends(tf.concat([ends.start, anchors], 0), tf.concat([anchors, ends.inputs], 0))
+        starts, stops = tf.concat([ends.start, anchors], 0), tf.concat([anchors, ends.end], 0)
+        return self.path.cut(ends._replace(start=starts, end=stops))
+
+    @property
+    def weights(self):
+        return self.path.weights * self.segments
+
+    def guide(self, objective, ends):
+        return self.path.guide(objective, ends)
 
     def begin(self, ends):
         return self.path.begin(ends)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
@@ -13,15 +14,19 @@ from tfgig.objective import Objective
 from tfgig.quadratures import Midpoint, Quadrature, Trapezoid
 from tfgig.spec import Spec, leaves
 
+Guide = Callable[[tf.Tensor], tf.Tensor]  # points float32 [W, ...] to what a step is chosen by
+
 
 class Ends(NamedTuple):
-    """The two ends of W walks: `start` [W, ...] and `inputs` [W, ...], in one dtype.
+    """The two ends of W walks: `start` [W, ...] and `end` [W, ...], in one dtype.
 
-    `prepared` is what the path has made of them by `FixedPath.prepare`.
+    Of a fixed path, the baseline and the input. `which` int32 [W] says which of its K starts a walk
+    has; `prepared` is what the path has made of its ends.
     """
 
     start: tf.Tensor
-    inputs: tf.Tensor
+    end: tf.Tensor
+    which: Any = ()
     prepared: Any = ()
 
 
@@ -92,8 +97,19 @@ class AdaptivePath(Path):
     """A path that chooses its next point by the gradient: its points come one after another.
 
     A walk has a state of its own making, any structure of tensors [W, ...] in float64; by
-    default the point itself. The engine keeps W walks in step, rounds their points to float32
-    for the model, and puts the last point on the input exactly.
+    default the point itself. The engine keeps W walks in step and rounds their points to float32
+    for the model.
+
+    A path may consist of several walks (`cut`), lead from the input away (a negative weight), and
+    end where it ends (`arrives` false). The baseline score is what the walks' changes of the score,
+    weighed and added up, leave of the input's: that of the start or, of a walk that leads away,
+    that of the point where it ends.
+
+    Attributes:
+        arrives: Whether the last step of a walk is put on `ends.end` exactly; else it ends where
+            `advance` leads.
+        gradients_per_step: How many gradients of the model each step takes: 1, that of the score,
+            and those of `guide`.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for
@@ -101,15 +117,36 @@ class AdaptivePath(Path):
     """
 
     default_quadrature = Trapezoid()
+    arrives: ClassVar[bool] = True
+    gradients_per_step: ClassVar[int] = 1
 
     @property
     def segments(self) -> int:
-        """Into how many independent walks the way from start to input is cut."""
+        """Of how many independent walks the path consists."""
         return 1
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """What the integral along each segment counts: below 0 for one that leaves the input."""
+        return (1.0,) * self.segments
+
     def cut(self, ends: Ends) -> Ends:
-        """The ends of all segments, [segments * W, ...], segment-major."""
+        """The ends of all segments, [segments * W, ...], segment-major.
+
+        Args:
+            ends: From the path's starts to the inputs. What is `prepared` of them, a structure of
+                tensors [segments * W, ...], comes back with the ends of each walk.
+        """
         return ends
+
+    def guide(self, objective: Objective, ends: Ends) -> Guide | None:
+        """What chooses the next point; None for the gradient of the explained score.
+
+        Args:
+            objective: The score of the walks' rows, and by it those of other classes.
+            ends: The ends of the walks, float32.
+        """
+        return None
 
     def begin(self, ends: Ends) -> Any:
         """The state at the start."""
@@ -126,8 +163,8 @@ class AdaptivePath(Path):
         Args:
             step: How much of the way is behind before this step, and is to be after it.
             state: The state before.
-            gradient: float32 [W, ...] at the state's point; zeros for a walk whose gradient is
-                not finite.
+            gradient: float32 [W, ...] at the state's point, of the score or what `guide` says;
+                zeros for a walk of which it is not finite.
             ends: The ends of the walks, float64.
         """
 

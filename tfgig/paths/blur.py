@@ -86,14 +86,14 @@ class Blur(FixedPath):
 
     def prepare(self, ends):
         # Zeros beyond the border have no such transform.
-        return (cosine_transform(ends.inputs),) if self.padding == "reflect" else ()
+        return (cosine_transform(ends.end),) if self.padding == "reflect" else ()
 
     def point(self, alpha, ends):
         sigma = self._sigma(alpha)
         if not ends.prepared:
-            return self._blurred(ends.inputs, sigma)
+            return self._blurred(ends.end, sigma)
         blurred = self._scaled(ends, self._spectrum(sigma, ends))
-        return tf.where(spread(sigma, blurred) > 0, blurred, ends.inputs)
+        return tf.where(spread(sigma, blurred) > 0, blurred, ends.end)
 
     def displacement(self, lower, upper, ends):
         if self.grad_step is None:
@@ -103,11 +103,11 @@ class Blur(FixedPath):
             sharper, softer = (self._spectrum(self._sigma(a), ends) for a in (upper, lower))
             return self._scaled(ends, sharper - softer)
         # Two nearly equal images: their difference needs float64.
-        inputs = tf.cast(ends.inputs, tf.float64)
+        inputs = tf.cast(ends.end, tf.float64)
         sigma = self._sigma(upper)
         difference = self._blurred(inputs, sigma + self.grad_step) - self._blurred(inputs, sigma)
         width = (sigma - self._sigma(lower)) / self.grad_step
-        return tf.cast(spread(width, difference) * difference, ends.inputs.dtype)
+        return tf.cast(spread(width, difference) * difference, ends.end.dtype)
 
     def _sigma(self, alpha):
         remaining = 1.0 - tf.cast(alpha, tf.float64)
@@ -116,8 +116,8 @@ class Blur(FixedPath):
         return self.max_sigma * (tf.sqrt(remaining) if self.spacing == "sqrt" else remaining)
 
     def _spectrum(self, sigma, ends):
-        shape = tf.shape(ends.inputs)
-        return blur_spectrum(shape[1], shape[2], sigma, ends.inputs.dtype)
+        shape = tf.shape(ends.end)
+        return blur_spectrum(shape[1], shape[2], sigma, ends.end.dtype)
 
     def _scaled(self, ends, factors):
         (coefficients,) = ends.prepared

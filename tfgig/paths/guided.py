@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfgig.baselines import Baseline, Constant
 from tfgig.paths.base import AdaptivePath
+from tfgig.paths.choosing import CLOSE, dot, gap_left
 from tfgig.spec import check, check_is
-
-_INFINITY = float("inf")
-_CLOSE = 1e-9  # the reference's tolerance for "the step has gone far enough"
 
 
 class GuidedState(NamedTuple):
@@ -66,7 +63,7 @@ class Guided(AdaptivePath):
         return self.baseline(inputs, objective)
 
     def begin(self, ends):
-        way = _flat(ends.inputs - ends.start)
+        way = _flat(ends.end - ends.start)
         length = tf.abs(way)
         # A feature without a way to go is there already, and never chosen.
         alpha = tf.cast(tf.equal(length, 0.0), tf.float64)
@@ -81,46 +78,14 @@ class Guided(AdaptivePath):
         # How far each feature may still go in this step; catching up comes first, for free.
         gap = tf.minimum(ahead - state.alpha, ahead - behind)
         # The L1 length that is still to be made up, [W]: distance - goal.
-        need = _dot(gap, state.length) - state.total * (ahead - step.upper)
+        need = dot(gap, state.length) - state.total * (ahead - step.upper)
         goal = state.total * (1.0 - step.upper)
-        close = _CLOSE * tf.maximum(goal + tf.nn.relu(need), tf.ones_like(goal))
+        close = CLOSE * tf.maximum(goal + tf.nn.relu(need), tf.ones_like(goal))
         need = tf.where(need > close, need, tf.zeros_like(need))
         steepness = tf.abs(_flat(gradient))
-        gap, _ = tf.while_loop(
-            lambda _, need: tf.reduce_any(need > 0),
-            lambda gap, need: self._move_lowest(gap, need, state.length, steepness),
-            (gap, need),
-            maximum_iterations=math.ceil(1 / self.fraction) + 1,
-            parallel_iterations=1,
-        )
+        gap = gap_left(gap, need, state.length, steepness, self.fraction)
         return state._replace(alpha=ahead - gap)
-
-    def _move_lowest(self, gap, need, length, steepness):
-        """Moves the lowest fraction of the features that can move; returns gaps and needs left.
-
-        A walk with `need` 0 stays as it is. So does one in which nothing can move any more (a
-        rounding residue): every turn closes a gap or ends the walk's step.
-        """
-        key = tf.where(gap > 0, steepness, tf.constant(_INFINITY, steepness.dtype))
-        count = tf.cast(tf.shape(key)[1], tf.float64)
-        rank = tf.cast(tf.floor(self.fraction * (count - 1.0)), tf.int32)
-        # The order statistic alone, far cheaper than sorting; equal gradients go along. TensorFlow
-        # has it for CPUs only: on a GPU machine, this one operation runs beside the GPU.
-        threshold = tf.raw_ops.NthElement(input=key, n=rank)
-        threshold = tf.minimum(threshold, steepness.dtype.max)
-        chosen = tf.where(key <= threshold[:, tf.newaxis], gap, tf.constant(0.0, gap.dtype))
-        reach = _dot(chosen, length)
-        whole = need > reach
-        ratio = tf.where(whole, tf.ones_like(need), tf.math.divide_no_nan(need, reach))
-        left = tf.where(whole & (reach > 0), need - reach, tf.zeros_like(need))
-        # With ratio 1 this is 0 exactly: the feature is as far ahead as it may be.
-        return gap - ratio[:, tf.newaxis] * chosen, left
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [tf.shape(values)[0], tf.reduce_prod(tf.shape(values)[1:])])
-
-
-def _dot(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """The inner products [W] of two [W, N]; one pass over memory where product and sum take two."""
-    return tf.einsum("wn,wn->w", first, second)

@@ -28,8 +28,8 @@ class Straight(FixedPath):
         return self.baseline(inputs, objective)
 
     def point(self, alpha, ends):
-        return ends.start + spread(alpha, ends.start) * (ends.inputs - ends.start)
+        return ends.start + spread(alpha, ends.start) * (ends.end - ends.start)
 
     def displacement(self, lower, upper, ends):
         # Not the difference of two rounded points: exact, and cheaper.
-        return spread(upper - lower, ends.start) * (ends.inputs - ends.start)
+        return spread(upper - lower, ends.start) * (ends.end - ends.start)
