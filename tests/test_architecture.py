@@ -41,6 +41,7 @@ FLOORS = {
     "tfgig.exported": 4,  # its description, directory and names; the models read them
     "tfgig.models.graphs": 5,
     "tfgig.models": 6,
+    "tfgig.scaling": 7,
     "tfgig.explaining": 7,
     "tfgig.plots": 7,
     "tfgig.layers": 8,

@@ -12,7 +12,7 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.image.resize import resize_bilinear
-from tfgig.methods import At, Attribution, LayerMethod, Method, explain, place_of
+from tfgig.methods import Attribution, LayerMethod, Method, Scales, explain, place_of
 from tfgig.methods.explain import Explanation
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.inlining import inline, needed_for
@@ -20,6 +20,7 @@ from tfgig.models.graphs.places import Place
 from tfgig.models.graphs.rows import refuse_mixed
 from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
+from tfgig.scaling import at_scales, outputs_of
 from tfgig.spec import check
 from tfgig.targets import ClassScore, ModelOutputs, Target
 from tfgig.tracing import Concrete, call_as_it_is, traced_once
@@ -67,7 +68,8 @@ class Explaining:
     ) -> Callable[..., Explanation]:
         """`(target int64 [B], *inputs [B, ...])` to an explanation, as `explain` returns it.
 
-        Where several tensors are explained together, each has `attributions_<name>` of its own.
+        Where several tensors are explained together, each has `attributions_<name>` of its own; so
+        has each place of `Scales`, beside the map.
 
         Args:
             method: The recipe; `At(place, recipe)` says where, too.
@@ -75,6 +77,8 @@ class Explaining:
             layer: The name of a layer or an input for methods that name none; None for where the
                 source is cut.
         """
+        if isinstance(method, Scales):
+            return self._at_scales(method, target, layer)
         cut = self._looked_at(method, target, layer)
         traced = self._traced(method, target, cut)
         pixels = self._pixels(method) if _lays_over(method) else None
@@ -91,6 +95,48 @@ class Explaining:
             return explanation
 
         return explain_inputs
+
+    def scales(self, method: Scales, target: Target = ClassScore()) -> list[Place]:
+        """The places of a method of several.
+
+        Raises:
+            ValueError: one does not lie over the picture, part of the score does not come through
+                it, or there is none to find.
+        """
+        survey = self._source.survey
+        if survey is None:
+            raise ValueError(f"This model has no places. Received: {self._source.name!r}.")
+        found = survey(target.output_name)
+        if not method.places:
+            return found.scales()
+        places = [self.place(method.at(name), target) for name in method.places]
+        for name, place in zip(method.places, places, strict=True):
+            check(
+                place is not None and place.layout is not None,
+                f"Scales lays maps over the picture, and this layer does not lie over it. "
+                f"{found.known}",
+                name,
+            )
+        return cast(list[Place], places)
+
+    def _at_scales(self, method: Scales, target: Target, layer: str | None) -> Callable:
+        """`function` of a method of several places."""
+        check(layer is None, "Scales(places=...) names its layers itself.", layer)
+        pixels = self._pixels(method)
+        places = self.scales(method, target)
+        at = {place: self.function(method.at(place.name), target) for place in places}
+
+        def explain_inputs(requested, *inputs):
+            image, *_ = pixels.front(*inputs)
+            found = {place: explain(requested, *inputs) for place, explain in at.items()}
+            return at_scales(found, tf.shape(image), pixels.points.shape)
+
+        return explain_inputs
+
+    def beside(self, method: Method, target: Target = ClassScore()) -> dict[str, tuple]:
+        """What is answered beside attributions and their quality: names and one example's shape."""
+        places = self.scales(method, target) if isinstance(method, Scales) else []
+        return {name: shape for place in places for name, shape in outputs_of(place).items()}
 
     def _marked(self, points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """The points, with NaN in each row of which an input that is not explained is not finite.
@@ -153,7 +199,8 @@ class Explaining:
     def _pixels(self, method: Method) -> Cut:
         entry = self._source.entry
         if entry is None or entry.parts or entry.points.shape.rank != 4:
-            recipe = cast(At, place_of(method)).inner
+            at = place_of(method)
+            recipe = method if at is None else at.inner
             raise ValueError(
                 f"{type(recipe).__name__} lays the map of a layer over an image, and what this "
                 "model is explained by is not one image. Received: "
@@ -201,7 +248,7 @@ def _laid_out(forward: Concrete, *values: tf.Tensor) -> ModelOutputs:
 def _lays_over(method: Method) -> bool:
     """Whether a method looks at a layer and speaks of the pixels."""
     at = place_of(method)
-    return at is not None and isinstance(at.inner, LayerMethod)
+    return isinstance(method, Scales) or (at is not None and isinstance(at.inner, LayerMethod))
 
 
 def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:

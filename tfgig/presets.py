@@ -7,7 +7,17 @@ quick = dataclasses.replace(method, steps=50)
 from __future__ import annotations
 
 from tfgig.baselines import Constant, Gaussian, NearestBoundary
-from tfgig.methods import AdaptiveTaylor, At, Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
+from tfgig.methods import (
+    AdaptiveTaylor,
+    At,
+    Edge,
+    GradCAM,
+    Gradient,
+    Method,
+    PathIntegral,
+    Scales,
+    Smooth,
+)
 from tfgig.paths import Adversarial, Anchored, Blur, Greedy, Guided, Spectral, Straight
 from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
@@ -81,6 +91,10 @@ _PRESETS: dict[str, tuple[str, Method]] = {
     "block_ig_idgi": (
         "IDGI at a block of the model",
         At(None, PathIntegral(Straight(), ImportantDirection(), Left(), steps=100)),
+    ),
+    "multiscale_ig": (
+        "Integrated Gradients at three places of the model, in one map",
+        Scales(PathIntegral(Straight(), Riemann(), Midpoint(), steps=50)),
     ),
     "grad_cam": ("Grad-CAM", At(None, GradCAM())),
     "edge": ("edge detector", Edge()),

@@ -181,6 +181,8 @@ class _Program:
             started = time.perf_counter()
             explanation = self._run(method, signature, given)
             maps[method] = self._laid_over(method, explanation.pop("attributions"), image)
+            at_places = [key for key in explanation if key.startswith("attributions_")]
+            maps |= {f"{method}_{key}": explanation.pop(key) for key in at_places}
             picture = self._draw(f"{name}_{method}.png", image, maps[method])
             if self._xrai is not None:
                 regions = self._xrai.rank(maps[method], segments)

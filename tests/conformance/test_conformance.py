@@ -13,7 +13,7 @@ from tests import cases
 from tests.cases import specs_in
 from tests.conformance.conftest import BAD_ROWS, BATCHES
 from tfgig.baselines import Baseline, Constant
-from tfgig.methods import At, Method, Smooth
+from tfgig.methods import At, Method, Scales, Smooth
 from tfgig.paths import Adversarial, Path, Spectral
 from tfgig.rules import ImportantDirection, Rule
 from tfgig.serving.deployment.contract import check_contract
@@ -32,7 +32,7 @@ FROM_BLACK = [
     name
     for name, method in METHODS.items()
     if {type(baseline) for baseline in specs_in(method, Baseline)} == {Constant}
-    and not specs_in(method, At)  # whose baseline is no image
+    and not specs_in(method, (At, Scales))  # whose baseline is no image
 ]
 # IDGI shares a change out along the gradient, not along the displacement; a noisy copy of an input
 # is not equal to its baseline where the input is; a spectral component covers the whole image.
@@ -42,6 +42,13 @@ ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "e
 # Of the largest value. The same float32 graph, rewritten by different optimisers and run on
 # batches of different sizes, sums in another order; an adaptive path repeats that at every step.
 TOLERANCE = 1e-4
+
+
+def beside(name):
+    """What a method answers beside that: of Scales, what it finds at the one place of the model."""
+    scales = isinstance(METHODS[name], Scales)
+    return {f"{key}_conv2d" for key in ("attributions", "baseline_score", "delta") if scales}
+
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -74,7 +81,7 @@ def assert_same(found, expected, rows=slice(None)):
 @every_method
 def test_eager_gives_what_is_promised(subject, name):
     explanation = subject.eager(name)
-    assert set(explanation) == set(ATTRIBUTIONS)
+    assert set(explanation) == {*ATTRIBUTIONS, *beside(name)}
     assert explanation["attributions"].shape == (3, *subject.shape(name))
     assert np.abs(explanation["attributions"]).max() > 0
     scores = subject.model.predict(BATCHES["three/image"], verbose=0)
@@ -274,7 +281,8 @@ def test_inputs_and_outputs(meta_graph, name):
 def test_names(subject, meta_graph, name):
     signature = meta_graph.signature_def[name]
     explains = name.startswith("explain_")
-    assert set(signature.outputs) == (EXPLAIN if explains else HEATMAP)
+    method = name.partition("_")[2]
+    assert set(signature.outputs) == (EXPLAIN | beside(method) if explains else HEATMAP)
     assert set(signature.inputs) == ({"image", "target"} if explains else {"image"})
     if explains:
         dims = signature.outputs["attributions"].tensor_shape.dim

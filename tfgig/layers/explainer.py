@@ -55,7 +55,8 @@ class Explainer(keras.layers.Layer):
         inputs are, `attributions_<input>` for each of them); `target` int64 [B]; `score` and
         `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum of
         attributions minus (score - baseline score); `error` float32 [B], the estimated relative
-        error of the attributions by integration (see `tfgig.methods.error`); `ok` bool [B].
+        error of the attributions by integration (see `tfgig.methods.error`); `ok` bool [B]; of
+        `Scales` also what it found at each place.
 
     Raises (called eagerly):
         ValueError: inputs of another shape, a NaN or infinite input, a target out of range, or a
@@ -131,6 +132,10 @@ class Explainer(keras.layers.Layer):
             "delta": keras.KerasTensor(rows, "float32"),
             "error": keras.KerasTensor(rows, "float32"),
             "ok": keras.KerasTensor(rows, "bool"),
+            **{
+                name: keras.KerasTensor((*rows, *shape), "float32")
+                for name, shape in self._explaining.beside(self.method, self.target).items()
+            },
         }
 
     def get_config(self):

@@ -8,6 +8,7 @@ from tfgig.methods.explain import explain
 from tfgig.methods.grad_cam import GradCAM
 from tfgig.methods.gradient import Gradient
 from tfgig.methods.path_integral import PathIntegral
+from tfgig.methods.scales import Scales
 from tfgig.methods.smooth import Smooth
 
 __all__ = (
@@ -20,6 +21,7 @@ __all__ = (
     "LayerMethod",
     "Method",
     "PathIntegral",
+    "Scales",
     "Smooth",
     "explain",
     "place_of",

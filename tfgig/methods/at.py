@@ -31,6 +31,7 @@ class At(Method):
     """
 
     kind = "at"
+    names_places = True
     place: str | None = None
     inner: Method = PathIntegral()
     positions: int = 12
@@ -66,7 +67,7 @@ def refuse_places(inner: Method, outer: str) -> None:
     """Raises `ValueError` if a method that is wrapped has a place of its own."""
     held = [inner, *(value for _, value, _ in leaves(inner))]
     check(
-        not any(isinstance(value, At) for value in held),
+        not any(isinstance(value, Method) and value.names_places for value in held),
         f"A place is named outermost: At(place, {outer}(...)).",
         inner,
     )

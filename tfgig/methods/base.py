@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
@@ -34,6 +34,7 @@ class Method(Spec, abc.ABC):
     """A family of full recipes."""
 
     family = "method"
+    names_places: ClassVar[bool] = False  # whether it says where a model is explained
 
     @property
     def complete(self) -> bool:

@@ -44,7 +44,7 @@ def explain(
     """
     inputs = tf.cast(inputs, tf.float32)
     readable = _all_finite(inputs)
-    inputs = _keep(readable, inputs)
+    inputs = keep(readable, inputs)
     binding = objective.bind(inputs, target, context, readable)
     attributions, baseline_score, residual = method.attribute(binding.objective, inputs)
     total = tf.reduce_sum(tf.cast(attributions, tf.float64), _features(attributions))
@@ -52,12 +52,12 @@ def explain(
     delta = tf.cast(total - change, tf.float32)
     ok = readable & binding.valid & _all_finite(attributions) & tf.math.is_finite(delta)
     return {
-        "attributions": _keep(ok, attributions),
+        "attributions": keep(ok, attributions),
         "target": tf.where(ok, binding.target, -tf.ones_like(binding.target)),
-        "score": _keep(ok, binding.score),
-        "baseline_score": _keep(ok, baseline_score),
-        "delta": _keep(ok, delta),
-        "error": _keep(ok, relative_error(attributions, residual)),
+        "score": keep(ok, binding.score),
+        "baseline_score": keep(ok, baseline_score),
+        "delta": keep(ok, delta),
+        "error": keep(ok, relative_error(attributions, residual)),
         "ok": ok,
     }
 
@@ -70,7 +70,7 @@ def _all_finite(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_all(tf.math.is_finite(values), _features(values))
 
 
-def _keep(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+def keep(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """`values` [B, ...] with zeros in the rows [B] that are not to be kept."""
     rows = tf.reshape(rows, [-1] + [1] * (values.shape.rank - 1))
     return tf.where(rows, values, tf.zeros_like(values))

@@ -44,9 +44,11 @@ class Walk(NamedTuple):
                 moved = path.advance(step, state, _finite_or_zero(by), ends)
                 return moved, path.point(moved, ends)
 
-            # The last step ends on the end, whatever rounding the path has gathered.
-            goes_on = k + 1 < steps if path.arrives else True
-            next_state, next_point = tf.cond(goes_on, onward, lambda: (state, ends.end))
+            if path.arrives:  # exactly, whatever rounding the path has gathered
+                there = (state, ends.end)
+                next_state, next_point = tf.cond(k + 1 < steps, onward, lambda: there)
+            else:
+                next_state, next_point = onward()
             next_score, next_gradient = evaluate(next_point)
             way, change = next_point - point, next_score - score
             total += self.rule(

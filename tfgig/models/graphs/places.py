@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import tensorflow as tf
 
@@ -122,6 +122,27 @@ class Survey:
         if self._ways.looks_up and laid_out:
             return laid_out[0]
         return choose(self.places, fewest)
+
+    def scales(self) -> list[Place]:
+        """Up to three places, the fine one first.
+
+        The last with a quarter of the picture's pixels a side; that of `choose`; and the last with
+        more than one position behind which there are weights.
+
+        Raises:
+            ValueError: no place lies over a picture.
+        """
+        over = [place for place in self.places if place.layout is not None]
+        check(
+            len(over) > 0,
+            "This model has no layer that lies over a picture and that all of its score comes "
+            "through; explain it at its inputs, or name layers.",
+            [place.name for place in self.places],
+        )
+        quarter = min(cast(Layout, over[0].layout).picture) // 4
+        coarse = [p for p in over if p.ends != "nothing" and p.positions > 1]
+        chosen = [choose(over, quarter), choose(over), *coarse[-1:]]
+        return list({place.name: place for place in chosen}.values())
 
     def of(self, name: str) -> Place | None:
         """The place of a name; None for what has no one tensor in the graph, such as a loop's.
