@@ -223,3 +223,36 @@ def test_of_no_block_the_last_layer_is_chosen():
     assert choose([place("a", 56, "block"), *chain]).name == "b"  # not of its size
     assert choose([*chain[:2], place("e", 14, joined=False)]).name == "b"
     assert choose([place("a", 14, joined=False)]).name == "a"
+
+
+@keras.saving.register_keras_serializable(package="test_places")
+class Rounding(L.Layer):
+    """Rounds: no gradient comes through."""
+
+    def call(self, x):
+        return tf.round(x)
+
+
+def rounding():
+    image = keras.Input((16, 16, 3), name="image")
+    front = convolution(image, 4, "front")
+    back = convolution(Rounding(name="rounded")(front), 4, "back")
+    features = L.GlobalAveragePooling2D(name="features")(convolution(back, 4, "last"))
+    aside = L.Dense(2, name="aside")(L.GlobalAveragePooling2D()(front))
+    scores = L.Dense(3, name="scores")(features)
+    return keras.Model(image, {"scores": scores, "count": keras.ops.cast(aside, "int32")})
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_in_front_of_an_operation_without_a_gradient_the_places_behind_it_are_named(
+    saved, tmp_path
+):
+    model = rounding()
+    if saved:
+        model.export(tmp_path / "model", verbose=False)
+        model = str(tmp_path / "model")
+    words = r"passes no gradient on.*Places: .*back.*features"
+    for layer in (None,) if saved else (None, "front", "aside"):
+        with pytest.raises(ValueError, match="(?s)" + (words if layer != "aside" else "Places: ")):
+            tfgig.load_model(model, layer=layer)
+    assert tfgig.load_model(model, layer="back").layer == "back"

@@ -15,7 +15,6 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tfgig.exported.description import EndpointDescription, read_description
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.gradients import has_gradient, nodes
-from tfgig.models.graphs.graph_cut import survey
 from tfgig.models.graphs.outside import reaching_out
 from tfgig.models.graphs.places import Place, Survey
 from tfgig.models.graphs.refusal import CannotExplain
@@ -166,7 +165,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
         return SignatureReport(inputs, outputs, obstacle, missing)
     values = found.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
-    places = _places(survey(found.serve, found.inputs, None))
+    places = _places(found.survey(None))
     doubt = _doubt_of(found.cuts.cut)
     return SignatureReport(inputs, outputs, None, missing, doubt=doubt, **places)
 

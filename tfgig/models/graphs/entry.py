@@ -11,6 +11,7 @@ from tfgig.models.graphs.cut import Concrete, Cut, cut_at_inputs
 from tfgig.models.graphs.examples import Examples, Given
 from tfgig.models.graphs.gradients import check_gradient
 from tfgig.models.graphs.graph_cut import NoFloats, cut_behind_decoding, names_of_rows
+from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.rows import MixedRows, prove_rows
 
@@ -24,11 +25,18 @@ class Known(NamedTuple):
         where: What was loaded, for errors.
         layers: The names of the layers, where they are not those of the graph.
         example: Rows that it takes, if the user knows some.
+        survey: The places of the model, by the name of the explained output.
     """
 
     where: str
     layers: Sequence[str] = ()
     example: Given | None = None
+    survey: Callable[[str | None], Survey] | None = None
+
+    @property
+    def places(self) -> str:
+        """The places that there are to choose among, in words; empty if nobody knows."""
+        return "" if self.survey is None else self.survey(None).known
 
 
 class Cuts(NamedTuple):
@@ -65,7 +73,10 @@ def cuts_of(
     examples = Examples(serve.graph, inputs, known.example)
 
     def checked(cut: Cut) -> Cut:
-        check_gradient(cut, where)
+        try:
+            check_gradient(cut, where)
+        except CannotExplain as error:
+            raise CannotExplain(f"{error} {known.places}".rstrip()) from error
         return prove_rows(cut, inputs, examples, where)
 
     def cut_at(name: str | None) -> Cut:

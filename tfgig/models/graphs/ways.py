@@ -34,6 +34,11 @@ class Ways:
         self.operations = [op for op in graph.get_operations() if op.name in needed]
         self.sources = _sources(self.operations, inputs)
         self.ways = ways_from(self.sources, self.operations)
+        if score.op not in self.ways and all(tensor is not score for tensor in self.sources):
+            # What lies behind the operations at which gradients end can be explained all the same.
+            behind = _first_floats(self.operations, inputs, self.sources)
+            self.sources = [t for t in behind if score.op in ways_from([t], self.operations)]
+            self.ways = ways_from(self.sources, self.operations)
 
     @property
     def looks_up(self) -> bool:
@@ -103,10 +108,15 @@ def _sources(operations: Sequence[tf.Operation], inputs: Sequence[tf.Tensor]) ->
     """Where gradients end: the inputs of floats or, where there are none, the first floats."""
     made = set(operations)
     floats = [t for t in inputs if t.dtype.is_floating and t.op in made]
-    if floats:
-        return floats
+    return floats or _first_floats(operations, inputs, ())
+
+
+def _first_floats(
+    operations: Sequence[tf.Operation], inputs: Sequence[tf.Tensor], known: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """The floats computed from the inputs to which no gradient comes from those that are known."""
     first: list[tf.Tensor] = []
-    reached, carried = {tensor.op for tensor in inputs}, set[str]()
+    reached, carried = {tensor.op for tensor in inputs}, {tensor.name for tensor in known}
     for op in operations:
         if op.type in _SIZES or not reached.intersection(tensor.op for tensor in op.inputs):
             continue

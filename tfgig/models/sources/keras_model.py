@@ -73,7 +73,8 @@ def from_keras(
     at_layer = functools.partial(cut_at_layer, model, call, inputs)
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
-    cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, layers, example))
+    places = functools.cache(functools.partial(survey, model, call, inputs))
+    cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, layers, example, places))
     return SourceModel(
         name=model.name,
         inputs=inputs,
@@ -85,7 +86,7 @@ def from_keras(
         resources=tuple(resources_of(model)),
         keys=_keys_of(model),
         layer=layer,
-        survey=functools.cache(functools.partial(survey, model, call, inputs)),
+        survey=places,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graphs.graph_cut import cut_at_layer, survey
 from tfgig.models.graphs.inlining import body_of, inline
+from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import refuse_ragged, with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
@@ -62,7 +63,7 @@ def from_saved_model(
         signatures=others,
         resources=tuple(resources_of(opened.loaded)),
         layer=layer,
-        survey=functools.cache(functools.partial(survey, found.serve, found.inputs)),
+        survey=found.survey,
         labels=ours.labels,
     )
 
@@ -74,6 +75,7 @@ class Explainable(NamedTuple):
     serve: Concrete
     cuts: Cuts
     replaced: dict[str, tf.Variable]  # TensorFlow 1's variables, by ones that can be saved
+    survey: Callable[[str | None], Survey]
 
 
 def explainable(
@@ -108,12 +110,14 @@ def explainable(
     for forward in (laid_out,) if replaced else (laid_out, called):
         serve = concrete(forward, *inputs)
         at_layer = functools.partial(cut_at_layer, serve, inputs, where)
+        places = functools.cache(functools.partial(survey, serve, inputs))
         try:
-            cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, example=example))
+            known = Known(where, example=example, survey=places)
+            cuts = cuts_of(serve, inputs, layer, at_layer, known)
         except CannotExplain as error:
             refusals.append(error)
             continue
-        return Explainable(inputs, serve, cuts, replaced)
+        return Explainable(inputs, serve, cuts, replaced, places)
     raise refusals[0]
 
 
