@@ -39,8 +39,7 @@ IMAGES = flags.DEFINE_integer("images", 8, "How many images to explain.", lower_
 SHOWN = flags.DEFINE_integer("shown", 5, "How many of them to draw.", lower_bound=1)
 METHODS = flags.DEFINE_list(
     "methods",
-    "gradient,ig,guided_ig,guided_ig_reference,guided_ig_anchored,blur_ig,ig_idgi,guided_ig_idgi,"
-    "blur_ig_idgi",
+    "gradient,ig,guided_ig,blur_ig,ig_idgi,guided_ig_idgi,grad_cam,block_ig,multiscale_ig",
     f"Which methods to show, of: {', '.join(presets.names())}.",
 )
 SEED = flags.DEFINE_integer("seed", 3, "Other seeds compose other images.")

@@ -26,6 +26,7 @@ from tfgig_tools import model_flags
 
 import tfgig
 from tfgig import command_line, presets, program
+from tfgig.export.endpoint import default_methods
 from tfgig.exported.description import read_labels
 from tfgig.models import taking_encoded_images
 from tfgig.serving import SessionModel
@@ -45,7 +46,10 @@ OUTPUT = flags.DEFINE_string(
     required=True,
 )
 METHODS = flags.DEFINE_list(
-    "methods", ["ig", "guided_ig"], f"Which methods to add, of: {', '.join(presets.names())}."
+    "methods",
+    None,
+    f"Which methods to add, of: {', '.join(presets.names())}. (default: ig, guided_ig and, of a "
+    "model of images with a layer for it, block_ig)",
 )
 VERSION = flags.DEFINE_integer("version", None, "The version's number; the next free one if none.")
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace the version if it exists.")
@@ -93,11 +97,12 @@ def main(arguments: Sequence[str]) -> int:
     if LABELS.value:
         source = source.with_labels(read_labels(LABELS.value))
     target = command_line.spec_from_flags("target", chosen)
-    print(f"Exporting {source.name} with {', '.join(METHODS.value)} ...", file=sys.stderr)
+    methods = METHODS.value or list(default_methods(source, target))
+    print(f"Exporting {source.name} with {', '.join(methods)} ...", file=sys.stderr)
     directory = tfgig.export_saved_model(
         source,
         OUTPUT.value,
-        command_line.methods_from_flags(METHODS.value),
+        command_line.methods_from_flags(methods),
         target,
         version=VERSION.value,
         overwrite=OVERWRITE.value,

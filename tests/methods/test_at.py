@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import tfgig
 from tests.cases import deviation
+from tfgig.export.endpoint import default_methods
 from tfgig.image import Overlay
 from tfgig.methods import At, GradCAM, PathIntegral, Smooth
 from tfgig.models.graphs.inlining import called_by
@@ -186,3 +187,11 @@ def test_what_is_in_front_of_a_place_runs_once(model):
     inside = [name for body in bodies for name in convolutions(body)]
     assert any("last" in name for name in inside)
     assert not any(scope in name for name in inside for scope in ("stem", "inner"))
+
+
+def test_an_export_that_names_no_methods_has_a_block_of_images_beside_the_pixels(model):
+    assert default_methods(tfgig.load_model(model)) == ("ig", "guided_ig", "block_ig")
+    at_block = tfgig.load_model(model, layer="block")  # where every method looks already
+    assert default_methods(at_block) == ("ig", "guided_ig")
+    table = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(2)])
+    assert default_methods(tfgig.load_model(table)) == ("ig", "guided_ig")

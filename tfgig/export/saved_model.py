@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfgig.explaining import Explaining
-from tfgig.export.endpoint import Endpoint, Methods, endpoints_of
+from tfgig.export.endpoint import Endpoint, Methods, default_methods, endpoints_of
 from tfgig.export.publish import Version
 from tfgig.export.signatures import Signatures
 from tfgig.export.warmup import write_warmup
@@ -35,7 +35,7 @@ from tfgig.targets import ClassScore, Target
 def export_saved_model(
     model: keras.Model | SourceModel | str | os.PathLike,
     path: str | os.PathLike,
-    methods: Methods = ("ig", "guided_ig"),
+    methods: Methods | None = None,
     target: Target = ClassScore(),
     version: int | None = None,
     overwrite: bool = False,
@@ -53,7 +53,8 @@ def export_saved_model(
         path: The model's directory; versions are its numbered sub-directories.
         methods: Names of presets; or methods by names of your own, `{"mine": PathIntegral(...)}`,
             at a place of their own if need be, `{"fine": At("b5_add", PathIntegral(...))}`; or
-            `Endpoint` objects for full control.
+            `Endpoint` objects for full control. None takes `ig`, `guided_ig` and, of a model of
+            images with a layer for it, `block_ig`.
         target: Which output the named methods explain.
         version: The version's number; None takes the next free one.
         overwrite: Whether an existing version is replaced.
@@ -74,6 +75,7 @@ def export_saved_model(
     destination = Version(path, version, overwrite)
     source = load_model(model)
     explaining = Explaining(source, as_is=lane.at_once > 0)
+    methods = default_methods(source, target) if methods is None else methods
     endpoints = endpoints_of(source, methods, target, explaining)
     signatures = Signatures(source, explaining, lane)
     functions = signatures.build(endpoints)
