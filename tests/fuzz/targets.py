@@ -34,6 +34,7 @@ from tfgig.exported.description import LABELS_FILE, SPEC_FILE, read_description,
 from tfgig.image.files import read_image
 from tfgig.models.inspection import inspect_model
 from tfgig.models.sources import archive
+from tfgig.serving import SessionModel
 from tfgig.serving.deployment.contract import check_contract
 from tfgig.serving.protocol.errors import InvalidRequest
 from tfgig.serving.protocol.explanation import predict_request
@@ -159,6 +160,9 @@ def _saved_models(folder):
         tf.keras.backend.clear_session()
         _quietly(tfgig.load_model, placed(change))
 
+    def serve(change):
+        SessionModel(placed(change)).close()
+
     def look(change):
         directory = str(placed(change))
         check_contract(directory)
@@ -175,6 +179,7 @@ def _saved_models(folder):
     return {
         "load": Target(changed, load, share=6),
         "inspect": Target(changed, look, share=6),
+        "serve": Target(changed, serve, share=3),
         "tfgig.json": Target(by(damage.damaged_json, damage.text(_description())), described),
     }
 

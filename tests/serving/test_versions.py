@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import tfgig
 from tests import cases
@@ -152,7 +151,7 @@ def remove_variables(version):
 @pytest.mark.parametrize("damage", [truncate_variables, truncate_graph, remove_variables])
 def test_a_truncated_version_is_not_taken_up(base, damage):
     damage(base / "1")
-    with pytest.raises((tf.errors.OpError, OSError, ValueError, RuntimeError)):
+    with pytest.raises(ValueError, match=r"Copy the directory again, whole|copy it again"):
         load_warm(base / "1")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
+import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
@@ -91,6 +92,15 @@ def meta_graph_of(directory: str | os.PathLike) -> meta_graph_pb2.MetaGraphDef:
             f"Received: {str(directory)!r} with the tags {[list(tags) for tags in graphs]}."
         )
     return next(iter(graphs.values()))
+
+
+def unloadable(error: Exception, handle: str) -> ValueError:
+    """The error for a SavedModel over whose files TensorFlow raised one of its many."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(
+        "TensorFlow cannot load the SavedModel. Copy the directory again, whole; or a later "
+        f"TensorFlow than {tf.__version__} wrote it ({reason:.400}). Received: {handle!r}."
+    )
 
 
 def signatures_in(directory: str | os.PathLike) -> dict[str, meta_graph_pb2.SignatureDef]:

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.exported.directory import meta_graph_of
+from tfgig.exported.directory import meta_graph_of, unloadable
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.models.graphs.tensorflow_private import is_registered
 from tfgig.spec import nearest
@@ -61,11 +61,7 @@ def open_saved_model(directory: pathlib.Path, handle: str | None = None) -> Open
     try:
         loaded = tf.saved_model.load(str(directory), tags=tags)
     except Exception as error:  # whatever a file makes TensorFlow raise, it is the file's
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            "TensorFlow cannot load the SavedModel. Copy the directory again, whole; or a later "
-            f"TensorFlow than {tf.__version__} wrote it ({reason:.400}). Received: {handle!r}."
-        ) from error
+        raise unloadable(error, handle) from error
     return Opened(handle, directory, meta_graph, loaded)
 
 

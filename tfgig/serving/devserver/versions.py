@@ -191,7 +191,8 @@ def error_code(error: BaseException) -> Code:
     if isinstance(error, tf.errors.OpError):
         return next((code for code in Code if code.number == error.error_code), Code.UNKNOWN)
     if isinstance(error, ValueError):
-        return Code.INVALID_ARGUMENT
+        cause = error.__cause__
+        return error_code(cause) if isinstance(cause, tf.errors.OpError) else Code.INVALID_ARGUMENT
     return Code.NOT_FOUND if isinstance(error, FileNotFoundError) else Code.UNKNOWN
 
 

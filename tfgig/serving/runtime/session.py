@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfgig.exported.directory import unloadable
 from tfgig.exported.signatures import defaults_of, public
 from tfgig.spec import nearest
 
@@ -25,13 +26,20 @@ class SessionModel:
 
     Attributes:
         signatures: For each signature, its inputs and outputs as `TensorInfo` by name.
+
+    Raises:
+        ValueError: TensorFlow cannot load it; a file is damaged or missing.
     """
 
     def __init__(self, directory: str | os.PathLike) -> None:
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph, config=_config())
-        with graph.as_default():
-            meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+        try:
+            with graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+        except Exception as error:  # whatever a file makes TensorFlow raise, it is the file's
+            self._session.close()
+            raise unloadable(error, str(directory)) from error
         self.signatures = public(meta_graph.signature_def)
 
     def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
