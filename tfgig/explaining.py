@@ -18,12 +18,15 @@ from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.inlining import inline, needed_for
 from tfgig.models.graphs.places import Place
 from tfgig.models.graphs.rows import refuse_mixed
+from tfgig.models.graphs.texts import texts_of
 from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
 from tfgig.scaling import at_scales, outputs_of
 from tfgig.spec import check
 from tfgig.targets import ClassScore, ModelOutputs, Target
 from tfgig.tracing import Concrete, call_as_it_is, traced_once
+
+TOKEN_TEXT = "token_text"
 
 
 class Explaining:
@@ -40,6 +43,7 @@ class Explaining:
         self._cut_at = functools.cache(lambda layer: source.at(layer).cut)
         self._objectives: dict[tuple[Cut, Target], ModelObjective] = {}
         self._functions: dict[tuple[Cut, Target, Method], Callable] = {}
+        self._texts = functools.cache(lambda cut: texts_of(cut, source.inputs))
 
     def explained(
         self, method: Method, target: Target = ClassScore(), layer: str | None = None
@@ -48,6 +52,13 @@ class Explaining:
         if _lays_over(method):
             return self._pixels(method)
         return self._looked_at(method, target, layer)
+
+    def has_texts(self, method: Method, target: Target = ClassScore()) -> bool:
+        """Whether an explanation has the texts of its positions."""
+        return (
+            not isinstance(method, Scales)
+            and self._texts(self._looked_at(method, target, None)) is not None
+        )
 
     def place(
         self, method: Method, target: Target = ClassScore(), layer: str | None = None
@@ -70,6 +81,8 @@ class Explaining:
 
         Where several tensors are explained together, each has `attributions_<name>` of its own; so
         has each place of `Scales`, beside the map.
+        Where the graph looks the strings of a text up, there is `token_text` string
+        [B, positions], "" for padding.
 
         Args:
             method: The recipe; `At(place, recipe)` says where, too.
@@ -81,6 +94,7 @@ class Explaining:
             return self._at_scales(method, target, layer)
         cut = self._looked_at(method, target, layer)
         traced = self._traced(method, target, cut)
+        read = self._texts(cut)
         pixels = self._pixels(method) if _lays_over(method) else None
 
         def explain_inputs(requested, *inputs):
@@ -92,6 +106,8 @@ class Explaining:
             if cut.parts:
                 attributions = cut.unpack(explanation.pop("attributions"))
                 explanation |= zip(cut.attribution_names, attributions, strict=True)
+            if read is not None:
+                explanation[TOKEN_TEXT] = read(*inputs)
             return explanation
 
         return explain_inputs

@@ -11,6 +11,7 @@ from tests.cases import ROOT, image_model, images
 from tests.tools.test_programs import program
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture
@@ -46,3 +47,18 @@ def test_exporting_in_python(folder):
     )
     exec(call.replace("/models/", "models/"), {"tfgig": tfgig, "model": image_model()})
     assert answers(folder / "models" / "flowers" / "1").all()
+
+
+def test_explaining_in_python(folder):
+    """The lines up to the picture, as they stand."""
+    (lines,) = re.findall(r"^    import tfgig\n\n((?:    .*\n)+)", README, re.MULTILINE)
+    names = {"tfgig": tfgig, "model": image_model(), "images": images(1)}
+    for line in lines.splitlines():
+        exec(line.strip(), names)
+    assert (folder / "why.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert "://" in link or (page.parent / link).exists(), link

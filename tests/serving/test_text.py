@@ -44,6 +44,12 @@ def server(directory):
         yield server
 
 
+def test_the_texts_are_those_of_the_positions(expected):
+    for found in expected:
+        texts = [[text.decode() for text in row] for row in found["token_text"]]
+        assert texts == [["a", "good", "café", "", ""], ["a", "bad", "film", "", ""], [""] * 5]
+
+
 def explain(server, expected=200, **body):
     url = f"{server.rest_address}/v1/models/{server.name}:explain"
     response = requests.post(url, json=body, timeout=60)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfgig import presets
-from tfgig.explaining import Explaining
+from tfgig.explaining import TOKEN_TEXT, Explaining
 from tfgig.exported.fit import check_shape
 from tfgig.exported.signatures import TARGET
 from tfgig.layers.checks import (
@@ -56,7 +56,8 @@ class Explainer(keras.layers.Layer):
         `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum of
         attributions minus (score - baseline score); `error` float32 [B], the estimated relative
         error of the attributions by integration (see `tfgig.methods.error`); `ok` bool [B]; of
-        `Scales` also what it found at each place.
+        `Scales` also what it found at each place; of texts that the model looks up itself,
+        `token_text` string [B, positions].
 
     Raises (called eagerly):
         ValueError: inputs of another shape, a NaN or infinite input, a target out of range, or a
@@ -121,6 +122,9 @@ class Explainer(keras.layers.Layer):
         rows = shapes[0][:1].as_list()
         given = dict(zip(specs, shapes, strict=True))  # an open axis may be known here
         explained = [given.get(spec, rows + spec.shape[1:].as_list()) for spec in cut.explained]
+        texts = {}
+        if self._explaining.has_texts(self.method, self.target):
+            texts[TOKEN_TEXT] = keras.KerasTensor((*rows, cut.points.shape[1]), "string")
         return {
             **{
                 name: keras.KerasTensor(tuple(shape), "float32")
@@ -136,6 +140,7 @@ class Explainer(keras.layers.Layer):
                 name: keras.KerasTensor((*rows, *shape), "float32")
                 for name, shape in self._explaining.beside(self.method, self.target).items()
             },
+            **texts,
         }
 
     def get_config(self):

@@ -14,7 +14,10 @@ from tfgig.models.source import SourceModel
 
 @dataclasses.dataclass(frozen=True)
 class Tokens(EndpointKind):
-    """`tokens` float32 [B, positions], the sums of the attributions over the features."""
+    """`tokens` float32 [B, positions], the sums of the attributions over the features.
+
+    Beside it `token_text` string [B, positions], where the model looks strings up in its graph.
+    """
 
     kind = "tokens"
     prefix = "tokens_"
