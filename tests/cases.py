@@ -68,6 +68,36 @@ def run(model, method, inputs, target=0, graph=False):
     return {name: value.numpy() for name, value in explaining(inputs, target).items()}
 
 
+class Counting:
+    """An objective that counts the points of which it is asked for gradients.
+
+    `calls` gets one number for each call, when it is made: in a graph, at each turn of a loop.
+    """
+
+    def __init__(self, bound, calls):
+        self._bound, self._calls = bound, calls
+
+    def score(self, points):
+        return self._bound.score(points)
+
+    def score_and_gradient(self, points):
+        calls = self._calls
+        count = tf.numpy_function(
+            lambda n: (calls.append(int(n)), n)[1], [tf.shape(points)[0]], tf.int32
+        )
+        with tf.control_dependencies([count]):
+            return self._bound.score_and_gradient(tf.identity(points))
+
+    def turns(self, count):
+        return self._bound.turns(count)
+
+    def rows(self, index):
+        return Counting(self._bound.rows(index), self._calls)
+
+    def under(self, target, inputs):
+        return Counting(self._bound.under(target, inputs), self._calls)
+
+
 def quadratic(shape, seed=0):
     """A forward function whose scores are quadratic: `(x W)^2 V + x U`, x scaled to 0 .. 1."""
     random = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ import tfgig
 
 NAMES = (
     "At",
+    "Converge",
     "Endpoint",
     "Explainer",
     "Explanation",
@@ -48,6 +49,7 @@ FUNCTIONS = {
 }
 SPECS = {
     "At": "place= inner= positions=",
+    "Converge": "inner= tolerance= most_steps=",
     "PathIntegral": "path= rule= quadrature= steps= internal_batch_size=",
     "Endpoint": "name method target= kind= overlay= layer=",
     "paths.Straight": "baseline=",
@@ -88,10 +90,12 @@ SPECS = {
 PRESETS = (
     "gradient",
     "ig",
+    "ig_converged",
     "guided_ig",
     "guided_ig_reference",
     "guided_ig_anchored",
     "blur_ig",
+    "blur_ig_converged",
     "blur_ig_reference",
     "ig_idgi",
     "guided_ig_idgi",

@@ -46,6 +46,11 @@ def test_the_text_fits_a_terminal():
         assert max(map(len, lines[1:])) <= 100
 
 
+def test_a_cost_that_depends_on_the_row_is_a_range():
+    text = catalogue.text(catalogue.describe("ig_converged"))
+    assert text.splitlines()[0].endswith("; 12 to 385 gradients")
+
+
 def test_unknown_names_get_the_nearest():
     with pytest.raises(ValueError, match=r"Did you mean 'guided_ig'"):
         catalogue.describe("guided")

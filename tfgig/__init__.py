@@ -11,7 +11,7 @@ from tfgig import baselines, methods, paths, presets, quadratures, regions, rule
 from tfgig.export import Endpoint, export_saved_model
 from tfgig.exported.lane import Lane
 from tfgig.layers import Explainer
-from tfgig.methods import At, PathIntegral, Smooth
+from tfgig.methods import At, Converge, PathIntegral, Smooth
 from tfgig.models import load_model
 from tfgig.plots import Explanation, plot
 
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = (
     "At",
+    "Converge",
     "Endpoint",
     "Explainer",
     "Explanation",

@@ -24,7 +24,8 @@ class Entry(NamedTuple):
     formulas: dict[str, str]  # by the part's place in the preset and its kind
     references: tuple[str, ...]
     options: dict[str, Any]  # defaults by dotted name
-    gradients: int
+    gradients: int  # at most
+    fewest_gradients: int
 
 
 def describe(name: str) -> Entry:
@@ -48,19 +49,25 @@ def describe(name: str) -> Entry:
         tuple(references),
         {n: to_config(v) for n, v, _ in leaves(method) if not isinstance(v, Spec)},
         method.gradients,
+        method.fewest_gradients,
     )
 
 
 def text(entry: Entry) -> str:
     """An entry as a paragraph of plain text."""
-    cost = {0: "no gradients", 1: "1 gradient"}.get(entry.gradients, f"{entry.gradients} gradients")
-    lines = [f"{entry.name}: {entry.title}; {cost}"]
+    lines = [f"{entry.name}: {entry.title}; {_cost(entry)}"]
     for part, formula in entry.formulas.items():
         lines.append(_indented(f"{part}: {formula}"))
     options = " ".join(f"--{entry.name}.{n}={_value(v)}" for n, v in entry.options.items())
     lines += [_indented(options)] if options else []
     lines += [_indented(reference) for reference in entry.references]
     return "\n".join(lines)
+
+
+def _cost(entry: Entry) -> str:
+    if entry.fewest_gradients < entry.gradients:
+        return f"{entry.fewest_gradients} to {entry.gradients} gradients"
+    return {0: "no gradients", 1: "1 gradient"}.get(entry.gradients, f"{entry.gradients} gradients")
 
 
 def _value(value: Any) -> str:

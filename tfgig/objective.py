@@ -28,7 +28,7 @@ class Objective(Protocol):
     def score_and_gradient(self, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The scores, float32 [N], of points [N, ...] and their gradients, float32 [N, ...]."""
 
-    def turns(self, count: int) -> tf.Tensor:
+    def turns(self, count: int | tf.Tensor) -> tf.Tensor:
         """How often a loop need turn (int32 []): `count` times, or once if no row can be explained.
 
         Such rows come back as zeros, whatever is computed. A server's warm-up consists of them:
@@ -191,9 +191,10 @@ class _Bound:
         return self._model.score_and_gradient(points, *self._repeated(points))
 
     def turns(self, count):
+        count = tf.convert_to_tensor(count, tf.int32)
         if self._worth_it is None:
-            return tf.constant(count)
-        return tf.where(self._worth_it, count, min(count, 1))
+            return count
+        return tf.where(self._worth_it, count, tf.minimum(count, 1))
 
     def rows(self, index):
         rows = [tf.gather(values, index) for values in self._rows]

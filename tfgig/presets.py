@@ -10,6 +10,7 @@ from tfgig.baselines import Constant, Gaussian, NearestBoundary
 from tfgig.methods import (
     AdaptiveTaylor,
     At,
+    Converge,
     Edge,
     GradCAM,
     Gradient,
@@ -26,6 +27,10 @@ from tfgig.spec import nearest
 _PRESETS: dict[str, tuple[str, Method]] = {
     "gradient": ("gradient", Gradient()),
     "ig": ("Integrated Gradients", PathIntegral(Straight(), Riemann(), Midpoint(), steps=50)),
+    "ig_converged": (
+        "Integrated Gradients in as many steps as each row needs",
+        Converge(PathIntegral(Straight(), Riemann(), Midpoint(), steps=12), tolerance=0.1),
+    ),
     "guided_ig": ("Guided IG", PathIntegral(Guided(), Riemann(), Trapezoid(), steps=200)),
     "guided_ig_reference": (
         "Guided IG as its authors' code sums it",
@@ -36,6 +41,10 @@ _PRESETS: dict[str, tuple[str, Method]] = {
         PathIntegral(Anchored(), Riemann(), Trapezoid(), steps=200),
     ),
     "blur_ig": ("Blur IG", PathIntegral(Blur(), Riemann(), Midpoint(), steps=64)),
+    "blur_ig_converged": (
+        "Blur IG in as many steps as each row needs",
+        Converge(PathIntegral(Blur(), Riemann(), Midpoint(), steps=12), tolerance=0.1),
+    ),
     "blur_ig_reference": (
         "Blur IG as its authors' code spaces and sums it",
         PathIntegral(

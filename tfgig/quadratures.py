@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -30,11 +31,13 @@ class Quadrature(Spec, abc.ABC):
 
     `step_ends` says how a step of an adaptive path, whose gradients are known at its two ends
     only, weighs them: `(weight at the start, weight at the end)`; None where a quadrature needs
-    gradients elsewhere and so serves fixed paths alone. `error_ratio` is what the error of a sum
+    gradients elsewhere and so serves fixed paths alone. `nodes_at_starts` says whether every node
+    is the start of its step. `error_ratio` is what the error of a sum
     is of the difference of its odd and even nodes, as measured (`docs/accuracy.md`).
     """
 
     family = "quadrature"
+    nodes_at_starts: ClassVar[bool] = False
     error_ratio: ClassVar[float] = 0.82
     fewest_steps: ClassVar[int] = 1
     step_ends: ClassVar[tuple[float, float] | None] = None
@@ -43,9 +46,27 @@ class Quadrature(Spec, abc.ABC):
     def cut(self, steps: int) -> Cut:
         """The table for `steps` evaluations of the gradient."""
 
+    def halvings(self, steps: int) -> Iterator[Cut]:
+        """Tables of the nodes in between, each of which halves the distance of all before.
+
+        The mean of a sum over all nodes so far and of the sum over the next table's is the sum
+        over both, so no gradient is evaluated twice. Without end, or empty where nodes do not nest.
+
+        Args:
+            steps: How many nodes `cut` has put there first.
+        """
+        return iter(())
+
 
 def _even_edges(steps: int) -> np.ndarray:
     return np.linspace(0.0, 1.0, steps + 1)
+
+
+def _middles(steps: int) -> Iterator[Cut]:
+    """The nodes amid those of an even grid of `steps` stretches, then amid all these, and so on."""
+    while True:
+        yield Midpoint().cut(steps)
+        steps *= 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +74,15 @@ class Left(Quadrature):
     """Each gradient at the start of its step; the reference's rule for Guided IG and IDGI."""
 
     kind = "left"
+    nodes_at_starts = True
     step_ends = (1.0, 0.0)
 
     def cut(self, steps: int) -> Cut:
         edges = _even_edges(steps)
         return Cut(edges[:-1], edges)
+
+    def halvings(self, steps: int) -> Iterator[Cut]:
+        return _middles(steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +96,9 @@ class Right(Quadrature):
         edges = _even_edges(steps)
         return Cut(edges[1:], edges)
 
+    def halvings(self, steps: int) -> Iterator[Cut]:
+        return _middles(steps)
+
 
 @dataclasses.dataclass(frozen=True)
 class Midpoint(Quadrature):
@@ -82,6 +110,11 @@ class Midpoint(Quadrature):
     def cut(self, steps: int) -> Cut:
         edges = _even_edges(steps)
         return Cut((edges[:-1] + edges[1:]) / 2, edges)
+
+    def halvings(self, steps: int) -> Iterator[Cut]:
+        # Midpoints lie amid the edges: together they are the nodes of a trapezoidal sum.
+        yield Trapezoid().cut(steps + 1)
+        yield from _middles(2 * steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +131,9 @@ class Trapezoid(Quadrature):
         nodes = np.linspace(0.0, 1.0, steps)
         middles = (nodes[:-1] + nodes[1:]) / 2
         return Cut(nodes, np.concatenate([[0.0], middles, [1.0]]))
+
+    def halvings(self, steps: int) -> Iterator[Cut]:
+        return _middles(steps - 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,13 +17,15 @@ class Rule(Spec, abc.ABC):
 
     `uses_change` says whether `change` is looked at; `linear`, whether the contribution is linear
     in the gradient. `error_ratio` is what the error of a sum is of the difference of its odd and
-    even nodes, as measured (`docs/accuracy.md`).
+    even nodes, as measured (`docs/accuracy.md`); `adaptive_error_ratio`, on an adaptive path, what
+    it is of the difference of the two ends of each step.
     """
 
     family = "rule"
     uses_change: ClassVar[bool]
     linear: ClassVar[bool] = False
     error_ratio: ClassVar[float] = 0.82
+    adaptive_error_ratio: ClassVar[float] = 0.98
 
     @abc.abstractmethod
     def __call__(self, gradient: tf.Tensor, displacement: tf.Tensor, change: tf.Tensor):
@@ -52,6 +54,7 @@ class Riemann(Rule):
     uses_change = False
     linear = True
     error_ratio = 0.57
+    adaptive_error_ratio = 0.8
 
     def __call__(self, gradient, displacement, change):
         return gradient * displacement

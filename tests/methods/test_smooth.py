@@ -1,4 +1,4 @@
-"""Smoothing, the edge detector, and what every method says that it costs."""
+"""Smoothing, adaptive noise and the edge detector."""
 
 import dataclasses
 
@@ -7,15 +7,13 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from tests.cases import SHAPE, all_methods, image_model, images, objective, quadratic, run
-from tfgig import load_model, noise, presets
+from tests.cases import SHAPE, images, objective, quadratic, run
+from tfgig import noise, presets
 from tfgig.baselines import Gaussian
 from tfgig.methods import AdaptiveTaylor, Edge, GradCAM, Gradient, PathIntegral, Smooth
-from tfgig.objective import ModelObjective
 from tfgig.paths import Straight
 from tfgig.quadratures import Left
 from tfgig.spec import replace_all
-from tfgig.targets import ClassScore
 
 INPUTS = images(3)
 SCORES = quadratic(SHAPE)
@@ -155,48 +153,6 @@ def test_edges_against_a_filter_by_hand():
 def test_edges_need_images():
     with pytest.raises(ValueError, match=r"Edge\(\) needs images.*use Gradient\(\)"):
         run(objective(quadratic((4,)), (4,)), Edge(), np.zeros((1, 4)))
-
-
-class Counting:
-    """An objective that counts the gradients it is asked for, whatever the target."""
-
-    def __init__(self, bound, calls):
-        self.bound, self.calls = bound, calls
-
-    def score(self, points):
-        return self.bound.score(points)
-
-    def score_and_gradient(self, points):
-        self.calls.append(len(points))
-        return self.bound.score_and_gradient(points)
-
-    def turns(self, count):
-        return self.bound.turns(count)
-
-    def rows(self, index):
-        return Counting(self.bound.rows(index), self.calls)
-
-    def under(self, target, inputs):
-        return Counting(self.bound.under(target, inputs), self.calls)
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    source = load_model(image_model())
-    model = ModelObjective(source.forward, ClassScore(), source.points)
-    bound = model.bind(tf.constant(INPUTS), tf.constant([0, 1, 2], tf.int64)).objective
-    yield bound
-    del source  # it owns the model's variables, and had to live until here
-
-
-METHODS = all_methods()
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_methods_cost_what_they_say(classifier, name):
-    calls = []
-    METHODS[name].attribute(Counting(classifier, calls), tf.constant(INPUTS))
-    assert sum(calls) == METHODS[name].gradients * len(INPUTS)
 
 
 # Adaptive noise

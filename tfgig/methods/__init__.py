@@ -3,6 +3,7 @@
 from tfgig.methods.adaptive_taylor import AdaptiveTaylor
 from tfgig.methods.at import At, place_of
 from tfgig.methods.base import Attribution, LayerMethod, Method
+from tfgig.methods.converge import Converge
 from tfgig.methods.edge import Edge
 from tfgig.methods.explain import explain
 from tfgig.methods.grad_cam import GradCAM
@@ -15,6 +16,7 @@ __all__ = (
     "AdaptiveTaylor",
     "At",
     "Attribution",
+    "Converge",
     "Edge",
     "GradCAM",
     "Gradient",

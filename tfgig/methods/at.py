@@ -58,6 +58,10 @@ class At(Method):
     def gradients(self):
         return self.inner.gradients
 
+    @property
+    def fewest_gradients(self):
+        return self.inner.fewest_gradients
+
     def attribute(self, objective, inputs):
         # Whoever made the objective has cut the model at the place.
         return self.inner.attribute(objective, inputs)

@@ -47,7 +47,12 @@ class Method(Spec, abc.ABC):
     @property
     @abc.abstractmethod
     def gradients(self) -> int:
-        """What it costs: how many gradients of the model one example takes."""
+        """What it costs: how many gradients of the model one example takes, at most."""
+
+    @property
+    def fewest_gradients(self) -> int:
+        """How many one example takes at least; fewer than `gradients` if rows differ."""
+        return self.gradients
 
     @abc.abstractmethod
     def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:

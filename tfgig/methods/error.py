@@ -15,13 +15,14 @@ the baseline, of an adaptive path (whose steps choose where it leads), or of the
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
-ADAPTIVE = 0.8  # along an adaptive path, of the difference between the two ends of each step
 _UNSURE = 7.0  # nodes below which a difference is hardly to be trusted
 
 
-def caution(nodes: int) -> float:
+def caution(nodes: Any) -> Any:
     """By how much the difference of few nodes is raised: `1 + (7 / nodes)^2`."""
     return 1.0 + (_UNSURE / nodes) ** 2
 

@@ -27,9 +27,10 @@ from tfgig.methods.calls import (
 )
 from tfgig.methods.sweep import Sweep
 from tfgig.methods.walk import Walk
+from tfgig.objective import Objective
 from tfgig.paths import AdaptivePath, Ends, FixedPath, Path, Straight
 from tfgig.paths.base import spread
-from tfgig.quadratures import Quadrature
+from tfgig.quadratures import Cut, Left, Quadrature
 from tfgig.rules import Riemann, Rule
 from tfgig.spec import check, check_is, is_whole
 
@@ -92,15 +93,41 @@ class PathIntegral(Method):
 
     @property
     def gradients(self):
-        per_walk = self.steps
+        return self.path.gradients + self.evaluations(self.cut(self.steps))
+
+    @property
+    def error_ratio(self) -> float:
+        """What the error is of the difference of odd and even nodes, on a fixed path."""
+        return max(self.rule.error_ratio, self.quadrature.error_ratio)
+
+    def cut(self, steps: int) -> Cut:
+        """The table for so many steps; of an adaptive path, the steps of each segment."""
         if isinstance(self.path, AdaptivePath):
-            segments = self.path.segments
-            steps = self.steps // segments
-            per_walk = segments * (steps * self.path.gradients_per_step + 1)
-        return self.path.gradients + self.path.count * per_walk
+            return Left().cut(steps // self.path.segments)
+        return self.quadrature.cut(steps)
+
+    def evaluations(self, cut: Cut) -> int:
+        """How many gradients a table takes for one example, all its walks together."""
+        if isinstance(self.path, AdaptivePath):
+            per_walk = (len(cut.edges) - 1) * self.path.gradients_per_step + 1
+            return self.path.count * self.path.segments * per_walk
+        return self.path.count * len(cut.nodes)
 
     def attribute(self, objective, inputs):
         starts = self.path.starts(inputs, objective)  # [K, B, ...]
+        return self.integrals(objective, inputs, starts, self.cut(self.steps))
+
+    def integrals(
+        self, objective: Objective, inputs: tf.Tensor, starts: tf.Tensor, cut: Cut
+    ) -> Attribution:
+        """What is summed by the nodes of a table, a mean over the starts.
+
+        Args:
+            objective: The score of B examples.
+            inputs: [B, ...].
+            starts: [K, B, ...], as the path has found them.
+            cut: A table as `cut` makes it, or as tensors, whose length may be unknown.
+        """
         baselines, examples = tf.shape(starts)[0], tf.shape(inputs)[0]
         starts = tf.reshape(starts, tf.concat([[-1], tf.shape(inputs)[1:]], 0))
         starts = tf.ensure_shape(starts, [None, *inputs.shape[1:]])
@@ -110,7 +137,7 @@ class PathIntegral(Method):
         def integrals_of(walks):
             group = tf.nest.map_structure(lambda p: tf.gather(p, walks % tf.shape(p)[0]), ends)
             weight = tf.gather(weights, walks)
-            found = integrate(objective.rows(walks % examples), group)
+            found = integrate(objective.rows(walks % examples), group, cut)
             return [spread(weight, value) * value for value in found]
 
         def scores_of(points):
@@ -138,11 +165,11 @@ class PathIntegral(Method):
         count = tf.shape(starts)[0]
         if not isinstance(self.path, AdaptivePath):
             path = cast(FixedPath, self.path)
-            sweep = Sweep(path, self.rule, self.quadrature, self.steps, size)
+            at_starts = self.quadrature.nodes_at_starts
+            sweep = Sweep(path, self.rule, at_starts, self.error_ratio, size)
             return Ends(starts, inputs), tf.ones([count]), sweep  # inputs are repeated as needed
         which = tf.repeat(tf.range(baselines), tf.shape(inputs)[0])
         ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines), which))
         step_ends = cast(tuple[float, float], self.quadrature.step_ends)
-        segments = self.path.segments
-        walk = Walk(self.path, self.rule, step_ends, self.steps // segments, segments)
+        walk = Walk(self.path, self.rule, step_ends)
         return ends, tf.repeat(tf.constant(self.path.weights), count), walk

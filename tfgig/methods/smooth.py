@@ -80,6 +80,10 @@ class Smooth(Method):
     def gradients(self):
         return self.samples * self.inner.gradients
 
+    @property
+    def fewest_gradients(self):
+        return self.samples * self.inner.fewest_gradients
+
     def attribute(self, objective, inputs):
         found = moments(
             lambda same, noisy, _: self.inner.attribute(same, noisy),

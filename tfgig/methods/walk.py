@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgig.methods.error import ADAPTIVE, caution
+from tfgig.methods.error import caution
 from tfgig.objective import Objective
 from tfgig.paths import AdaptivePath, Ends, Step
+from tfgig.quadratures import Cut
 from tfgig.rules import Rule
 
 
@@ -18,18 +19,19 @@ class Walk(NamedTuple):
     path: AdaptivePath
     rule: Rule
     step_ends: tuple[float, float]
-    steps: int  # of each segment
-    segments: int
 
-    def __call__(self, objective: Objective, ends: Ends) -> list[tf.Tensor]:
+    def __call__(self, objective: Objective, ends: Ends, cut: Cut) -> list[tf.Tensor]:
         """The integrals and residuals, float32 [G, ...] each, and the scores' changes [G].
 
-        All walks go one step a turn.
+        All walks go one step a turn. The steps of each segment end on the edges of `cut`.
 
         Points, displacements and sums are float64: over hundreds of small steps float32 drifts.
         """
-        path, steps = self.path, self.steps
-        alphas = tf.range(steps + 1, dtype=tf.float64) / steps
+        path = self.path
+        edges = tf.convert_to_tensor(cut.edges, tf.float64)
+        steps = tf.shape(edges)[0] - 1
+        unsure = caution(tf.cast(steps * path.segments, tf.float32))
+        chance = 0.5 * self.rule.adaptive_error_ratio * unsure
         guide = path.guide(objective, ends)
         start, end = tf.cast(ends.start, tf.float64), tf.cast(ends.end, tf.float64)
         ends = ends._replace(start=start, end=end)
@@ -40,7 +42,7 @@ class Walk(NamedTuple):
         def turn(k, state, point, score, gradient, total, residual):
             def onward():
                 by = gradient if guide is None else guide(tf.cast(point, tf.float32))
-                step = Step(alphas[k], alphas[k + 1])
+                step = Step(edges[k], edges[k + 1])
                 moved = path.advance(step, state, _finite_or_zero(by), ends)
                 return moved, path.point(moved, ends)
 
@@ -56,7 +58,9 @@ class Walk(NamedTuple):
                 way,
                 tf.cast(change, tf.float64),
             )
-            residual += self._residual(k, (gradient, next_gradient), way, change)
+            aside = 0.5 - self.step_ends[1]
+            share = tf.where(k % 2 == 0, aside + chance, aside - chance)
+            residual += share * self._differing(gradient, next_gradient, way, change)
             return k + 1, next_state, next_point, next_score, next_gradient, total, residual
 
         zeros, turns = tf.zeros_like(ends.start), objective.turns(steps)
@@ -68,7 +72,7 @@ class Walk(NamedTuple):
         )
         total = tf.cast(total, tf.float32)
         change = tf.cast(last_score, tf.float64) - tf.cast(first_score, tf.float64)
-        return [total, total if steps == 1 else residual, change]
+        return [total, tf.where(steps == 1, total, residual), change]
 
     def _over_step(self, at_start: tf.Tensor, at_end: tf.Tensor) -> tf.Tensor:
         """The gradient that stands for a step, from those at its ends."""
@@ -82,24 +86,19 @@ class Walk(NamedTuple):
             return start_weight * (at_start + at_end)
         return start_weight * at_start + end_weight * at_end
 
-    def _residual(
-        self, k: tf.Tensor, gradients: tuple[tf.Tensor, tf.Tensor], way: tf.Tensor, change
+    def _differing(
+        self, start: tf.Tensor, end: tf.Tensor, way: tf.Tensor, change: tf.Tensor
     ) -> tf.Tensor:
-        """What a step adds to the residual, from how its two ends differ.
+        """How the two ends of a step differ, over the same displacement.
 
-        Half of the difference with alternating signs is the difference of the odd and the even
+        Half of it with alternating signs is the difference of the odd and the even
         nodes of the trapezoidal sum. A sum that weighs the ends unevenly is off by the rest, in
         one direction: the path has chosen its steps by the gradient at their start.
         """
         way = tf.cast(way, tf.float32)
-        start, end = gradients
         if self.rule.linear:
-            differing = self.rule(end - start, way, change)
-        else:
-            differing = self.rule(end, way, change) - self.rule(start, way, change)
-        chance = 0.5 * ADAPTIVE * caution(self.steps * self.segments)
-        aside = 0.5 - self.step_ends[1]
-        return tf.where(k % 2 == 0, aside + chance, aside - chance) * differing
+            return self.rule(end - start, way, change)
+        return self.rule(end, way, change) - self.rule(start, way, change)
 
 
 def _finite_or_zero(gradient: tf.Tensor) -> tf.Tensor:
