@@ -229,7 +229,7 @@ class Explaining:
         if (cut, target) not in self._objectives:
             self._check_on_the_way(cut, target)
             forward = functools.partial(_laid_out, cut.forward)
-            objective = ModelObjective(forward, target, cut.points, cut.context)
+            objective = ModelObjective(forward, target, cut.points, cut.context, cut.explained)
             self._objectives[cut, target] = objective
         objective = self._objectives[cut, target]
         if (cut, target, method) not in self._functions:

@@ -22,6 +22,11 @@ Forward = Callable[..., ModelOutputs]
 class Objective(Protocol):
     """A score of points, its targets bound: B examples, and N = k B points, point-major."""
 
+    @property
+    def parts(self) -> tuple[tf.TensorSpec, ...]:
+        """What the points hold, each [None, ...] by its name: one tensor as it is, or several flat
+        and side by side; empty where that is not known."""
+
     def score(self, points: tf.Tensor) -> tf.Tensor:
         """The scores, float32 [N], of points [N, ...]."""
 
@@ -91,6 +96,7 @@ class ModelObjective:
         points: The points' `tf.TensorSpec`, [None, ...].
         context: The specs, [None, ...] each, of what `forward` takes beside the points and nobody
             explains.
+        parts: What the points hold, as `Objective.parts` has it.
     """
 
     def __init__(
@@ -99,8 +105,10 @@ class ModelObjective:
         target: Target,
         points: tf.TensorSpec,
         context: Sequence[tf.TensorSpec] = (),
+        parts: Sequence[tf.TensorSpec] = (),
     ) -> None:
         self.target = target
+        self.parts = tuple(parts)
         self.points = points
         self._forward = forward
         self._context = tuple(context)
@@ -170,7 +178,9 @@ class ModelObjective:
         if target.output_name is None:
             target = dataclasses.replace(target, output_name=self.target.output_name)
         if target not in self._others:
-            self._others[target] = ModelObjective(self._forward, target, self.points, self._context)
+            self._others[target] = ModelObjective(
+                self._forward, target, self.points, self._context, self.parts
+            )
         return self._others[target]
 
 
@@ -183,6 +193,10 @@ class _Bound:
         self._model = model
         self._rows = tuple(rows)  # the targets [B] and the context [B, ...]
         self._worth_it = worth_it  # bool []: whether any row can be explained
+
+    @property
+    def parts(self):
+        return self._model.parts
 
     def score(self, points):
         return self._model.score(points, *self._repeated(points))

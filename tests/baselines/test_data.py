@@ -1,11 +1,13 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
 
 from tests.cases import CLASSES, objective, quadratic, run
+from tfgig import Explainer
 from tfgig.arrays import Array
 from tfgig.baselines import Constant, DatasetSample, DatasetStatistic, Several
 from tfgig.methods import PathIntegral
@@ -99,3 +101,87 @@ def test_mistakes_name_the_fix(make, message):
 def test_data_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(5, 2\).*Received: a value of shape \(4, 2\)"):
         DatasetStatistic.of(DATA[:, :4])(INPUTS, None)
+
+
+# Several inputs
+
+
+TABLE = {"numbers": DATA[:, 0], "more": DATA[:, 1:3] + 10}  # [9, 2] and [9, 2, 2]
+
+
+def two_inputs():
+    """score = sum(more * 10) + sum(numbers), of two inputs that lie side by side."""
+    numbers, more = keras.Input((2,), name="numbers"), keras.Input((2, 2), name="more")
+    add = keras.layers.Lambda(
+        lambda both: (
+            tf.reduce_sum(both[0], 1, keepdims=True)
+            + 10 * tf.reduce_sum(both[1], [1, 2])[:, tf.newaxis]
+        )
+    )
+    return keras.Model({"numbers": numbers, "more": more}, add([numbers, more]))
+
+
+def at_baseline(baseline):
+    method = PathIntegral(Straight(baseline), steps=3)
+    given = {"numbers": np.zeros([1, 2], np.float32), "more": np.zeros([1, 2, 2], np.float32)}
+    return Explainer(two_inputs(), method)(given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        DatasetStatistic.of,
+        lambda data: DatasetStatistic.of(data, "mode"),
+        lambda data: DatasetSample.of(data, 3),
+        lambda data: Constant({"more": 10.5, "numbers": [1, 2]}),
+    ],
+)
+def test_several_inputs_have_baselines_by_their_names(make):
+    baseline = make(TABLE)
+    given = baseline.examples if isinstance(baseline, DatasetSample) else baseline.value
+    values = {name: np.asarray(value, np.float64) for name, value in given}
+    sizes = {"numbers": 2, "more": 4}
+    expected = sum(
+        weight * (values[name] + np.zeros(TABLE[name].shape[1:])).reshape(-1, sizes[name]).sum(1)
+        for name, weight in (("numbers", 1), ("more", 10))
+    )
+    found = at_baseline(baseline)
+    np.testing.assert_allclose(found["baseline_score"], expected.mean(), rtol=1e-5)
+    assert found["attributions_more"].shape == (1, 2, 2)
+    again = from_config(json.loads(json.dumps(to_config(baseline))))
+    assert again == baseline
+    assert hash(again) == hash(baseline)
+
+
+def test_what_is_drawn_for_several_inputs_belongs_together():
+    drawn = dict(DatasetSample.of(TABLE, 4, seed=2).examples)
+    rows = [
+        np.flatnonzero((example == TABLE["numbers"]).all(1)).tolist()
+        for example in np.asarray(drawn["numbers"])
+    ]
+    for example, candidates in zip(np.asarray(drawn["more"]), rows, strict=True):
+        assert any(np.array_equal(example, TABLE["more"][row]) for row in candidates)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        (DatasetStatistic.of(np.ones([9, 6])), "by their names.*order could be mistaken"),
+        (DatasetSample.of(np.ones([9, 6]), 2), "by their names.*order could be mistaken"),
+        (Constant([1.0] * 6), "by their names.*order could be mistaken"),
+        (DatasetStatistic.of({"numbers": TABLE["numbers"]}), r"more, numbers.*\['numbers'\]"),
+        (Constant({"numbers": [1, 2, 3], "more": 0}), r"'numbers' is a number.*\(2,\)"),
+    ],
+)
+def test_baselines_of_several_inputs_that_do_not_fit(baseline, message):
+    with pytest.raises(ValueError, match=message):
+        at_baseline(baseline)
+
+
+def test_one_number_is_for_all_inputs():
+    assert at_baseline(Constant(2.0))["baseline_score"][0] == 2 * 2 + 10 * 4 * 2
+
+
+def test_inputs_have_as_many_examples():
+    with pytest.raises(ValueError, match="as many examples of each input"):
+        DatasetStatistic.of({**TABLE, "more": DATA[:5, 1:3]})

@@ -6,7 +6,16 @@ import tensorflow as tf
 from tests.cases import CLASSES, SHAPE, image_model, images
 from tfgig import Explainer, PathIntegral, load_model
 from tfgig.methods import Gradient
-from tfgig.targets import ClassScore, CustomScore, ModelOutputs, Target
+from tfgig.targets import (
+    ClassScore,
+    Contrast,
+    CustomScore,
+    ModelOutputs,
+    OutputValue,
+    RegionScore,
+    Target,
+    Threshold,
+)
 
 VALUES = np.float32([[1, 5, 3], [9, 2, 4]])
 ONE = ModelOutputs({"scores": tf.constant(VALUES)}, {})
@@ -169,3 +178,42 @@ def test_classes_of_a_model_are_known():
 
 def test_targets_are_a_family():
     assert {kind.family for kind in Target.__subclasses__()} == {"target"}
+
+
+def explained_at_an_open_axis(target, values, axis):
+    """Whether each row can be, and its score; an axis' size is not known when it is traced."""
+    shape = [None if place == axis else size for place, size in enumerate(values.shape)]
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    def resolve_and_select(values):
+        outputs = ModelOutputs({"scores": values}, {})
+        found = target.resolve(outputs, tf.fill([2], tf.constant(-1, tf.int64)))
+        return found.valid, target.select(outputs, found.target)
+
+    valid, score = resolve_and_select(values)
+    return valid.numpy().tolist(), score.numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    "target", [OutputValue(7), Contrast(0, 7), Contrast(7, 0), Threshold(0.5, unit=7)]
+)
+def test_a_unit_that_an_open_axis_lacks_marks_the_rows(target):
+    valid, _ = explained_at_an_open_axis(target, VALUES, 1)
+    assert valid == [False, False]
+
+
+def test_a_unit_that_an_open_axis_has_is_explained():
+    found = [
+        explained_at_an_open_axis(target, VALUES, 1)
+        for target in (OutputValue(1), Contrast(2, 0), Threshold(0.5, unit=0))
+    ]
+    assert found == [([True] * 2, scores) for scores in ([5, 2], [2, -5], [0.5, 8.5])]
+
+
+@pytest.mark.parametrize(
+    ("region", "inside"),
+    [(((7, 8),), False), (((3, 8),), False), (((3, 5),), True), (None, True)],
+)
+def test_a_region_outside_an_open_axis_marks_the_rows(region, inside):
+    valid, _ = explained_at_an_open_axis(RegionScore(region), np.ones([2, 5, 3], np.float32), 1)
+    assert valid == [inside, inside]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from tfgig.baselines.base import Baseline, Range, finite, fitted
+from tfgig.baselines.base import Baseline, Range, finite
+from tfgig.baselines.named import each, starts
 from tfgig.spec import check, check_is
 
 
@@ -24,19 +26,23 @@ class Constant(Baseline):
 
     Args:
         value: A number, a colour (one number a channel), or an array of the input's shape (or
-            of any shape that broadcasts to it), in the model's own input units.
+            of any shape that broadcasts to it), in the model's own input units. Where several
+            inputs are explained, one for all, or such values by their names:
+            `Constant({"age": 40.0, "city": 0.0})`.
     """
 
     kind = "constant"
     value: Any = 0.0
 
     def __post_init__(self) -> None:
-        array = finite(self.value, "Constant(value)")
-        object.__setattr__(self, "value", _as_tuples(array.tolist()))
+        def plain(value, what):
+            return _as_tuples(finite(value, what).tolist())
+
+        object.__setattr__(self, "value", each(self.value, plain, "Constant(value)"))
 
     def __call__(self, inputs, objective):
-        value = tf.constant(self.value, inputs.dtype)
-        return fitted(value[tf.newaxis], inputs, "A constant baseline")
+        one = each(self.value, lambda value, _: np.asarray(value)[np.newaxis], "")
+        return starts(one, inputs, objective, "A constant baseline")
 
 
 @dataclasses.dataclass(frozen=True)

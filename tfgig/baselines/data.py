@@ -7,10 +7,10 @@ import itertools
 from typing import Any, Literal, get_args
 
 import numpy as np
-import tensorflow as tf
 
 from tfgig.arrays import Array
-from tfgig.baselines.base import Baseline, finite, fitted
+from tfgig.baselines.base import Baseline, finite
+from tfgig.baselines.named import each, is_by_name, starts
 from tfgig.noise import check_samples
 from tfgig.spec import check
 
@@ -26,38 +26,43 @@ class DatasetStatistic(Baseline):
     median have it too, and it gets no attribution.
 
     Args:
-        value: The statistic, an array of the input's shape.
+        value: The statistic, an array of the input's shape; where several inputs are explained,
+            such arrays by their names.
         statistic: Which one it is.
         examples: Of how many examples it was taken.
     """
 
     kind = "dataset_statistic"
-    value: Array
+    value: Any
     statistic: Statistic = "mean"
     examples: int = 1
 
     def __post_init__(self) -> None:
         _check_statistic(self.statistic)
-        object.__setattr__(self, "value", Array(finite(self.value, "DatasetStatistic(value)")))
+        value = each(self.value, lambda v, what: Array(finite(v, what)), "DatasetStatistic(value)")
+        object.__setattr__(self, "value", value)
 
     @classmethod
     def of(cls, data: Any, statistic: Statistic = "mean") -> DatasetStatistic:
         """The statistic of each value over `data` [examples, ...], in the model's input units.
+
+        Args:
+            data: The examples; where several inputs are explained, those of each by its name:
+                `{"age": [examples, 1], "city": [examples, 8]}`.
+            statistic: "mean", "median" or "mode".
 
         Raises:
             ValueError: the data are empty or not finite, or there is no such statistic.
         """
         _check_statistic(statistic)
         data = _examples(data, "DatasetStatistic")
-        if statistic == "mode":
-            value = _mode(data)
-        else:
-            value = (np.mean if statistic == "mean" else np.median)(data, axis=0)
-        return cls(Array(value), statistic, len(data))
+        summary = {"mean": np.mean, "median": np.median, "mode": _mode}[statistic]
+        value = each(data, lambda values, _: Array(summary(values, axis=0)), "data")
+        return cls(value, statistic, _count(data))
 
     def __call__(self, inputs, objective):
-        value = tf.constant(np.asarray(self.value)[np.newaxis])
-        return fitted(value, inputs, "The statistic of a data set")
+        one = each(self.value, lambda value, _: np.asarray(value)[np.newaxis], "")
+        return starts(one, inputs, objective, "The statistic of a data set")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,8 @@ class DatasetSample(Baseline):
     Attributions averaged over them are expected gradients: what tells this input from the data.
 
     Args:
-        examples: Arrays of the input's shape, [K, ...].
+        examples: Arrays of the input's shape, [K, ...]; where several inputs are explained, those
+            of each by its name, in the same order of examples.
         seed: The seed with which they were drawn.
 
     References:
@@ -76,41 +82,53 @@ class DatasetSample(Baseline):
     """
 
     kind = "dataset_sample"
-    examples: Array
+    examples: Any
     seed: int = 0
 
     def __post_init__(self) -> None:
-        array = finite(self.examples, "DatasetSample(examples)")
-        check(
-            array.ndim > 0 and len(array) > 0,
-            "DatasetSample(examples) needs at least one example, [K, ...].",
-            array.shape,
-        )
-        object.__setattr__(self, "examples", Array(array))
+        def kept(value, what):
+            array = finite(value, what)
+            check(
+                array.ndim > 0 and len(array) > 0,
+                f"{what} needs at least one example, [K, ...].",
+                array.shape,
+            )
+            return Array(array)
+
+        examples = each(self.examples, kept, "DatasetSample(examples)")
+        _check_alike(examples, "DatasetSample(examples)")
+        object.__setattr__(self, "examples", examples)
 
     @classmethod
     def of(cls, data: Any, samples: int = 50, seed: int = 0) -> DatasetSample:
         """Draws `samples` of the examples `data` [examples, ...], none of them twice.
+
+        Args:
+            data: The examples; where several inputs are explained, those of each by its name, in
+                the same order: what is drawn belongs together.
+            samples: How many are drawn.
+            seed: Other seeds draw others.
 
         Raises:
             ValueError: the data are empty, not finite, or fewer than are to be drawn.
         """
         check_samples(samples, seed, "DatasetSample.of")
         data = _examples(data, "DatasetSample")
+        count = _count(data)
         check(
-            samples <= len(data),
-            f"DatasetSample.of(samples=...) draws from {len(data)} examples; draw at most as many.",
+            samples <= count,
+            f"DatasetSample.of(samples=...) draws from {count} examples; draw at most as many.",
             samples,
         )
-        drawn = np.random.default_rng(seed).choice(len(data), samples, replace=False)
-        return cls(Array(data[drawn]), seed)
+        drawn = np.random.default_rng(seed).choice(count, samples, replace=False)
+        return cls(each(data, lambda values, _: Array(values[drawn]), "data"), seed)
 
     def __call__(self, inputs, objective):
-        return fitted(tf.constant(np.asarray(self.examples)), inputs, "An example of a data set")
+        return starts(self.examples, inputs, objective, "An example of a data set")
 
     @property
     def count(self):
-        return self.examples.shape[0]
+        return _count(self.examples)
 
 
 def _check_statistic(statistic: str) -> None:
@@ -118,19 +136,37 @@ def _check_statistic(statistic: str) -> None:
     check(statistic in STATISTICS, message, statistic)
 
 
-def _examples(data: Any, owner: str) -> np.ndarray:
-    array = finite(data, f"{owner}.of(data)")
-    check(
-        array.ndim > 0 and len(array) > 0,
-        f"{owner}.of(data) needs at least one example, [examples, ...].",
-        array.shape,
-    )
-    return array
+def _examples(data: Any, owner: str) -> Any:
+    """Arrays [examples, ...]: of one input, or pairs of the names of several and theirs."""
+
+    def checked(values, what):
+        array = finite(values, what)
+        check(
+            array.ndim > 0 and len(array) > 0,
+            f"{what} needs at least one example, [examples, ...].",
+            array.shape,
+        )
+        return array
+
+    found = each(data, checked, f"{owner}.of(data)")
+    _check_alike(found, f"{owner}.of(data)")
+    return found
 
 
-def _mode(data: np.ndarray) -> np.ndarray:
+def _check_alike(values: Any, what: str) -> None:
+    """Raises `ValueError` unless there are as many examples of each input."""
+    counts = {name: np.shape(v)[0] for name, v in values} if is_by_name(values) else {}
+    check(len(set(counts.values())) < 2, f"{what} has as many examples of each input.", counts)
+
+
+def _count(values: Any) -> int:
+    """How many examples there are."""
+    return np.shape(values[0][1] if is_by_name(values) else values)[0]
+
+
+def _mode(data: np.ndarray, axis: int) -> np.ndarray:
     """The most frequent value over the first axis; the lowest of equally frequent ones."""
-    ordered = np.sort(data, axis=0)
+    ordered = np.sort(data, axis=axis)
     run = np.ones(data.shape[1:], np.int64)
     longest, mode = run.copy(), ordered[0].copy()
     for before, value in itertools.pairwise(ordered):

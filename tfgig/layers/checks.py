@@ -92,8 +92,9 @@ def check_ok(ok: Any) -> None:
     rows = np.flatnonzero(~np.asarray(ok)).tolist()
     if rows:
         raise ValueError(
-            "On the way from the baseline to the input a score or a gradient is not finite; try "
-            'another baseline, or ClassScore(output="logits"). '
+            "On the way from the baseline to the input a score or a gradient is not finite (try "
+            'another baseline, or ClassScore(output="logits")), or the model\'s output for these '
+            "inputs has no such class, unit or position. "
             f"Received: such a way in row{'s' if len(rows) > 1 else ''} {_some(rows)}."
         )
 

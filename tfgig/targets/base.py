@@ -102,6 +102,19 @@ class Target(Spec, abc.ABC):
         return self.output_name
 
 
+def has_unit(values: tf.Tensor, unit: int) -> tf.Tensor:
+    """Whether outputs [N, units] have a unit, bool []; the units may be an open axis."""
+    return unit < tf.shape(values)[1]
+
+
+def unit_of(values: tf.Tensor, unit: int) -> tf.Tensor:
+    """One unit [N] of outputs [N, units]; zeros where an open axis turns out to lack it."""
+    if values.shape[1] is not None:
+        return values[:, unit]
+    within = tf.gather(values, tf.minimum(unit, tf.shape(values)[1] - 1), axis=1)
+    return tf.where(has_unit(values, unit), within, tf.zeros_like(within))
+
+
 def counts_classes(kind: str) -> bool:
     """Whether targets of a kind, such as "target.margin", have the numbers of classes."""
     known = {f"{member.family}.{member.kind}": member for member in members(Target)}

@@ -7,7 +7,16 @@ import dataclasses
 import tensorflow as tf
 
 from tfgig.spec import check, is_whole
-from tfgig.targets.base import TOP_CLASS, Form, ModelOutputs, Resolved, Target, check_form
+from tfgig.targets.base import (
+    TOP_CLASS,
+    Form,
+    ModelOutputs,
+    Resolved,
+    Target,
+    check_form,
+    has_unit,
+    unit_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +87,14 @@ class Contrast(Target):
 
     def resolve(self, outputs, requested):
         valid = (requested == TOP_CLASS) | (requested == self.a)
+        valid &= has_unit(self._scores(outputs), max(self.a, self.b))
         return Resolved(tf.fill(tf.shape(requested), tf.constant(self.a, tf.int64)), valid)
 
     def select(self, outputs, target):
+        scores = self._scores(outputs)
+        return unit_of(scores, self.a) - unit_of(scores, self.b)
+
+    def _scores(self, outputs: ModelOutputs) -> tf.Tensor:
         scores = class_scores(self._value(outputs, self.output), self)
         count = scores.shape[1]
         check(
@@ -88,7 +102,7 @@ class Contrast(Target):
             f"Contrast(a, b) needs classes that exist, 0 to {(count or 0) - 1}.",
             (self.a, self.b),
         )
-        return scores[:, self.a] - scores[:, self.b]
+        return scores
 
 
 @dataclasses.dataclass(frozen=True)

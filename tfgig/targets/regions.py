@@ -23,7 +23,8 @@ class RegionScore(Target):
 
     Args:
         region: For each axis of positions, (first, one past the last), such as
-            `((10, 40), (20, 60))`; None takes all positions.
+            `((10, 40), (20, 60))`; None takes all positions. Rows whose output turns out to have
+            fewer positions come back with `ok` false.
         output: As that of `ClassScore`.
         output_name: Which output of a model that has several.
     """
@@ -53,13 +54,21 @@ class RegionScore(Target):
         object.__setattr__(self, "region", region)
 
     def resolve(self, outputs, requested):
-        return resolve_class(self._scores(outputs), requested)
+        found = resolve_class(self._scores(outputs), requested)
+        return found._replace(valid=found.valid & self._inside(outputs))
 
     def select(self, outputs, target):
         return tf.gather(self._scores(outputs), target, axis=1, batch_dims=1)
 
     def classes(self, outputs):
         return self._scores(outputs).shape[1]
+
+    def _inside(self, outputs: ModelOutputs) -> tf.Tensor:
+        """Whether the region lies in the positions of these outputs, of which axes may be open."""
+        if self.region is None:
+            return tf.constant(True)
+        sizes = tf.shape(self._value(outputs, self.output))[1:-1]
+        return tf.reduce_all(tf.constant([stop for _, stop in self.region]) <= sizes)
 
     def _scores(self, outputs: ModelOutputs) -> tf.Tensor:
         value = self._value(outputs, self.output)

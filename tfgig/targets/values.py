@@ -8,7 +8,15 @@ import math
 import tensorflow as tf
 
 from tfgig.spec import check, is_whole
-from tfgig.targets.base import TOP_CLASS, Form, Resolved, Target, check_form
+from tfgig.targets.base import (
+    TOP_CLASS,
+    Form,
+    Resolved,
+    Target,
+    check_form,
+    has_unit,
+    unit_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +39,11 @@ class OutputValue(Target):
 
     def resolve(self, outputs, requested):
         valid = (requested == TOP_CLASS) | (requested == self.unit)
+        valid &= has_unit(_units(self._value(outputs, self.output), self.unit, self), self.unit)
         return Resolved(tf.fill(tf.shape(requested), tf.constant(self.unit, tf.int64)), valid)
 
     def select(self, outputs, target):
-        return _unit(self._value(outputs, self.output), self.unit, self)
+        return unit_of(_units(self._value(outputs, self.output), self.unit, self), self.unit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +71,14 @@ class Threshold(Target):
         check(math.isfinite(self.level), "Threshold(level=...) must be finite.", self.level)
 
     def resolve(self, outputs, requested):
-        above = _unit(self._value(outputs, self.output), self.unit, self) > self.level
+        units = _units(self._value(outputs, self.output), self.unit, self)
+        above = unit_of(units, self.unit) > self.level
         target = tf.where(requested == TOP_CLASS, tf.cast(above, tf.int64), requested)
-        valid = (target == 0) | (target == 1)
+        valid = ((target == 0) | (target == 1)) & has_unit(units, self.unit)
         return Resolved(tf.where(valid, target, tf.zeros_like(target)), valid)
 
     def select(self, outputs, target):
-        value = _unit(self._value(outputs, self.output), self.unit, self)
+        value = unit_of(_units(self._value(outputs, self.output), self.unit, self), self.unit)
         return tf.where(target == 1, value - self.level, self.level - value)
 
     def classes(self, outputs):
@@ -80,8 +90,8 @@ def _check_unit(unit: int, target: Target) -> None:
     check(is_whole(unit) and unit >= 0, message, unit)
 
 
-def _unit(value: tf.Tensor, unit: int, target: Target) -> tf.Tensor:
-    """One unit [N] of an output [N, units] or [N]."""
+def _units(value: tf.Tensor, unit: int, target: Target) -> tf.Tensor:
+    """An output [N, units], or [N] as that of one unit, which has this unit if that is known."""
     if value.shape.rank == 1:
         value = value[:, tf.newaxis]
     check(
@@ -90,4 +100,4 @@ def _unit(value: tf.Tensor, unit: int, target: Target) -> tf.Tensor:
         "has this unit; use RegionScore() or CustomScore(function) for others.",
         tuple(value.shape),
     )
-    return value[:, unit]
+    return value
