@@ -14,6 +14,7 @@ from absl import flags
 import tfgig
 from tfgig import command_line
 from tfgig.models import SourceModel
+from tfgig.spec import is_whole
 
 VALUE_RANGE = flags.DEFINE_list(
     "value_range",
@@ -26,8 +27,11 @@ SIGNATURE = flags.DEFINE_string(
     None,
     "Which signature of a SavedModel to explain; serving_default, or the only one, if not given.",
 )
-SHAPE = flags.DEFINE_list(
-    "shape", None, "The shape of one example, such as 224,224,3, where the model leaves it open."
+SHAPE = flags.DEFINE_string(
+    "shape",
+    None,
+    "The shape of one example, such as 224,224,3, where the model leaves it open; of several "
+    'inputs, as JSON by their names: {"image": [224, 224, 3]}.',
 )
 EXAMPLE = flags.DEFINE_string(
     "example",
@@ -73,11 +77,30 @@ def _load(handle: str, layer: str | None) -> SourceModel:
         handle,
         command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
         signature=SIGNATURE.value,
-        shape=command_line.numbers(SHAPE, int, "whole numbers, such as 224,224,3"),
+        shape=_shape(),
         layer=layer,
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
         example=None if EXAMPLE.value is None else read_example(EXAMPLE.value),
     )
+
+
+def _shape() -> Any:
+    """The value of --shape: numbers, or lists of them by the inputs' names; None if not given."""
+    text = SHAPE.value
+    if text is None:
+        return None
+    try:
+        found = json.loads(text if text.startswith("{") else f"[{text}]")
+        shapes = found.values() if isinstance(found, dict) else [found]
+        good = all(isinstance(shape, list) and all(map(is_whole, shape)) for shape in shapes)
+    except json.JSONDecodeError:
+        good = False
+    if not good:
+        raise ValueError(
+            "--shape takes whole numbers, such as 224,224,3, or such lists by the inputs' names, "
+            f'{{"image": [224, 224, 3]}}. Received: {text!r}.'
+        )
+    return found
 
 
 def read_example(file: str) -> dict[str, Any]:

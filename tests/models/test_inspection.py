@@ -31,7 +31,7 @@ def test_signatures_sizes_and_obstacles(original):
     assert serving.outputs["scores"] == "float32 [None, 3]"
     assert serving.obstacle is None
     decode = found.signatures["decode"]
-    assert decode.obstacle.startswith("The first axis of the input is the batch")
+    assert decode.obstacle.startswith("The input 'temperature' is one value for the whole batch")
     assert decode.outputs == {"scores": "float32 [None, 3]"}
     assert found.parameters == sources.FIRST.size + sources.LAST.size + 100
     assert found.sizes["assets"] == len("\n".join(sources.LABELS))

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from tfgig.models.graphs.gradients import own_name
 from tfgig.models.graphs.inlining import CALLS, called
-from tfgig.models.graphs.refusal import CannotExplain
+from tfgig.models.graphs.refusal import CannotExplain, check
+from tfgig.spec import nearest
+
+Shape = Sequence[int] | Mapping[str, Sequence[int]]  # of one example; by name where several
 
 
 def with_shape(
-    specs: Sequence[tf.TensorSpec], shape: Sequence[int] | None, where: str
+    specs: Sequence[tf.TensorSpec], shape: Shape | None, where: str
 ) -> tuple[tf.TensorSpec, ...]:
-    """The inputs of a model, the only one in the shape that the user gives.
+    """The inputs of a model, in the shapes that the user gives.
 
     Args:
         specs: What the model takes.
-        shape: That of one example; None for the model's own.
+        shape: That of one example of the only input, or such shapes by the inputs' names; None for
+            the model's own.
         where: What was loaded, for the error.
 
     Raises:
         ValueError: the batch has a fixed size, or the model does not take the shape.
     """
     for spec in specs:
-        if spec.shape.rank is not None and (spec.shape.rank == 0 or spec.shape[0] is not None):
+        if spec.shape.rank == 0:
+            raise CannotExplain(
+                f"The input {spec.name!r} is one value for the whole batch, as `is_training` or "
+                "`keep_prob` are, and has no rows. Save a signature that fixes it, "
+                f"tf.function(lambda x: model(x, {spec.name}=...)). Received: {where}, "
+                f"{spec.name!r} of shape ()."
+            )
+        if spec.shape.rank is not None and spec.shape[0] is not None:
             raise CannotExplain(
                 "The first axis of the input is the batch and must be open, [None, ...]: a path "
                 "needs many points at once. Save the signature with such a tf.TensorSpec, or "
@@ -34,19 +45,30 @@ def with_shape(
             )
     if shape is None:
         return tuple(specs)
-    if len(specs) > 1:
-        raise CannotExplain(
-            "`shape` is that of the only input; this model has several. "
-            f"Received: shape={tuple(shape)} for {where} with {sorted(s.name for s in specs)}."
-        )
-    (spec,) = specs
+    names = [str(spec.name) for spec in specs]
+    if not isinstance(shape, Mapping):
+        if len(specs) > 1:
+            raise CannotExplain(
+                "`shape` is that of the only input; this model has several. Give the shapes by "
+                f"their names: shape={{{names[0]!r}: (...), ...}}. "
+                f"Received: shape={tuple(shape)} for {where} with {sorted(names)}."
+            )
+        shape = {names[0]: shape}
+    for name in shape:
+        check(name in names, f"The model has no such input. {nearest(name, names)}", name)
+    return tuple(
+        _in_shape(spec, shape[spec.name], where) if spec.name in shape else spec for spec in specs
+    )
+
+
+def _in_shape(spec: tf.TensorSpec, shape: Sequence[int], where: str) -> tf.TensorSpec:
     wanted = tf.TensorShape([None, *shape])
     if not spec.shape.is_compatible_with(wanted):
         raise CannotExplain(
             f"The input does not take this shape. Received: {tuple(shape)} for {where}, "
             f"{spec.name!r} of shape {spec.shape}."
         )
-    return (tf.TensorSpec(wanted, spec.dtype, spec.name),)
+    return tf.TensorSpec(wanted, spec.dtype, spec.name)
 
 
 def refuse_ragged(

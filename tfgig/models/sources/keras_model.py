@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgig.models.graphs.cut import concrete
+from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Known, cuts_of
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable
 from tfgig.models.graphs.keras_cut import cut_at_layer, layers_of, survey
 from tfgig.models.graphs.refusal import CannotExplain
-from tfgig.models.graphs.shapes import with_shape
+from tfgig.models.graphs.shapes import Shape, with_shape
 from tfgig.models.graphs.tensorflow_private import flat_layers
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 
@@ -36,7 +36,7 @@ _COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 def from_keras(
     model: keras.Model,
     value_range: tuple[float, float] | None = None,
-    shape: Sequence[int] | None = None,
+    shape: Shape | None = None,
     layer: str | None = None,
     example: Given | None = None,
 ) -> SourceModel:
@@ -46,7 +46,7 @@ def from_keras(
         model: A functional, Sequential or subclassed model that knows its inputs.
         value_range: What is black and what is white in the input's units; None reads it off a
             leading `Rescaling` layer, where there is one.
-        shape: Of one example, where the only input leaves it open.
+        shape: Of one example, where the only input leaves it open; or by the inputs' names.
         layer: Where it is explained: the name of a layer, of one in a nested model, or of an
             input; None for all float inputs, or what is decoded from them.
         example: Rows that the model takes, to see whether they depend on each other.
@@ -69,7 +69,7 @@ def from_keras(
             outputs = tf.nest.flatten(model(_structured(model, values), training=False))
         return model_outputs(dict(zip(names, outputs, strict=True)))
 
-    serve = concrete(call, *inputs)
+    serve = _traced(call, inputs, where)
     at_layer = functools.partial(cut_at_layer, model, call, inputs)
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
@@ -88,6 +88,21 @@ def from_keras(
         layer=layer,
         survey=places,
     )
+
+
+def _traced(call: Callable, inputs: Sequence[tf.TensorSpec], where: str) -> Concrete:
+    """The model, traced; one of an open size may not be traced without one."""
+    try:
+        return concrete(call, *inputs)
+    except TypeError as error:  # what TensorFlow raises where Python asks for a size
+        opened = {spec.name: tuple(spec.shape) for spec in inputs if None in spec.shape[1:]}
+        if not opened:
+            raise
+        raise CannotExplain(
+            "The model asks for the size of its input, which is open, while it is traced, as "
+            "UpSampling2D does. Give the size of one example: shape=(224, 224, 3) "
+            f"(--shape=224,224,3). Received: {where} with {opened}."
+        ) from error
 
 
 @contextlib.contextmanager

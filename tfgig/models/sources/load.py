@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -15,6 +15,8 @@ import keras
 from tfgig.exported.directory import latest
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.rows import words_of_doubt
+from tfgig.models.graphs.shapes import Shape
+from tfgig.models.graphs.singular import is_normalised, words_of_singular
 from tfgig.models.source import SourceModel
 from tfgig.models.sources import archive, hub
 from tfgig.models.sources.keras_file import KERAS_2, read_keras_file
@@ -23,12 +25,22 @@ from tfgig.models.sources.opening import open_saved_model
 from tfgig.models.sources.saved_model import Kept, from_saved_model
 from tfgig.temporary import TemporaryDirectory
 
+# Tasks of keras-hub have one.
+_PREPROCESSED = (
+    "predict() runs `model.preprocessor` first, and the model itself does not: what is explained "
+    "and exported takes what the preprocessor returns, and a value range is in those units. To "
+    "take raw images, load a model with the preprocessing inside: "
+    "keras.Model(raw, model(model.preprocessor.image_converter(raw))), with "
+    "raw = keras.Input((height, width, 3)). To take texts, hand in model.preprocessor(texts), and "
+    "name the embedding with layer=..."
+)
+
 
 def load_model(
     handle: Any,
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
-    shape: Sequence[int] | None = None,
+    shape: Shape | None = None,
     layer: str | None = None,
     allow_unsafe_deserialization: bool = False,
     example: Given | None = None,
@@ -42,7 +54,8 @@ def load_model(
         value_range: For models of images, what is black and what is white in the input's units:
             (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
-        shape: Of one example, (height, width, channels) say, where the model leaves it open.
+        shape: Of one example, (height, width, channels) say, where the model leaves it open; of
+            several inputs by their names, `{"image": (224, 224, 3), "sound": (16000,)}`.
         layer: Where the model is explained: a layer's name, that of an inner layer too, or an
             input's; of a SavedModel, also a name scope or an operation of its graph. None takes
             all inputs of floats or, if there are none, what is parsed, cast or decoded from the
@@ -88,6 +101,10 @@ def _told(source: SourceModel) -> SourceModel:
     """The same; says what is not known of its rows."""
     if source.cut.doubt is not None:
         warnings.warn(f"{source.name!r}: {words_of_doubt(source.cut.doubt)}", stacklevel=3)
+    if is_normalised(source.cut):
+        warnings.warn(f"{source.name!r}: {words_of_singular(source.cut.points.name)}", stacklevel=3)
+    if getattr(source.origin, "preprocessor", None) is not None:
+        warnings.warn(f"{source.name!r}: {_PREPROCESSED}", stacklevel=3)
     return source
 
 

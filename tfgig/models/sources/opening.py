@@ -81,7 +81,10 @@ def signatures_of(loaded: Any) -> dict[str, Signature]:
         _, inputs = function.structured_input_signature
         found[name] = Signature(name, dict(inputs), function)
     call = getattr(loaded, CALL, None)
-    for function in getattr(call, "concrete_functions", ()):
+    functions = getattr(call, "concrete_functions", None)
+    if functions is None:  # none, or a concrete function, as one is that was loaded and saved again
+        functions = [call] if hasattr(call, "structured_input_signature") else []
+    for function in functions:
         arguments, named = function.structured_input_signature
         rest = [*arguments[1:], *named.values()]
         if not arguments or not isinstance(arguments[0], tf.TensorSpec) or True in rest:
@@ -105,6 +108,12 @@ def choose(opened: Opened, name: str | None) -> Signature:
         ValueError: there is none such, or it is not clear which.
     """
     found = signatures_of(opened.loaded)
+    if not found and callable(getattr(opened.loaded, CALL, None)):
+        raise ValueError(
+            "The SavedModel has no signatures, and its __call__ is not of one tensor. Save it with "
+            "the signature that is to be explained: tf.saved_model.save(model, path, "
+            f"signatures=...). Received: {opened.handle!r}."
+        )
     if not found:
         raise ValueError(
             "The SavedModel has no signatures and cannot be called: it holds weights only. Save "

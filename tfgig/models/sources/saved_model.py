@@ -19,7 +19,7 @@ from tfgig.models.graphs.graph_cut import cut_at_layer, survey
 from tfgig.models.graphs.inlining import body_of, inline
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain
-from tfgig.models.graphs.shapes import refuse_ragged, with_shape
+from tfgig.models.graphs.shapes import Shape, refuse_ragged, with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 from tfgig.models.sources.archive import SUFFIXES
 from tfgig.models.sources.opening import CALL, Opened, Signature, choose
@@ -32,7 +32,7 @@ def from_saved_model(
     opened: Opened,
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
-    shape: Sequence[int] | None = None,
+    shape: Shape | None = None,
     layer: str | None = None,
     example: Given | None = None,
 ) -> SourceModel:
@@ -81,7 +81,7 @@ class Explainable(NamedTuple):
 def explainable(
     opened: Opened,
     signature: Signature,
-    shape: Sequence[int] | None,
+    shape: Shape | None,
     layer: str | None = None,
     example: Given | None = None,
 ) -> Explainable:
@@ -140,7 +140,7 @@ def _named(signature: Signature) -> tuple[tf.TensorSpec, ...]:
 
 
 def _inputs(
-    named: Sequence[tf.TensorSpec], shape: Sequence[int] | None, where: str
+    named: Sequence[tf.TensorSpec], shape: Shape | None, where: str
 ) -> tuple[tf.TensorSpec, ...]:
     """The same, each [None, ...], as the user has them."""
     inputs = with_shape(named, shape, where)
@@ -151,10 +151,18 @@ def _inputs(
         if open_axes:
             raise CannotExplain(
                 "The shape of the input must be known but for the batch. Give that of one "
-                f"example: shape=(224, 224, 3) (--shape=224,224,3). Received: {where}, "
+                f"example: {_advice(inputs)}. Received: {where}, "
                 f"{spec.name!r} of shape {spec.shape}."
             )
     return inputs
+
+
+def _advice(inputs: Sequence[tf.TensorSpec]) -> str:
+    if len(inputs) == 1:
+        return "shape=(224, 224, 3) (--shape=224,224,3)"
+    name = inputs[0].name
+    flag = f'--shape={{"{name}": [224, 224, 3]}}'
+    return f"shape={{{name!r}: (224, 224, 3), ...}} ({flag})"
 
 
 def _traced(signature: Signature, inputs: Sequence[tf.TensorSpec]) -> Concrete:
