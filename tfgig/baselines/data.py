@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -56,7 +57,9 @@ class DatasetStatistic(Baseline):
         """
         _check_statistic(statistic)
         data = _examples(data, "DatasetStatistic")
-        summary = {"mean": np.mean, "median": np.median, "mode": _mode}[statistic]
+        summary: Callable[..., Any] = {"mean": np.mean, "median": np.median, "mode": _mode}[
+            statistic
+        ]
         value = each(data, lambda values, _: Array(summary(values, axis=0)), "data")
         return cls(value, statistic, _count(data))
 
