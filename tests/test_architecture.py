@@ -14,6 +14,7 @@ FLOORS = {
     "tfgig.spec": 0,
     "tfgig.noise": 0,
     "tfgig.printing": 0,
+    "tfgig.local": 0,
     "tfgig.temporary": 0,
     "tfgig.tracing": 0,
     "tfgig.image": 0,

@@ -21,7 +21,6 @@ every method, metric and dataset is a flag; see --helpfull.
 
 from __future__ import annotations
 
-import pathlib
 import re
 import sys
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation import figures, running, table, variants
 from tfgig.evaluation.report import write_report
 from tfgig.evaluation.results import Results
+from tfgig.local import local_path
 from tfgig.metrics import Metric, Need
 from tfgig.metrics.subject import PROBABILITIES, Judged, Probabilities
 from tfgig.models import SourceModel
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     source = model_flags.load(HANDLE.value)
     experiment = _experiment(source)
-    output = pathlib.Path(OUTPUT.value)
+    output = local_path(OUTPUT.value)
     results = _run(experiment, source, output)
     made = table.make_table(results, experiment.metrics, RESAMPLES.value)
     text = table.render(made) + "\n" + "\n".join(table.notes(results, experiment.metrics)) + "\n"

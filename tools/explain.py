@@ -38,6 +38,8 @@ from tfgig.exported.directory import latest
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, encoded_image, files_by_name, read_image, write_picture
+from tfgig.local import local_path
+from tfgig.methods.error import exceeds_change
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
 from tfgig.spec import nearest
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     pictures = (f"_{name}{part}.png" for name in methods for part in ("", "_regions"))
     paths = files_by_name(patterns, [".npz", *pictures])
     style = command_line.choice_from_flags("style", Style)
-    output = pathlib.Path(OUTPUT.value)
+    output = local_path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with SessionModel(directory) as model:
         failures = _Program(model, description, methods, style, output).explain_all(paths)
@@ -241,6 +243,9 @@ class _Program:
                 f"  {method:22} {found['label']:24.24} score {found['score']:9.4f}  "
                 f"delta {delta:>9}  error {error:>6}  {found['seconds']:6.2f} s"
             )
+            ends = found["score"], found["baseline_score"]
+            if complete and exceeds_change(found["delta"], *ends):
+                write("    delta is larger than the change of the score: nothing is explained here")
 
     def _top(self, prediction: np.ndarray) -> list[dict[str, Any]]:
         """The classes of the highest scores; of a prediction other than [1, classes], none."""

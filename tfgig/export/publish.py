@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator
 
 from tfgig.exported.directory import LARGEST, is_number
+from tfgig.local import local_path
 from tfgig.spec import check, is_whole
 from tfgig.temporary import TemporaryDirectory, abandoned
 
@@ -30,11 +31,12 @@ class Version:
 
     Raises:
         FileExistsError: the version exists.
-        ValueError: `base` is itself named like a version, or `number` is none of 0 to 2^63 - 1.
+        ValueError: `base` is an address of another file system, or itself named like a version,
+            or `number` is none of 0 to 2^63 - 1.
     """
 
     def __init__(self, base: str | os.PathLike, number: int | None, overwrite: bool) -> None:
-        self._base = pathlib.Path(base)
+        self._base = local_path(base)
         check(
             not is_number(self._base.name),
             "Name the model's directory, which holds versions by number, and give the version "

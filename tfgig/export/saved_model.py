@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -74,6 +76,7 @@ def export_saved_model(
     check_is(lane, Lane, "lane")
     destination = Version(path, version, overwrite)
     source = load_model(model)
+    _warn_of_unnamed(source)
     explaining = Explaining(source, as_is=lane.at_once > 0)
     methods = default_methods(source, target) if methods is None else methods
     endpoints = endpoints_of(source, methods, target, explaining)
@@ -85,6 +88,18 @@ def export_saved_model(
         write_description(dataclasses.replace(description, lane=lane), directory)
         write_warmup(directory, warmup)
     return destination.directory
+
+
+def _warn_of_unnamed(source: SourceModel) -> None:
+    """Warns of inputs whose names are another in the next process."""
+    counted = [s.name for s in source.inputs if re.fullmatch(r"keras_tensor(_\d+)?", s.name or "")]
+    if counted:
+        warnings.warn(
+            f"The model's input is called {', '.join(counted)}, after a counter of this process, "
+            "and clients name inputs: the next export may break them. Name it in the model: "
+            'keras.Input(shape, name="image").',
+            stacklevel=3,
+        )
 
 
 def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:
@@ -123,8 +138,7 @@ def _described(place: Place | None) -> dict[str, Any] | None:
 
 def _output_of(source: SourceModel, endpoint: Endpoint) -> str:
     """The output of `serving_default` that an endpoint explains."""
-    name = endpoint.target.output_name or next(iter(source.signature_outputs))
-    return source.signature_outputs[name]
+    return source.signature_outputs[endpoint.target.name_of(source.forward.structured_outputs)]
 
 
 def _variables(functions: Sequence[Any]) -> list[tf.Variable]:

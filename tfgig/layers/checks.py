@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfgig.exported.fit import check_shape, check_type, fit, fit_targets
+from tfgig.methods.error import exceeds_change
 from tfgig.targets import TOP_CLASS
 
 
@@ -96,6 +98,21 @@ def check_ok(ok: Any) -> None:
             'another baseline, or ClassScore(output="logits")), or the model\'s output for these '
             "inputs has no such class, unit or position. "
             f"Received: such a way in row{'s' if len(rows) > 1 else ''} {_some(rows)}."
+        )
+
+
+def warn_of_gaps(explanation: Mapping[str, Any]) -> None:
+    """Warns where the completeness gap exceeds the change of the score: nothing is explained."""
+    delta, score, start = (np.asarray(explanation[k]) for k in ("delta", "score", "baseline_score"))
+    rows = np.flatnonzero(exceeds_change(delta, score, start)).tolist()
+    if rows:
+        row = rows[0]
+        warnings.warn(
+            "The attributions do not add up to the change of the score: their gap `delta` is "
+            "larger than the change itself. Take more steps, another baseline, or another place. "
+            f"Received: delta {delta[row]:.3g} for a change of {score[row] - start[row]:.3g} in "
+            f"row{'s' if len(rows) > 1 else ''} {_some(rows)}.",
+            stacklevel=4,
         )
 
 

@@ -20,6 +20,7 @@ from tfgig.layers.checks import (
     check_rows,
     check_targets,
     check_values,
+    warn_of_gaps,
 )
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
@@ -110,6 +111,8 @@ class Explainer(keras.layers.Layer):
         explanation = self._explain(target, *tensors)
         if tf.executing_eagerly():
             check_ok(explanation["ok"])
+            if self.method.complete:
+                warn_of_gaps(explanation)
             return Explanation(explanation, self._subject(tensors))
         return explanation
 

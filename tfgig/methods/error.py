@@ -27,6 +27,16 @@ def caution(nodes: Any) -> Any:
     return 1.0 + (_UNSURE / nodes) ** 2
 
 
+def exceeds_change(delta: Any, score: Any, baseline_score: Any) -> Any:
+    """Whether the completeness gap [B] is larger than the change of the score that it is of.
+
+    Then the attributions say nothing of the score: a path runs through a jump, or has too few steps
+    by far. Gaps below a thousandth of the scores do not count.
+    """
+    floor = 1e-3 * (abs(score) + abs(baseline_score))
+    return abs(delta) > abs(score - baseline_score) + floor
+
+
 def relative_error(attributions: tf.Tensor, residual: tf.Tensor) -> tf.Tensor:
     """`|residual|_1 / |attributions|_1`, float32 [B], 0 or more and finite.
 

@@ -65,7 +65,7 @@ class Target(Spec, abc.ABC):
         The last axis holds the classes. A model that ends in neither softmax nor sigmoid is taken
         to end in logits: of a softmax over its classes, or of a sigmoid where there is one.
         """
-        name = self._name(outputs)
+        name = self.name_of(outputs)
         value, logits = outputs.values[name], outputs.logits.get(name)
         if form == "logits":
             if logits is None:
@@ -84,16 +84,29 @@ class Target(Spec, abc.ABC):
             return tf.sigmoid(value) if form == "probabilities" else tf.math.log_sigmoid(value)
         return tf.nn.softmax(value) if form == "probabilities" else tf.nn.log_softmax(value)
 
-    def _name(self, outputs: ModelOutputs) -> str:
-        names = list(outputs.values)
+    def name_of(self, outputs: ModelOutputs) -> str:
+        """The name of the output that is explained; the only one of floats if none is named.
+
+        Raises:
+            ValueError: there is none such, or several to choose from.
+        """
+        # Classes' names, as strings, and numbers of classes beside the scores are no choice.
+        names = [name for name, value in outputs.values.items() if value.dtype.is_floating]
         if self.output_name is None:
             check(
                 len(names) == 1,
                 f"The model has {len(names)} outputs; choose one with "
-                f"{type(self).__name__}(output_name=...).",
+                f"{type(self).__name__}(output_name=...) (--target.output_name=...).",
                 names,
             )
             return names[0]
+        if self.output_name in outputs.values and self.output_name not in names:
+            raise ValueError(
+                f"The output {self.output_name!r} is of "
+                f"{outputs.values[self.output_name].dtype.name} and has no gradient; the model's "
+                f"scores are {', '.join(names) or 'none of its outputs'}. "
+                f"Received: output_name={self.output_name!r}."
+            )
         if self.output_name not in outputs.values:
             raise ValueError(
                 f"The model has no such output. {nearest(self.output_name, names)} "

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from tfgig.exported.directory import latest
+from tfgig.local import local_path
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.rows import words_of_doubt
 from tfgig.models.graphs.shapes import Shape
@@ -148,7 +149,7 @@ def located(handle: str | os.PathLike) -> Iterator[Place | None]:
     if isinstance(handle, str) and hub.is_address(handle):
         yield Place(latest(hub.resolve(handle)))
         return
-    path = pathlib.Path(handle)
+    path = local_path(handle)
     if path.is_dir():
         yield Place(latest(path))
         return

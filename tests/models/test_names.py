@@ -1,0 +1,59 @@
+"""Outputs that can be explained, and names that last."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgig
+from tests.models import sources
+from tfgig.exported.description import read_description
+from tfgig.paths import Straight
+from tfgig.targets import ClassScore
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A classifier that returns names of classes before the scores."""
+    path = tmp_path_factory.mktemp("named")
+    last = tf.constant(sources.LAST[: sources.FEATURES])
+
+    def serve(x):
+        scores = tf.nn.softmax(x @ last)
+        names = tf.gather(tf.constant(sources.LABELS), tf.argmax(scores, 1))
+        return {"classes": names, "number": tf.argmax(scores, 1), "scores": scores}
+
+    sources.save_function(path, serve, tf.TensorSpec([None, sources.FEATURES], tf.float32, "x"))
+    return tfgig.load_model(path)
+
+
+def test_scores_are_explained_without_being_named(named, tmp_path):
+    found = tfgig.Explainer(named, "gradient")(sources.X)
+    again = tfgig.Explainer(named, "gradient", ClassScore(output_name="scores"))(sources.X)
+    np.testing.assert_array_equal(found["attributions"], again["attributions"])
+    version = tfgig.export_saved_model(named, tmp_path, ("gradient",), warmup=())
+    assert read_description(version).endpoints["explain_gradient"].output == "scores"
+
+
+def test_names_of_classes_are_no_scores(named):
+    with pytest.raises(ValueError, match=r"'classes' is of string.*scores are scores"):
+        tfgig.Explainer(named, "gradient", ClassScore(output_name="classes"))
+
+
+def test_a_name_that_counts_is_warned_of(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
+    with pytest.warns(UserWarning, match=r"called keras_tensor.*keras\.Input\(shape, name="):
+        tfgig.export_saved_model(model, tmp_path, ("gradient",), warmup=())
+
+
+def test_a_gap_larger_than_the_change_is_said():
+    inputs = keras.Input((4,), name="x")
+    unit = keras.layers.UnitNormalization()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(unit))
+    with pytest.warns(UserWarning, match="in front of a normalisation"):
+        source = tfgig.load_model(model)
+    start = tfgig.baselines.Constant(1e-6)
+    explainer = tfgig.Explainer(source, tfgig.PathIntegral(Straight(start), steps=5))
+    with pytest.warns(UserWarning, match=r"gap `delta` is larger.*row 0\."):
+        explainer(np.float32([[1, 2, 3, 4]]))
