@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -57,10 +56,7 @@ class DatasetStatistic(Baseline):
         """
         _check_statistic(statistic)
         data = _examples(data, "DatasetStatistic")
-        summary: Callable[..., Any] = {"mean": np.mean, "median": np.median, "mode": _mode}[
-            statistic
-        ]
-        value = each(data, lambda values, _: Array(summary(values, axis=0)), "data")
+        value = each(data, lambda values, _: Array(_summary(values, statistic)), "data")
         return cls(value, statistic, _count(data))
 
     def __call__(self, inputs, objective):
@@ -167,9 +163,16 @@ def _count(values: Any) -> int:
     return np.shape(values[0][1] if is_by_name(values) else values)[0]
 
 
-def _mode(data: np.ndarray, axis: int) -> np.ndarray:
+def _summary(data: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """The statistic of each value over the first axis."""
+    if statistic == "mode":
+        return _mode(data)
+    return (np.mean if statistic == "mean" else np.median)(data, axis=0)
+
+
+def _mode(data: np.ndarray) -> np.ndarray:
     """The most frequent value over the first axis; the lowest of equally frequent ones."""
-    ordered = np.sort(data, axis=axis)
+    ordered = np.sort(data, axis=0)
     run = np.ones(data.shape[1:], np.int64)
     longest, mode = run.copy(), ordered[0].copy()
     for before, value in itertools.pairwise(ordered):
