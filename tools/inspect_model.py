@@ -9,7 +9,7 @@ tfgig-inspect https://.../model.tar.gz
 tfgig-inspect --check /models/name
 
 --check reports problems for TensorFlow Serving: one line per finding with its fix. The exit status
-is 1 if there are any.
+is 1 if there are any; notes, such as of a missing lane, are no problems.
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ def _check(handle: str) -> int:
         found = check_contract(place.directory)
     for finding in found:
         print(finding)
-    if not found:
+    broken = any(not finding.note for finding in found)
+    if not broken:
         print(f"{handle}: TensorFlow Serving can serve it.")
-    return 1 if found else 0
+    return 1 if broken else 0
 
 
 def _print(found: Inspection) -> None:

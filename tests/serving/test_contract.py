@@ -5,11 +5,15 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+import tfgig
+from tests.cases import image_model
 from tests.serving.conftest import save, write_records
 from tests.serving.test_tools import program
 from tfgig.export.warmup import WARMUP_FILE, read_warmup, write_warmup
+from tfgig.methods import Gradient
 from tfgig.serving import InvalidRequest
 from tfgig.serving.deployment.contract import check_contract
 from tfgig.serving.devserver.core import load_warm
@@ -71,6 +75,29 @@ def test_no_serving_default(tmp_path):
 def copy(exported, tmp_path):
     shutil.copytree(exported / "1", tmp_path / "1")
     return tmp_path / "1"
+
+
+def test_a_version_without_a_lane_or_of_an_older_tfgig_gets_notes(tmp_path):
+    directory = tfgig.export_saved_model(
+        image_model(), tmp_path / "m", [tfgig.Endpoint("explain_gradient", Gradient())],
+        lane=tfgig.Lane(at_once=0),
+    )  # fmt: skip
+    (finding,) = check_contract(directory)
+    assert finding.note
+    assert str(finding).startswith("note: explain_gradient: has no lane")
+    file = directory / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    (graph,) = saved.meta_graphs
+    del graph.signature_def["explain_gradient"].outputs["error"]
+    for function in graph.graph_def.library.function:
+        for node in function.node_def:
+            node.op = "Identity" if node.op == "EnsureShape" else node.op
+    file.write_bytes(saved.SerializeToString())
+    found = check_contract(directory)
+    assert all(finding.note for finding in found)
+    text = "".join(map(str, found))
+    assert "lacks the outputs ['error']" in text
+    assert "serving_default: has no guard" in text
 
 
 def test_warmup(copy):

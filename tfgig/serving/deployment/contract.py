@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +19,7 @@ from tfgig.exported.description import SPEC_FILE, read_description
 from tfgig.exported.directory import meta_graph_of
 from tfgig.exported.kinds import KINDS
 from tfgig.exported.signatures import SERVING_DEFAULT, defaults_of, public
+from tfgig.models.graphs.inlining import called_by
 from tfgig.models.sources.opening import unknown_operations
 from tfgig.serving.deployment.sizes import GRPC_LIMIT, row_bytes
 from tfgig.serving.protocol.arguments import check_inputs
@@ -26,25 +27,29 @@ from tfgig.serving.protocol.errors import InvalidRequest
 
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 _BYTES = "_bytes"
+_ADDED_LATER = {"error"}  # outputs that exports of older versions do not have
 _UNWRITABLE = (tf.float16, tf.bfloat16)
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One breach of the contract.
+    """One breach of the contract, or a note of what a server can do without.
 
     Args:
         subject: Where it is: a signature, an operation, a file.
         problem: What is wrong, and what comes of it.
         remedy: What to do.
+        note: Whether the version can be served all the same.
     """
 
     subject: str
     problem: str
     remedy: str
+    note: bool = False
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.problem} Fix: {self.remedy}"
+        start = "note: " if self.note else ""
+        return f"{start}{self.subject}: {self.problem} Fix: {self.remedy}"
 
 
 def check_contract(directory: str | os.PathLike) -> list[Finding]:
@@ -71,6 +76,8 @@ def check_contract(directory: str | os.PathLike) -> list[Finding]:
         found += _check_tensors(name, definition)
         if name in endpoints:
             found += _check_endpoint(name, definition, endpoints[name].kind)
+        if endpoints:
+            found += _check_protection(name, _operations_behind(definition, meta_graph), endpoints)
     for name in sorted(set(endpoints) - set(signatures)):
         found.append(
             Finding(name, f"{SPEC_FILE.name} describes it, and it is not there.", "export again.")
@@ -127,7 +134,8 @@ def _check_endpoint(
         yield Finding(name, f"is of the kind {kind!r}, which this tfgig does not know.", again)
     elif KINDS[kind].missing(definition.outputs):
         missing = KINDS[kind].missing(definition.outputs)
-        yield Finding(name, f"lacks the outputs {sorted(missing)}.", again)
+        older = set(missing) <= _ADDED_LATER
+        yield Finding(name, f"lacks the outputs {sorted(missing)}.", again, note=older)
     for key, info in sorted(definition.outputs.items()):
         dtype = tf.dtypes.as_dtype(info.dtype)
         if dtype == tf.string and not key.endswith(_BYTES):
@@ -138,6 +146,46 @@ def _check_endpoint(
             )
         if dtype.is_floating and dtype != tf.float32:
             yield Finding(f"{name}, output {key!r}", f"is of {dtype.name}, not float32.", again)
+
+
+def _check_protection(
+    name: str, operations: Collection[str], endpoints: Collection[str]
+) -> Iterator[Finding]:
+    if "EnsureShape" not in operations:
+        yield Finding(
+            name,
+            "has no guard: a request of a wrong shape may end the server's process.",
+            "export again with this version of tfgig.",
+            note=True,
+        )
+    if name in endpoints and "BatchFunction" not in operations:
+        yield Finding(
+            name,
+            "has no lane: as many explanations as the server has threads hold up predictions.",
+            "export again, with lane=tfgig.Lane(), or serve it apart (tfgig-config).",
+            note=True,
+        )
+
+
+def _operations_behind(
+    definition: meta_graph_pb2.SignatureDef, meta_graph: meta_graph_pb2.MetaGraphDef
+) -> set[str]:
+    """The types of the operations that a signature may run, in functions that it calls, too."""
+    functions = {f.signature.name: f.node_def for f in meta_graph.graph_def.library.function}
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    found: set[str] = set()
+    waiting = [
+        nodes[n] for i in definition.outputs.values() if (n := i.name.split(":")[0]) in nodes
+    ]
+    seen: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        found.add(node.op)
+        for name in called_by(node):
+            if name not in seen:
+                seen.add(name)
+                waiting += functions.get(name, ())
+    return found
 
 
 def _check_operations(meta_graph: meta_graph_pb2.MetaGraphDef) -> Iterator[Finding]:
