@@ -19,8 +19,8 @@ from types import FrameType
 from absl import flags
 
 from tfgig import command_line, program
-from tfgig.serving import Batching, LocalServer, ServerOptions
-from tfgig.serving.deployment.configuration import read_batching
+from tfgig.serving.deployment.options import Batching, ServerOptions, read_batching
+from tfgig.spec import check
 
 _SERVER, _BATCHING = ServerOptions(), Batching()
 
@@ -54,6 +54,32 @@ TIMEOUT = flags.DEFINE_integer(
 MAX_REQUEST = flags.DEFINE_integer(
     "max_request_mebibytes", _SERVER.max_request_mebibytes, "The largest request, in MiB."
 )
+INTER_OP = flags.DEFINE_integer(
+    "tensorflow_inter_op_parallelism",
+    _SERVER.tensorflow_inter_op_parallelism,
+    "Threads that run the operations of all requests together; 0 for one a processor. A loop keeps "
+    "its thread from its first step to its last.",
+)
+GRPC_THREADS = flags.DEFINE_integer(
+    "grpc_max_threads",
+    _SERVER.grpc_max_threads,
+    "How many gRPC requests are answered at once; more are refused.",
+)
+REST_THREADS = flags.DEFINE_integer(
+    "rest_api_num_threads",
+    _SERVER.rest_api_num_threads,
+    "How many REST requests are answered at once; more wait.",
+)
+RETRIES = flags.DEFINE_integer(
+    "max_num_load_retries",
+    _SERVER.max_num_load_retries,
+    "How often a version that cannot be loaded is tried again.",
+)
+RETRY_INTERVAL = flags.DEFINE_integer(
+    "load_retry_interval_micros",
+    int(_SERVER.load_retry_seconds * 1_000_000),
+    "How long it waits in between.",
+)
 ENABLE_BATCHING = flags.DEFINE_boolean(
     "enable_batching", _BATCHING.enabled, "Merge requests that come at the same time."
 )
@@ -63,7 +89,7 @@ BATCHING_PARAMETERS = flags.DEFINE_string(
     "A file of TensorFlow Serving's batching parameters, instead of the flags below.",
 )
 MAX_BATCH_SIZE = flags.DEFINE_integer(
-    "max_batch_size", _BATCHING.max_batch_size, "The most rows that are run together."
+    "max_batch_size", _BATCHING.max_batch_size, "The most rows of a request and of a run."
 )
 BATCH_TIMEOUT = flags.DEFINE_integer(
     "batch_timeout_micros", _BATCHING.batch_timeout_micros, "How long a batch waits to be filled."
@@ -71,12 +97,12 @@ BATCH_TIMEOUT = flags.DEFINE_integer(
 MAX_ENQUEUED = flags.DEFINE_integer(
     "max_enqueued_batches",
     _BATCHING.max_enqueued_batches,
-    "How many batches (requests, where they are not merged) may wait; more are refused.",
+    "How many batches of one signature may wait; more are refused.",
 )
 BATCH_THREADS = flags.DEFINE_integer(
     "num_batch_threads",
     _BATCHING.num_batch_threads,
-    "How many batches of predictions, and how many of explanations, run at once.",
+    "How many batches run at once.",
 )
 ALLOWED_BATCH_SIZES = flags.DEFINE_list(
     "allowed_batch_sizes", [], "Batches are padded to the next of these sizes."
@@ -98,16 +124,23 @@ def main(arguments: Sequence[str]) -> int:
         labels=_labels(),
         max_request_mebibytes=MAX_REQUEST.value,
         rest_seconds=TIMEOUT.value / 1000,
+        tensorflow_inter_op_parallelism=INTER_OP.value,
+        grpc_max_threads=GRPC_THREADS.value,
+        rest_api_num_threads=REST_THREADS.value,
+        max_num_load_retries=RETRIES.value,
+        load_retry_seconds=RETRY_INTERVAL.value / 1_000_000,
     )
+    from tfgig.serving import LocalServer  # which needs the extra, as --help does not
+
     stop, told = threading.Event(), set[int]()
 
     def end(number: int, _: FrameType | None) -> None:
         told.add(number)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
     with LocalServer(MODEL_BASE_PATH.value, options) as server:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
         statuses = server.core.versions.statuses()
         if not statuses:
             print("There is no version yet; one that comes is served.")
@@ -125,7 +158,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _batching() -> Batching:
     if BATCHING_PARAMETERS.value is not None:
-        return read_batching(BATCHING_PARAMETERS.value, ENABLE_BATCHING.value)
+        check(
+            ENABLE_BATCHING.value,
+            "--batching_parameters_file counts with --enable_batching only; give both.",
+            BATCHING_PARAMETERS.value,
+        )
+        return read_batching(BATCHING_PARAMETERS.value)
     return Batching(
         enabled=ENABLE_BATCHING.value,
         max_batch_size=MAX_BATCH_SIZE.value,

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tfgig.serving.devserver.lanes import Lane
 
 from tests.cases import images
 from tests.serving.conftest import connect, eventually, options
 from tfgig.serving import Batching, InvalidRequest, LocalServer, Overloaded, SessionModel
 from tfgig.serving.devserver.batching import Task
-from tfgig.serving.devserver.lanes import Lane
 from tfgig.serving.protocol.errors import DeadlineExceeded, Unavailable
 
 IMAGES = images(6)

@@ -10,11 +10,11 @@ import tensorflow as tf
 import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
+from tfgig.serving.deployment.configuration import batching_text, read_batching
 
 from tests.cases import ROOT
 from tests.serving.conftest import eventually, options
 from tfgig.serving import Batching, LocalServer, ServerOptions
-from tfgig.serving.deployment.configuration import batching_text, read_batching
 from tfgig.serving.deployment.manifests import Deployment, files_of, pinned_tag, write_configuration
 
 

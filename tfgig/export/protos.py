@@ -16,6 +16,7 @@ from tensorflow.core.framework import tensor_pb2
 _Field = descriptor_pb2.FieldDescriptorProto
 _PLAIN = {"string": _Field.TYPE_STRING, "int64": _Field.TYPE_INT64, "bool": _Field.TYPE_BOOL}
 _TENSOR, _INT64 = ".tensorflow.TensorProto", ".google.protobuf.Int64Value"
+_BOOL, _STRING = ".google.protobuf.BoolValue", ".google.protobuf.StringValue"
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {  # "[]": a list
     # Of PredictionLog, the part that warm-up needs. A map is, on the wire, a list of entries.
     "ModelSpec": {"signature_name": (3, "string")},
@@ -23,14 +24,17 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {  # "[]": a list
     "PredictRequest": {"model_spec": (1, ".tfgig.ModelSpec"), "inputs": (2, "[].tfgig.Input")},
     "PredictLog": {"request": (1, ".tfgig.PredictRequest")},
     "PredictionLog": {"predict_log": (6, ".tfgig.PredictLog")},
-    # The files of configuration that are text.
+    # The files of configuration are text, where the numbers of their fields do not count.
     "BatchingParameters": {
         "max_batch_size": (1, _INT64),
         "batch_timeout_micros": (2, _INT64),
         "max_enqueued_batches": (3, _INT64),
         "num_batch_threads": (4, _INT64),
+        "thread_pool_name": (5, _STRING),
         "allowed_batch_sizes": (6, "[]int64"),
         "pad_variable_length_inputs": (7, "bool"),
+        "enable_large_batch_splitting": (8, _BOOL),
+        "max_execution_batch_size": (9, _INT64),
     },
     "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
     "MonitoringConfig": {"prometheus_config": (1, ".tfgig.PrometheusConfig")},

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from tfgig.exported.signatures import public
-from tfgig.serving.protocol.errors import ServingError, error_of_number, needed
-from tfgig.serving.protocol.records import APIS, SIGNATURES, Answer, Model, VersionStatus
+from tfgig.serving.protocol.errors import ServingError, error_of_number
+from tfgig.serving.protocol.records import SIGNATURES, Answer, Model, VersionStatus
 
 
 class GrpcTransport:
@@ -24,10 +33,6 @@ class GrpcTransport:
     """
 
     def __init__(self, address: str, model: Model, secure: bool = False) -> None:
-        self._grpc = needed("grpc")
-        self._predict_pb2 = needed(f"{APIS}predict_pb2")
-        self._metadata_pb2 = needed(f"{APIS}get_model_metadata_pb2")
-        self._status_pb2 = needed(f"{APIS}get_model_status_pb2")
         # 4 MiB, gRPC's own limit for answers, is seven attribution maps of 224 x 224 pixels.
         options = [
             ("grpc.max_receive_message_length", -1),
@@ -35,14 +40,12 @@ class GrpcTransport:
             ("grpc.enable_http_proxy", 0),  # one for the internet is none for a model server
         ]
         if secure:
-            credentials = self._grpc.ssl_channel_credentials()
-            self._channel = self._grpc.secure_channel(address, credentials, options)
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.secure_channel(address, credentials, options)
         else:
-            self._channel = self._grpc.insecure_channel(address, options)
-        predictions = needed(f"{APIS}prediction_service_pb2_grpc")
-        models = needed(f"{APIS}model_service_pb2_grpc")
-        self._predictions = predictions.PredictionServiceStub(self._channel)
-        self._models = models.ModelServiceStub(self._channel)
+            self._channel = grpc.insecure_channel(address, options)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._model = model
 
     def predict(
@@ -54,7 +57,7 @@ class GrpcTransport:
         seconds: float,
     ) -> Answer:
         """The outputs of one request."""
-        request = self._predict_pb2.PredictRequest(output_filter=outputs)
+        request = predict_pb2.PredictRequest(output_filter=outputs)
         self._fill(request.model_spec)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
@@ -67,19 +70,19 @@ class GrpcTransport:
 
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures of the model."""
-        request = self._metadata_pb2.GetModelMetadataRequest(metadata_field=[SIGNATURES])
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[SIGNATURES])
         self._fill(request.model_spec)
         response = self._call(self._predictions.GetModelMetadata, request, seconds)
-        found = self._metadata_pb2.SignatureDefMap()
+        found = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[SIGNATURES].Unpack(found)
         return public(found.signature_def)
 
     def statuses(self, seconds: float) -> list[VersionStatus]:
         """The versions of the model."""
-        request = self._status_pb2.GetModelStatusRequest()
+        request = get_model_status_pb2.GetModelStatusRequest()
         self._fill(request.model_spec)
         response = self._call(self._models.GetModelStatus, request, seconds)
-        states = self._status_pb2.ModelVersionStatus.State
+        states = get_model_status_pb2.ModelVersionStatus.State
         return [
             VersionStatus(
                 found.version,
@@ -94,7 +97,7 @@ class GrpcTransport:
         """Ends the connection."""
         self._channel.close()
 
-    def _fill(self, spec: Any) -> None:
+    def _fill(self, spec: model_pb2.ModelSpec) -> None:
         spec.name = self._model.name
         if self._model.version is not None:
             spec.version.value = self._model.version
@@ -104,7 +107,7 @@ class GrpcTransport:
     def _call(self, method: Callable[..., Any], request: Any, seconds: float) -> Any:
         try:
             return method(request, timeout=seconds)
-        except self._grpc.RpcError as error:
+        except grpc.RpcError as error:
             raise _typed(error) from error
 
 

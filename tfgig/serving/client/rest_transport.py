@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import requests
 from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -16,9 +17,8 @@ from tfgig.serving.protocol.errors import (
     Unavailable,
     error_of,
     error_of_http,
-    needed,
 )
-from tfgig.serving.protocol.json_codec import decode_output, dump, plain_input
+from tfgig.serving.protocol.json_answers import decode_output, dump, plain_input
 from tfgig.serving.protocol.records import SIGNATURES, Answer, Model, VersionStatus
 
 
@@ -31,8 +31,7 @@ class RestTransport:
     """
 
     def __init__(self, address: str, model: Model) -> None:
-        self._requests = needed("requests")
-        self._session = self._requests.Session()
+        self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the internet is none for a model server
         url = f"{address.rstrip('/')}/v1/models/{model.name}"
         if model.version is not None:
@@ -93,7 +92,6 @@ class RestTransport:
         self._session.close()
 
     def _json(self, method: str, path: str, seconds: float, body: bytes = b"") -> Any:
-        exceptions = self._requests.exceptions
         try:
             response = self._session.request(
                 method,
@@ -102,9 +100,9 @@ class RestTransport:
                 headers={"Content-Type": "application/json"},
                 timeout=seconds,
             )
-        except exceptions.Timeout as error:
+        except requests.exceptions.Timeout as error:
             raise DeadlineExceeded(f"There was no answer in {seconds:.3g} s.") from error
-        except exceptions.RequestException as error:
+        except requests.exceptions.RequestException as error:
             raise Unavailable(f"The server at {self._url} does not answer: {error}") from error
         if response.status_code == 200:
             try:
@@ -114,7 +112,7 @@ class RestTransport:
         raise error_of_http(response.status_code, _message(response))
 
 
-def _message(response: Any) -> str:
+def _message(response: requests.Response) -> str:
     try:
         return response.json()["error"]
     except (ValueError, KeyError, TypeError):  # of a proxy on the way

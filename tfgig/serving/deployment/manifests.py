@@ -17,9 +17,8 @@ from typing import Any
 from google.protobuf import text_format
 
 from tfgig.export import protos
-from tfgig.serving.deployment.configuration import batching_text
-from tfgig.serving.devserver.batching import Batching
-from tfgig.serving.devserver.monitoring import PATH
+from tfgig.serving.deployment.options import Batching, batching_text
+from tfgig.serving.protocol.records import METRICS
 from tfgig.spec import check
 
 IMAGE = "tensorflow/serving"
@@ -142,7 +141,7 @@ def _models(deployment: Deployment) -> str:
 def _monitoring() -> str:
     found = protos.message("MonitoringConfig")()
     found.prometheus_config.enable = True
-    found.prometheus_config.path = PATH
+    found.prometheus_config.path = METRICS
     return text_format.MessageToString(found)
 
 

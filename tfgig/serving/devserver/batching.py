@@ -1,211 +1,257 @@
-"""Merging of requests: many rows, one run of the graph.
+"""Requests that are merged as TensorFlow Serving merges them, with what comes of it.
 
-As in TensorFlow Serving, requests for the same outputs of the same signature are joined along
-dimension 0, padded to an allowed size, run once and split again.
+Its batch scheduler has a queue for each signature and set of outputs, and one pool of threads for
+all of them. Requests are joined along dimension 0, padded to an allowed size, run once and split
+again. What fails, fails all requests of a batch.
 """
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import dataclasses
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from typing import Any
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
-from tfgig.serving.devserver.versions import Servable, error_code
+from tfgig.serving.deployment.options import Batching
+from tfgig.serving.devserver.execution import execute
+from tfgig.serving.devserver.merging import merged, rows_of, split
+from tfgig.serving.devserver.versions import Servable
 from tfgig.serving.protocol.errors import (
-    LATE,
     STOPPING,
-    Code,
-    DeadlineExceeded,
     InvalidRequest,
-    ServingError,
+    Overloaded,
     Unavailable,
-    error_of,
 )
-from tfgig.spec import check
 
-_SMALLEST_WAIT = 1e-3
-# What no single request of a batch is to blame for.
-_OF_ALL = (Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.CANCELLED)
+Arrays: TypeAlias = dict[str, np.ndarray]
+_FULL = "The batch scheduling queue to which this task was submitted is full"
 
 
 @dataclasses.dataclass(frozen=True)
-class Batching:
-    """How requests are queued and merged, in the words of TensorFlow Serving's parameters.
-
-    Args:
-        enabled: Whether requests are merged; the queues are bounded in either case.
-        max_batch_size: The most rows that are run together.
-        batch_timeout_micros: How long a batch waits to be filled.
-        max_enqueued_batches: How many batches may wait in a lane; past that, requests are
-            refused. Without merging each request is a batch.
-        num_batch_threads: How many batches of predictions run at once, and how many of
-            explanations.
-        allowed_batch_sizes: Batches are padded to the next of these; none pads nothing.
-    """
-
-    enabled: bool = False
-    max_batch_size: int = 8
-    batch_timeout_micros: int = 2000
-    max_enqueued_batches: int = 64
-    num_batch_threads: int = 2
-    allowed_batch_sizes: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
-            check(getattr(self, name) >= 1, f"`{name}` is at least 1.", getattr(self, name))
-        check(self.batch_timeout_micros >= 0, "A wait is 0 or more.", self.batch_timeout_micros)
-        sizes = self.allowed_batch_sizes
-        check(
-            not sizes or (list(sizes) == sorted(set(sizes)) and sizes[-1] == self.max_batch_size),
-            "`allowed_batch_sizes` ascend, and the last is `max_batch_size`.",
-            sizes,
-        )
-
-    def padded(self, rows: int) -> int:
-        """The size to which a batch of so many rows is padded."""
-        return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
-
-
-@dataclasses.dataclass(eq=False)
-class Task:
-    """One request on its way through a lane.
-
-    Args:
-        servable: The version that runs it; given back when the task ends.
-        signature: The signature's name.
-        inputs: Its inputs [B, ...] by name.
-        outputs: Which outputs are wanted.
-        deadline: When it must be answered, on the monotonic clock.
-        release: Called when the task has left the lane, whether or not anyone waits for it: the
-            version must live as long as it runs.
-    """
+class _Kind:
+    """What requests have in common that are merged."""
 
     servable: Servable
     signature: str
-    inputs: dict[str, np.ndarray]
     outputs: tuple[str, ...]
-    deadline: float
-    release: Callable[[], None] = lambda: None
-    future: Future[dict[str, np.ndarray]] = dataclasses.field(default_factory=Future)
-    arrived: float = dataclasses.field(default_factory=time.monotonic)
-
-    @property
-    def key(self) -> Any:
-        """Tasks with equal keys can be merged."""
-        shapes = sorted((name, value.shape[1:]) for name, value in self.inputs.items())
-        return id(self.servable), self.signature, self.outputs, tuple(shapes)
-
-    @property
-    def rows(self) -> int:
-        """The rows of the request [B]."""
-        return next(iter(self.inputs.values())).shape[0]
-
-    def finish(self, answer: dict[str, np.ndarray] | ServingError) -> None:
-        """Hands the answer over, unless whoever asked has gone."""
-        self.release()
-        with contextlib.suppress(InvalidStateError):
-            if isinstance(answer, ServingError):
-                self.future.set_exception(answer)
-            else:
-                self.future.set_result(answer)
 
 
-def check_mergeable(task: Task, max_batch_size: int) -> None:
-    """Raises `InvalidRequest` unless a request can be merged with others."""
-    sizes = {name: value.shape[:1] for name, value in task.inputs.items()}
-    if not sizes or () in sizes.values():
-        raise InvalidRequest(
-            "Requests are merged along dimension 0, so every input needs at least one dimension."
-        )
-    if len(set(sizes.values())) > 1:
-        raise InvalidRequest(
-            "Requests are merged along dimension 0, so all inputs need the same number of rows; "
-            "give `target`, whose default is one row, with every row. Received: "
-            + ", ".join(f"{name} {size[0]}" for name, size in sorted(sizes.items()))
-            + "."
-        )
-    if task.rows > max_batch_size:
-        raise InvalidRequest(
-            f"A request has at most max_batch_size={max_batch_size} rows where requests are "
-            f"merged. Received: {task.rows}."
-        )
+@dataclasses.dataclass(eq=False)
+class _Part:
+    """A request, or the part of one that goes into one batch."""
+
+    inputs: Arrays
+    rows: int
+    deadline: float  # on the monotonic clock
+    answer: Future[Arrays] = dataclasses.field(default_factory=Future)
 
 
-def run(
-    tasks: list[Task], batching: Batching, ran: Callable[[int], None], background: bool
-) -> None:
-    """Runs tasks together, and ends each of them.
+@dataclasses.dataclass(eq=False)
+class _Batch:
+    """What runs together."""
+
+    parts: list[_Part] = dataclasses.field(default_factory=list)
+    rows: int = 0
+    opened: float = 0.0
+
+    def add(self, part: _Part, now: float) -> None:
+        """Adds a part; the first with rows starts the time for which the batch is open."""
+        if not self.rows:
+            self.opened = now
+        self.parts.append(part)
+        self.rows += part.rows
+
+
+class Scheduler:
+    """The queues and the threads that work them off.
 
     Args:
-        tasks: One task, or several with equal keys.
-        batching: Whether and to what size they are padded.
-        ran: Told how many rows ran.
-        background: Whether they run on threads of their own.
+        batching: The parameters.
+        ran: Told the rows of each run.
     """
-    try:
-        answers = _call(tasks, batching, background)
-        ran(sum(task.rows for task in tasks) if batching.enabled else 1)
-    except Exception as error:  # whatever a graph raises is the answer
-        code = error_code(error)
-        if len(tasks) > 1 and code not in _OF_ALL:
-            for task in tasks:  # one of them is at fault, and the others must not suffer
-                run([task], batching, ran, background)
-            return
-        failed = _failure(error, code)
-        for task in tasks:
-            task.finish(failed)
-        return
-    for task, answer in zip(tasks, answers, strict=True):
-        task.finish(answer)
 
+    def __init__(self, batching: Batching, ran: Callable[[int], None] = lambda rows: None) -> None:
+        self._batching = batching
+        self._ran = ran
+        # Of each kind, the last batch is the one that is being filled.
+        self._queues: collections.OrderedDict[_Kind, collections.deque[_Batch]] = (
+            collections.OrderedDict()
+        )
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch-{i}", daemon=True)
+            for i in range(batching.num_batch_threads)
+        ]
 
-def _failure(error: Exception, code: Code) -> ServingError:
-    if isinstance(error, ServingError):
-        return error
-    if code is Code.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(LATE)
-    if code is Code.CANCELLED:  # its session was closed
-        return Unavailable(STOPPING)
-    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    return error_of(code, message)
+    def start(self) -> None:
+        """Works from now on."""
+        for thread in self._threads:
+            thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests, or parts of them, wait."""
+        with self._changed:
+            return sum(len(b.parts) for queue in self._queues.values() for b in queue)
 
-def _call(tasks: list[Task], batching: Batching, background: bool) -> list[dict[str, np.ndarray]]:
-    """The outputs of each task from one run of the graph."""
-    first = tasks[0]
-    seconds = max(task.deadline for task in tasks) - time.monotonic()
-    inputs = first.inputs
-    rows = [task.rows for task in tasks] if batching.enabled else []
-    total = sum(rows)
-    padding = batching.padded(total) - total if total else 0
-    if len(tasks) > 1 or padding:
-        inputs = {
-            name: _joined([task.inputs[name] for task in tasks], padding) for name in first.inputs
-        }
-    outputs = first.servable.model.call(
-        first.signature, inputs, first.outputs, max(_SMALLEST_WAIT, seconds), background
-    )
-    if len(tasks) == 1 and not padding:
-        return [outputs]
-    for name, value in outputs.items():
-        if value.shape[:1] != (total + padding,):
+    def execute(
+        self,
+        servable: Servable,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: tuple[str, ...],
+        seconds: float,
+    ) -> Arrays:
+        """As `execution.execute`, with the rows of other requests.
+
+        Raises:
+            InvalidRequest: the inputs do not have equally many rows, or too many.
+            Unavailable: the queue is full, or the server is stopping.
+            ServingError: the batch failed.
+        """
+        kind = _Kind(servable, signature, tuple(sorted(set(outputs))))
+        whole = _Part(dict(inputs), rows_of(inputs), time.monotonic() + seconds)
+        with self._changed:
+            if self._stopped:
+                raise Unavailable(STOPPING)
+            parts = self._enqueue(kind, whole)
+            self._changed.notify_all()
+        answers = [part.answer.result() for part in parts]
+        if len(answers) == 1:
+            return answers[0]
+        return {name: np.concatenate([a[name] for a in answers]) for name in answers[0]}
+
+    def _enqueue(self, kind: _Kind, whole: _Part) -> list[_Part]:
+        batching, now = self._batching, time.monotonic()
+        if whole.rows > batching.max_batch_size:
             raise InvalidRequest(
-                f"The output {name!r} does not have one row for each row of the inputs, so "
-                "requests for it cannot be merged."
+                f"Task size {whole.rows} is larger than maximum input batch size "
+                f"{batching.max_batch_size}"
             )
-    ends = np.cumsum(rows)
+        queue = self._queues.setdefault(kind, collections.deque([_Batch()]))
+        if not batching.enable_large_batch_splitting:
+            if queue[-1].rows + whole.rows > batching.max_batch_size:
+                if len(queue) >= batching.max_enqueued_batches:
+                    raise Unavailable(
+                        f"{_FULL}; currently {len(queue)} batches enqueued and "
+                        f"max_enqueued_batches is {batching.max_enqueued_batches}"
+                    )
+                queue.append(_Batch())
+            queue[-1].add(whole, now)
+            return [whole]
+        most = batching.rows_of_a_run
+        capacity = (batching.max_enqueued_batches - len(queue)) * most + most - queue[-1].rows
+        if whole.rows > capacity:
+            raise Unavailable(
+                f"{_FULL}; task size is {whole.rows} but scheduling capacity is only {capacity} "
+                f"(num_enqueued_batches={len(queue)}, "
+                f"max_enqueued_batches={batching.max_enqueued_batches}, "
+                f"open_batch_size={queue[-1].rows}, max_execution_batch_size={most})"
+            )
+        parts = _parts(whole, most - queue[-1].rows, most)
+        for part in parts:
+            if queue[-1].rows + part.rows > most:
+                queue.append(_Batch())
+            queue[-1].add(part, now)
+        return parts
+
+    def stop(self) -> None:
+        """Refuses what waits and what comes; what runs goes on, and then the threads end."""
+        with self._changed:
+            self._stopped = True
+            left = [part for queue in self._queues.values() for b in queue for part in b.parts]
+            self._queues.clear()
+            self._changed.notify_all()
+        for part in left:
+            part.answer.set_exception(Unavailable(STOPPING))
+
+    def join(self, seconds: float) -> None:
+        """Waits so long for the threads to end."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (found := self._next()) is None:
+                    if self._stopped:
+                        return
+                    self._changed.wait(self._rest())
+            kind, batch = found
+            try:
+                answers = self._run(kind, batch)
+            except Exception as error:  # what fails, fails the whole batch
+                for part in batch.parts:
+                    part.answer.set_exception(error)
+                continue
+            for part, answer in zip(batch.parts, answers, strict=True):
+                part.answer.set_result(answer)
+
+    def _next(self) -> tuple[_Kind, _Batch] | None:
+        """The next batch to run, of each kind in turn."""
+        now = time.monotonic()
+        for kind, queue in list(self._queues.items()):
+            if len(queue) == 1 and self._ready_at(queue[0]) <= now:
+                queue.append(_Batch())
+            if len(queue) > 1:
+                batch = queue.popleft()
+                self._queues.move_to_end(kind)
+                if len(queue) == 1 and not queue[0].parts:
+                    del self._queues[kind]
+                return kind, batch
+        return None
+
+    def _ready_at(self, batch: _Batch) -> float:
+        """When a batch that is being filled is run.
+
+        One without rows is not, in TensorFlow Serving: its requests wait for others, and
+        for ever if there are none. Here their time ends, as it does for those that do get a turn.
+        """
+        if batch.rows:
+            full = batch.rows >= self._batching.rows_of_a_run
+            return 0.0 if full else batch.opened + self._batching.batch_timeout_micros * 1e-6
+        return max((part.deadline for part in batch.parts), default=float("inf"))
+
+    def _rest(self) -> float | None:
+        """How long there is nothing to do, unless something comes."""
+        ready = min((self._ready_at(q[0]) for q in self._queues.values()), default=float("inf"))
+        return None if ready == float("inf") else max(0.0, ready - time.monotonic())
+
+    def _run(self, kind: _Kind, batch: _Batch) -> list[Arrays]:
+        seconds = max(part.deadline for part in batch.parts) - time.monotonic()
+        if seconds <= 0:
+            raise Overloaded("Run() timeout exceeded while waiting in batching queue")
+        size = self._batching.padded(batch.rows)
+        inputs = merged(
+            [part.inputs for part in batch.parts],
+            kind.servable.model.signatures[kind.signature],
+            size - batch.rows,
+            self._batching.pad_variable_length_inputs,
+        )
+        outputs = execute(kind.servable, kind.signature, inputs, kind.outputs, seconds)
+        self._ran(batch.rows)
+        return split(outputs, [part.rows for part in batch.parts], size)
+
+
+def _parts(whole: _Part, room: int, most: int) -> list[_Part]:
+    """A request in parts: what fits into the batch that is being filled, and full batches."""
+    if whole.rows <= room:
+        return [whole]
+    starts = [0, *range(room, whole.rows, most)] if room else [*range(0, whole.rows, most)]
+    ends = [*starts[1:], whole.rows]
     return [
-        {name: value[end - count : end] for name, value in outputs.items()}
-        for count, end in zip(rows, ends, strict=True)
+        _Part(
+            {name: value[start:end] for name, value in whole.inputs.items()},
+            end - start,
+            whole.deadline,
+        )
+        for start, end in zip(starts, ends, strict=True)
     ]
-
-
-def _joined(values: list[np.ndarray], padding: int) -> np.ndarray:
-    filler = [np.repeat(values[0][:1], padding, axis=0)] if padding else []
-    return np.concatenate([*values, *filler])

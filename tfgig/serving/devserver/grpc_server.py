@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
-from typing import Any
+from typing import Any, TypeVar
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from tfgig.exported.signatures import SERVING_DEFAULT
-from tfgig.serving.devserver.core import Core
+from tfgig.serving.deployment.options import ServerOptions
+from tfgig.serving.devserver.core import Core, refuse_method
+from tfgig.serving.devserver.front import authority
 from tfgig.serving.devserver.heads import SECONDS
 from tfgig.serving.devserver.messages import metadata_of, model_of, status_of
-from tfgig.serving.protocol.errors import Code, InvalidRequest, ServingError, needed
-from tfgig.serving.protocol.records import APIS, SIGNATURES
+from tfgig.serving.protocol.errors import Code, InvalidRequest, ServingError
 
-# Threads only wait here, for the lanes do the work; more calls than that are refused.
-_CALLS = 128
 _HANDLES = (types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT)
 _POINTER = 8  # bytes: what a text takes beside its own
+_Answer = TypeVar("_Answer")
 
 
 class GrpcServer:
@@ -30,18 +35,18 @@ class GrpcServer:
 
     Args:
         core: What answers.
-        host: The address to listen at.
-        port: The port; 0 for a free one.
+        options: Where and how it listens.
         max_bytes: The largest message that is taken.
+
+    Raises:
+        OSError: the port is taken.
     """
 
-    def __init__(self, core: Core, host: str, port: int, max_bytes: int) -> None:
-        grpc = needed("grpc")
-        predictions = needed(f"{APIS}prediction_service_pb2_grpc")
-        models = needed(f"{APIS}model_service_pb2_grpc")
+    def __init__(self, core: Core, options: ServerOptions, max_bytes: int) -> None:
+        threads = options.grpc_max_threads
         self._server = grpc.server(
-            futures.ThreadPoolExecutor(_CALLS, thread_name_prefix="grpc"),
-            maximum_concurrent_rpcs=_CALLS,
+            futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+            maximum_concurrent_rpcs=threads,
             options=[
                 ("grpc.max_receive_message_length", max_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -50,88 +55,117 @@ class GrpcServer:
             ],
         )
         self._started = False
-        services = _services(core, max_bytes, predictions, models)
-        predictions.add_PredictionServiceServicer_to_server(services[0], self._server)
-        models.add_ModelServiceServicer_to_server(services[1], self._server)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            _Predictions(core, max_bytes), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Models(core), self._server)
+        host, port = options.host, options.port
         try:
             self.port = self._server.add_insecure_port(authority(host, port))
         except RuntimeError as error:
             raise OSError(f"The port {port} of {host} is taken. Received: {error}") from error
+        self.address = authority(host, self.port)
 
     def start(self) -> None:
         """Answers from now on."""
         self._started = True
         self._server.start()
 
-    def stop(self, grace: float) -> threading.Event:
-        """Takes no more calls; the event comes when those under way have ended, or been ended."""
+    def stop(self, grace: float) -> None:
+        """Takes no more calls; those under way end by themselves, or are ended."""
         if not self._started:
             self.start()  # gRPC gives back only the port of a server that has started
-        return self._server.stop(grace + 1.0)
+        self._server.stop(grace + 1.0).wait()
 
 
-def authority(host: str, port: int) -> str:
-    """ "host:port", as gRPC and URLs write it: an address of IPv6 stands in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predictions, and what is known of signatures."""
 
+    def __init__(self, core: Core, max_bytes: int) -> None:
+        self._core = core
+        self._max_bytes = max_bytes
 
-def _services(core: Core, max_bytes: int, predictions: Any, models: Any) -> tuple[Any, Any]:
-    """The two servicers; their classes exist where the stubs are installed."""
-    predict_pb2 = needed(f"{APIS}predict_pb2")
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        signature = request.model_spec.signature_name or SERVING_DEFAULT
+        started, code = time.monotonic(), Code.OK
+        try:
+            return self._predict(request, signature, context)
+        except ServingError as error:
+            code = error.code
+            context.abort(_status_code(code), str(error))
+        except Exception:
+            code = Code.INTERNAL
+            raise
+        finally:
+            self._core.count("grpc", signature, code, started)
 
-    class Predictions(predictions.PredictionServiceServicer):
-        def Predict(self, request: Any, context: Any) -> Any:
-            return _answered(core, context, request.model_spec, lambda: predict(request, context))
-
-        def GetModelMetadata(self, request: Any, context: Any) -> Any:
-            return _answered(core, context, None, lambda: metadata(request))
-
-    class Models(models.ModelServiceServicer):
-        def GetModelStatus(self, request: Any, context: Any) -> Any:
-            return _answered(core, context, None, lambda: status(request))
-
-    def predict(request: Any, context: Any) -> Any:
-        spec = request.model_spec
-        signature = spec.signature_name or SERVING_DEFAULT
-        inputs = {name: _array(name, value, max_bytes) for name, value in request.inputs.items()}
-        pending = core.submit(
-            core.acquire(model_of(spec)),
-            signature,
-            inputs,
-            tuple(request.output_filter),
-            context.time_remaining(),
-        )
-        context.add_callback(pending.cancel)
-        outputs = pending.result()
+    def _predict(self, request: Any, signature: str, context: grpc.ServicerContext) -> Any:
+        if not request.HasField("model_spec"):
+            raise InvalidRequest("Missing ModelSpec")
         response = predict_pb2.PredictResponse()
-        response.model_spec.name = spec.name
-        response.model_spec.version.value = pending.version
+        with self._core.lease(model_of(request.model_spec)) as servable:
+            inputs = {
+                name: _array(name, value, self._max_bytes) for name, value in request.inputs.items()
+            }
+            filtered = tuple(request.output_filter)
+            left = context.time_remaining()
+            outputs = self._core.run(servable, signature, inputs, filtered, left)
+            response.model_spec.version.value = servable.number
+        response.model_spec.name = request.model_spec.name
         response.model_spec.signature_name = signature
         for name, value in outputs.items():
             response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
         return response
 
-    def status(request: Any) -> Any:
-        return status_of(core, model_of(request.model_spec))
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return _answered(context, lambda: self._refuse(request, "classify"))
 
-    def metadata(request: Any) -> Any:
-        if list(request.metadata_field) != [SIGNATURES]:
-            raise InvalidRequest(f"metadata_field is [{SIGNATURES!r}].")
-        return metadata_of(core, model_of(request.model_spec))
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return _answered(context, lambda: self._refuse(request, "regress"))
 
-    return Predictions(), Models()
+    def _refuse(self, request: Any, method: str) -> Any:
+        spec = request.model_spec
+        with self._core.lease(model_of(spec)) as servable:
+            refuse_method(servable.model, spec.signature_name, method)
+
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        def answer() -> Any:
+            if not request.HasField("model_spec"):
+                raise InvalidRequest("Missing ModelSpec")
+            return metadata_of(
+                self._core, model_of(request.model_spec), list(request.metadata_field)
+            )
+
+        return _answered(context, answer)
+
+
+class _Models(model_service_pb2_grpc.ModelServiceServicer):
+    """The states of versions."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
+        def answer() -> Any:
+            if not request.HasField("model_spec"):
+                raise InvalidRequest("Missing ModelSpec")
+            return status_of(self._core, model_of(request.model_spec))
+
+        return _answered(context, answer)
 
 
 def _array(name: str, value: tensor_pb2.TensorProto, max_bytes: int) -> np.ndarray:
     try:
         if value.dtype in _HANDLES:
             raise TypeError("handles of resources are a process's own")
+        if any(axis.size < 0 for axis in value.tensor_shape.dim):
+            raise ValueError("its shape has a negative size")
         if _size(value) > max_bytes:
             shape = tf.TensorShape(value.tensor_shape)
             raise ValueError(f"its shape {shape} is larger than {max_bytes} bytes")
         return tf.make_ndarray(value)
     except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise InvalidRequest(f"The input {name!r} is not a tensor: {error}.") from error
+        raise InvalidRequest(f"tensor parsing error: {name}: {error}") from error
 
 
 def _size(value: tensor_pb2.TensorProto) -> int:
@@ -145,21 +179,14 @@ def _size(value: tensor_pb2.TensorProto) -> int:
     return count * _POINTER + sum(lengths) + repeated
 
 
-def _answered(core: Core, context: Any, spec: Any, answer: Callable[[], Any]) -> Any:
-    """Runs the answer, counts predictions, and turns errors into statuses."""
-    started, code = time.monotonic(), Code.OK
+def _answered(context: grpc.ServicerContext, answer: Callable[[], _Answer]) -> _Answer:
+    """The answer; an error becomes a status."""
     try:
         return answer()
     except ServingError as error:
-        code = error.code
-        context.abort(_status_code(code), str(error))
-    except Exception:
-        code = Code.INTERNAL
-        raise
-    finally:
-        if spec is not None:
-            core.count("grpc", spec.signature_name or SERVING_DEFAULT, code, started)
+        context.abort(_status_code(error.code), str(error))
+        raise  # `abort` has raised already
 
 
-def _status_code(code: Code) -> Any:
-    return next(found for found in needed("grpc").StatusCode if found.value[0] == code.number)
+def _status_code(code: Code) -> grpc.StatusCode:
+    return next(found for found in grpc.StatusCode if found.value[0] == code.number)

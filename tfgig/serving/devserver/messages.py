@@ -5,56 +5,69 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import json_format
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+)
 
 from tfgig.serving.devserver.core import Core
-from tfgig.serving.protocol.errors import NotFound, needed
-from tfgig.serving.protocol.records import APIS, SIGNATURES, Model
+from tfgig.serving.protocol.errors import InvalidRequest, NotFound
+from tfgig.serving.protocol.records import SIGNATURES, Model
 
 
-def model_of(spec: Any) -> Model:
+def model_of(spec: model_pb2.ModelSpec) -> Model:
     """Which model a `ModelSpec` names."""
     version = spec.version.value if spec.HasField("version") else None
     return Model(spec.name, version, spec.version_label or None)
 
 
-def status_of(core: Core, model: Model) -> Any:
-    """A `GetModelStatusResponse`: how one version, or every one, is.
+def status_of(core: Core, model: Model) -> get_model_status_pb2.GetModelStatusResponse:
+    """How one version, or every one, is; a label does not count, as in TensorFlow Serving.
 
     Raises:
         NotFound: there is no such model or version.
     """
-    core.check_name(model.name)
-    messages = needed(f"{APIS}get_model_status_pb2")
-    number = model.version
-    if model.label is not None:
-        number = core.signatures(model)[0]
-    statuses = [s for s in core.versions.statuses() if number in (None, s.number)]
+    known = core.versions.statuses() if model.name == core.name else []
+    statuses = [s for s in known if model.version in (None, s.number)]
     if not statuses:
-        raise NotFound(f"No version of {model.name!r} is known. Received: {number}.")
-    response = messages.GetModelStatusResponse()
+        which = "any versions" if model.version is None else f"version {model.version}"
+        raise NotFound(f"Could not find {which} of model {model.name}")
+    response = get_model_status_pb2.GetModelStatusResponse()
     for status in statuses:
         response.model_version_status.add(
             version=status.number,
-            state=messages.ModelVersionStatus.State.Value(status.state),
+            state=get_model_status_pb2.ModelVersionStatus.State.Value(status.state),
             status={"error_code": status.code.number, "error_message": status.message},
         )
     return response
 
 
-def metadata_of(core: Core, model: Model) -> Any:
-    """A `GetModelMetadataResponse` with the signatures of a version.
+def metadata_of(
+    core: Core, model: Model, fields: list[str]
+) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """The signatures of a version, TensorFlow's own included.
+
+    Args:
+        core: What knows them.
+        model: The version.
+        fields: What is asked for.
 
     Raises:
-        ServingError: there is no such version.
+        ServingError: there is no such version, or nothing else is asked for than there is.
     """
-    messages = needed(f"{APIS}get_model_metadata_pb2")
-    number, signatures = core.signatures(model)
-    response = messages.GetModelMetadataResponse()
-    response.model_spec.name = model.name
-    response.model_spec.version.value = number
-    found = messages.SignatureDefMap()
-    for name, definition in signatures.items():
-        found.signature_def[name].CopyFrom(definition)
+    if not fields:
+        raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in fields:
+        if field != SIGNATURES:
+            raise InvalidRequest(f"Metadata field {field} is not supported")
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    found = get_model_metadata_pb2.SignatureDefMap()
+    with core.lease(model) as servable:
+        response.model_spec.name = model.name
+        response.model_spec.version.value = servable.number
+        for name, definition in (servable.model.signatures | servable.model.internal).items():
+            found.signature_def[name].CopyFrom(definition)
     response.metadata[SIGNATURES].Pack(found)
     return response
 
@@ -70,8 +83,8 @@ def json_of_status(core: Core, model: Model) -> dict[str, Any]:
 
 def json_of_metadata(core: Core, model: Model) -> dict[str, Any]:
     """The metadata as REST answers them; the map of signatures has its name twice there, too."""
-    response = metadata_of(core, model)
-    found = needed(f"{APIS}get_model_metadata_pb2").SignatureDefMap()
+    response = metadata_of(core, model, [SIGNATURES])
+    found = get_model_metadata_pb2.SignatureDefMap()
     response.metadata[SIGNATURES].Unpack(found)
     signatures = json_format.MessageToDict(
         found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from tfgig.serving.protocol.errors import Code, needed
+import prometheus_client
 
-PATH = "/monitoring/prometheus/metrics"  # TensorFlow Serving's usual one
+from tfgig.serving.protocol.errors import Code
+
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
@@ -23,30 +23,25 @@ class Metrics:
     """One server's counters."""
 
     def __init__(self) -> None:
-        self._client = needed("prometheus_client")
-        self._registry = self._client.CollectorRegistry()
-        self._requests = self._client.Counter(
+        self._registry = prometheus_client.CollectorRegistry()
+        self._requests = prometheus_client.Counter(
             "tfgig_serving_requests",
             "Requests by protocol, signature and canonical code",
             ("protocol", "signature", "code"),
             registry=self._registry,
         )
-        self._seconds = self._client.Histogram(
+        self._seconds = prometheus_client.Histogram(
             "tfgig_serving_seconds",
             "Time from a whole request to its answer",
             ("protocol", "signature"),
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._batches = self._client.Histogram(
+        self._batches = prometheus_client.Histogram(
             "tfgig_serving_batch_rows",
-            "Rows that were run together",
-            ("lane",),
+            "Rows that were run together, where requests are merged",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
             registry=self._registry,
-        )
-        self._waiting = self._client.Gauge(
-            "tfgig_serving_waiting", "Requests that wait", ("lane",), registry=self._registry
         )
 
     def count(self, protocol: str, signature: str, code: Code, seconds: float) -> None:
@@ -54,14 +49,19 @@ class Metrics:
         self._requests.labels(protocol, signature, code.name).inc()
         self._seconds.labels(protocol, signature).observe(seconds)
 
-    def batch_sizes(self, lane: str) -> Callable[[int], None]:
-        """What notes the rows of each run of a lane."""
-        return self._batches.labels(lane).observe
+    def ran(self, rows: int) -> None:
+        """Notes how many rows ran together."""
+        self._batches.observe(rows)
 
-    def watch_queue(self, lane: str, queue: Queue) -> None:
-        """Shows how many wait in a lane."""
-        self._waiting.labels(lane).set_function(lambda: queue.waiting)
+    def watch(self, queue: Queue) -> None:
+        """Shows how many wait to be merged."""
+        waiting = prometheus_client.Gauge(
+            "tfgig_serving_waiting", "Requests that wait to be merged", registry=self._registry
+        )
+        waiting.set_function(lambda: queue.waiting)
 
     def text(self) -> tuple[bytes, str]:
         """The metrics, and their content type."""
-        return self._client.generate_latest(self._registry), self._client.CONTENT_TYPE_LATEST
+        return prometheus_client.generate_latest(
+            self._registry
+        ), prometheus_client.CONTENT_TYPE_LATEST

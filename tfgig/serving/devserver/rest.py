@@ -8,40 +8,63 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tfgig.exported.directory import LARGEST, is_number
-from tfgig.serving.devserver import monitoring
-from tfgig.serving.devserver.core import Core, Pending
-from tfgig.serving.devserver.heads import impatient
+from tfgig.exported.directory import is_number
+from tfgig.serving.deployment.options import ServerOptions
+from tfgig.serving.devserver.core import Core
+from tfgig.serving.devserver.front import authority
+from tfgig.serving.devserver.heads import Impatient
 from tfgig.serving.devserver.messages import json_of_metadata, json_of_status
-from tfgig.serving.devserver.rest_call import Call
+from tfgig.serving.devserver.rest_call import Call, TooLarge, unzipped
 from tfgig.serving.protocol.errors import (
-    LATE,
     Code,
     DeadlineExceeded,
     InvalidRequest,
     Overloaded,
     ServingError,
-    needed,
 )
-from tfgig.serving.protocol.json_codec import dump, encode_error
-from tfgig.serving.protocol.records import Model
+from tfgig.serving.protocol.json_answers import dump, encode_error
+from tfgig.serving.protocol.records import METRICS, Model
 
 CALLS = 128  # requests under way: each may hold a body of the largest size
 HEALTH = "/healthz"
+_MODELS = "/v1/models"
+_METHODS = ("predict", "explain", "classify", "regress")
 _TOO_LARGE = 413
-_PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,255})|/labels/(?P<label>[^/:]+))?"
-    r"(?P<what>:predict|:explain|:classify|:regress|/metadata)?",
-    re.IGNORECASE,
+_NOT_FOUND = "<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD><BODY><H1>Not Found</H1></BODY></HTML>"
+    "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY>"
 )
+
+
+class _Part(StringConvertor):
+    """A name in a path: letters up to the next "/" or ":"."""
+
+    regex = "[^/:]+"
+
+
+class _Digits(StringConvertor):
+    """A number in a path, of whatever size."""
+
+    regex = "[0-9]{1,255}"
+
+
+register_url_convertor("part", _Part())
+register_url_convertor("digits", _Digits())
 
 
 class RestServer:
@@ -49,14 +72,15 @@ class RestServer:
 
     Args:
         core: What answers.
-        host: The address to listen at.
-        port: The port; 0 for a free one.
+        options: Where and how it listens.
         max_bytes: The largest body that is taken.
-        seconds: How long a request may take.
+
+    Raises:
+        OSError: the port is taken.
     """
 
-    def __init__(self, core: Core, host: str, port: int, max_bytes: int, seconds: float) -> None:
-        uvicorn = needed("uvicorn")
+    def __init__(self, core: Core, options: ServerOptions, max_bytes: int) -> None:
+        host, port = options.host, options.rest_port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Only where TCP is named does asyncio switch off Nagle's delay, 40 ms an answer.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -68,12 +92,14 @@ class RestServer:
             self._socket.close()
             raise OSError(f"Cannot listen at port {port} of {host}: {error.strerror}.") from error
         self.port = self._socket.getsockname()[1]
+        self.address = f"http://{authority(host, self.port)}"
+        self._pool = ThreadPoolExecutor(options.rest_api_num_threads, "rest-call")
         config = uvicorn.Config(
-            _Application(core, max_bytes, seconds).starlette(),
+            _Application(core, max_bytes, options.rest_seconds, self._pool).asgi(),
             log_level="warning",
             access_log=False,
             lifespan="off",
-            http=impatient(),
+            http=Impatient,
             timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)
@@ -94,89 +120,117 @@ class RestServer:
                 raise RuntimeError("The REST server did not start; the log says why.")
             time.sleep(0.01)
 
-    def stop(self) -> None:
-        """Takes no more requests, and waits for those under way."""
+    def stop(self, grace: float) -> None:
+        """Takes no more requests, and waits for those under way, which the core ends."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._socket.close()
-
-
-class _TooLarge(Overloaded):
-    """A body beyond the bound: with a status of its own, as waiting does not help."""
 
 
 class _Application:
     """What each address answers."""
 
-    def __init__(self, core: Core, max_bytes: int, seconds: float) -> None:
+    def __init__(
+        self, core: Core, max_bytes: int, seconds: float, pool: ThreadPoolExecutor
+    ) -> None:
         self._core = core
         self._max_bytes = max_bytes
         self._seconds = seconds
+        self._pool = pool
         self._free = asyncio.Semaphore(CALLS)
-        self._answer = needed("starlette.responses").Response
 
-    def starlette(self) -> Any:
+    def asgi(self) -> ASGIApp:
         """The application."""
-        routing = needed("starlette.routing")
-        refusal = needed("starlette.exceptions").HTTPException
-        return needed("starlette.applications").Starlette(
-            routes=[
-                routing.Route(HEALTH, self._health, methods=["GET"]),
-                routing.Route(monitoring.PATH, self._metrics, methods=["GET"]),
-                routing.Route("/{path:path}", self._models, methods=["GET", "POST"]),
-            ],
-            exception_handlers={refusal: self._refused, Exception: self._failed},
-        )
+        name = f"{_MODELS}/{{name:part}}"
+        models = (name, f"{name}/versions/{{version:digits}}", f"{name}/labels/{{label:part}}")
+        routes = [
+            Route(HEALTH, self._health, methods=["GET"]),
+            Route(METRICS, self._metrics, methods=["GET"]),
+            Route(_MODELS, self._nameless, methods=["GET"]),
+        ]
+        for path in models:
+            routes += [
+                Route(path, self._look(json_of_status), methods=["GET"]),
+                Route(f"{path}/metadata", self._look(json_of_metadata), methods=["GET"]),
+                *(Route(f"{path}:{m}", self._ask(m), methods=["POST"]) for m in _METHODS),
+            ]
+        for route in routes:
+            (route.methods or set()).discard("HEAD")  # which Starlette adds, and this API refuses
+        handlers: Any = {
+            HTTPException: self._refused,
+            ServingError: self._wrong,
+            Exception: self._failed,
+        }
+        application = Starlette(routes=routes, exception_handlers=handlers)
+        application.router.redirect_slashes = False
+        return _with_query(application)
 
-    async def _refused(self, request: Any, error: Any) -> Any:
-        """What Starlette refuses, such as a method that no address takes."""
-        return self._json(encode_error(error.detail), error.status_code, error.headers)
+    async def _refused(self, request: Request, error: HTTPException) -> Response:
+        """What no route takes."""
+        path = request.scope["path"]  # `request.url` is what the client's Host header makes of it
+        if not path.startswith("/v1/"):
+            return HTMLResponse(_NOT_FOUND, 404)
+        if request.method == "OPTIONS":
+            return Response(b"", Code.INVALID_ARGUMENT.http, media_type="application/json")
+        return self._wrong_of(InvalidRequest(f"Malformed request: {request.method} {path}"))
 
-    async def _failed(self, request: Any, error: Exception) -> Any:
+    async def _wrong(self, request: Request, error: ServingError) -> Response:
+        """A request that is not answered."""
+        return self._wrong_of(error)
+
+    def _wrong_of(self, error: ServingError) -> Response:
+        status = _TOO_LARGE if isinstance(error, TooLarge) else error.code.http
+        return _json(encode_error(str(error)), status)
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
         """A fault of the server's own, whose trace goes to the log."""
-        return self._json(encode_error("The server failed; its log says why."), Code.INTERNAL.http)
+        return _json(encode_error("The server failed; its log says why."), Code.INTERNAL.http)
 
-    async def _health(self, request: Any) -> Any:
+    async def _health(self, request: Request) -> Response:
         """Ready where a version is served."""
         ready = any(status.state == "AVAILABLE" for status in self._core.versions.statuses())
-        code = Code.OK if ready else Code.UNAVAILABLE
-        return self._json(dump({"ready": ready}), code.http)
+        return _json(dump({"ready": ready}), (Code.OK if ready else Code.UNAVAILABLE).http)
 
-    async def _metrics(self, request: Any) -> Any:
+    async def _metrics(self, request: Request) -> Response:
         text, kind = self._core.metrics.text()
-        return self._answer(text, headers={"Content-Type": kind})
+        return Response(text, headers={"Content-Type": kind})
 
-    async def _models(self, request: Any) -> Any:
-        started = time.monotonic()
-        path = request.scope["path"]  # `request.url` is what the client's Host header makes of it
-        found = _PATH.fullmatch(path)
-        signature, code, status = "", Code.OK, 200
-        asks = request.method == "POST"
-        try:
-            what = ((found and found["what"]) or "").lower()
-            if found is None or asks != what.startswith(":"):
-                raise InvalidRequest(f"Malformed request: {request.method} {path}")
-            model = Model(found["name"], _version(found["version"]), found["label"])
-            if not asks:
-                look = json_of_metadata if what else json_of_status
-                body = dump(await asyncio.to_thread(look, self._core, model))
-            else:
-                call = Call(self._core, model, what, started + self._seconds)
-                try:
-                    body = await self._ask(call, request)
-                finally:
-                    signature = call.signature
-        except ServingError as error:
-            code = error.code
-            status = _TOO_LARGE if isinstance(error, _TooLarge) else code.http
-            body = encode_error(str(error))
-        if asks:
-            self._core.count("rest", signature, code, started)
-        return self._json(body, status)
+    async def _nameless(self, request: Request) -> Response:
+        raise InvalidRequest("Missing model name in request.")
 
-    async def _ask(self, call: Call, request: Any) -> bytes:
-        """The body of the answer to a request."""
+    def _look(self, look: Callable[[Core, Model], dict[str, Any]]) -> Callable[..., Any]:
+        """The endpoint that answers with what is known of a model."""
+
+        async def endpoint(request: Request) -> Response:
+            model = _model(request)
+            if model is None:
+                return _no_number()
+            return _json(dump(await self._in_pool(look, self._core, model)))
+
+        return endpoint
+
+    def _ask(self, method: str) -> Callable[..., Any]:
+        """The endpoint that answers a body with a body."""
+
+        async def endpoint(request: Request) -> Response:
+            started, code = time.monotonic(), Code.OK
+            model = _model(request)
+            if model is None:
+                return _no_number()
+            call = Call(self._core, model, method, started + self._seconds)
+            try:
+                return _json(await self._answer(call, request))
+            except ServingError as error:
+                code = error.code
+                raise
+            finally:
+                self._core.count("rest", call.signature, code, started)
+
+        return endpoint
+
+    async def _answer(self, call: Call, request: Request) -> bytes:
         if self._free.locked():
             raise Overloaded(f"{CALLS} requests are under way.")
         async with self._free:
@@ -184,55 +238,57 @@ class _Application:
                 received = await asyncio.wait_for(self._body(request), call.seconds)
             except asyncio.TimeoutError as error:
                 raise DeadlineExceeded("The body did not come before the deadline.") from error
-            pending = await asyncio.to_thread(call.submit, received)
-            outputs = await _wait(pending, request)
-            return await asyncio.to_thread(call.encode, outputs)
+            if "gzip" in request.headers.get("content-encoding", ""):
+                received = await self._in_pool(unzipped, received, self._max_bytes)
+            return await self._in_pool(call.answer, received)
 
-    async def _body(self, request: Any) -> bytes:
+    async def _in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Called in one of the threads that answer."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _body(self, request: Request) -> bytes:
         """The body, read no further than the bound."""
-        too_large = _TooLarge(f"A body has at most {self._max_bytes} bytes.")
         with contextlib.suppress(ValueError):
             if int(request.headers.get("content-length", 0)) > self._max_bytes:
-                raise too_large
+                raise TooLarge(self._max_bytes)
         chunks, size = [], 0
         try:
             async for chunk in request.stream():
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > self._max_bytes:
-                    raise too_large
-        except needed("starlette.requests").ClientDisconnect as error:
+                    raise TooLarge(self._max_bytes)
+        except ClientDisconnect as error:
             raise ServingError("The client has gone.", Code.CANCELLED) from error
         return b"".join(chunks)
 
-    def _json(self, body: bytes, status: int, headers: Any = None) -> Any:
-        return self._answer(body, status, headers, media_type="application/json")
+
+def _with_query(application: ASGIApp) -> ASGIApp:
+    """The application, for which a query is a part of the path, as it is for TensorFlow Serving."""
+
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope.get("query_string", b"")
+        if query and scope["path"].startswith(_MODELS):
+            path = f"{scope['path']}?{query.decode('latin-1')}"
+            scope = {**scope, "path": path, "query_string": b""}
+        await application(scope, receive, send)
+
+    return asgi
 
 
-def _version(text: str | None) -> int | None:
-    if text and not is_number(text):
-        raise InvalidRequest(f"A version is at most {LARGEST}. Received: {text}.")
-    return int(text) if text else None
+def _model(request: Request) -> Model | None:
+    """Which model a path names; nothing where its version is beyond all numbers."""
+    found = request.path_params
+    version = found.get("version")
+    if version is not None and not is_number(version):
+        return None
+    return Model(found["name"], None if version is None else int(version), found.get("label"))
 
 
-async def _wait(pending: Pending, request: Any) -> dict[str, np.ndarray]:
-    """The outputs, unless the time is up or the client has gone: then what waits is dropped."""
-    answer = asyncio.ensure_future(asyncio.wrap_future(pending.future))
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait(
-            {answer, gone}, timeout=pending.seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        if answer.done():
-            return answer.result()
-        if gone.done():
-            raise ServingError("The client has gone.", Code.CANCELLED)
-        raise DeadlineExceeded(LATE)
-    finally:
-        gone.cancel()
-        answer.cancel()  # and with it what it stands for
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
 
 
-async def _disconnected(request: Any) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _no_number() -> Response:
+    """What a version beyond all numbers is answered with: no word at all."""
+    return _json(b"", Code.INVALID_ARGUMENT.http)

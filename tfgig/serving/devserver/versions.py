@@ -1,37 +1,48 @@
 """The versions of a model that a server holds: loaded, switched and let go as they come and go.
 
 A new version is loaded beside the old one, which answers until the new one is ready, and is let
-go when its last request is answered. A version that cannot be loaded leaves the old one serving.
+go when its last request is answered. A version that cannot be loaded leaves the old one serving,
+and is tried again for a while.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import pathlib
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 
-from tfgig.exported.description import read_description
 from tfgig.exported.directory import versions
-from tfgig.serving.protocol.errors import Code, NotFound, ServingError, Unavailable
-from tfgig.serving.protocol.records import VersionStatus
+from tfgig.serving.protocol.errors import Code, InvalidRequest, NotFound, ServingError
+from tfgig.serving.protocol.records import Model, VersionStatus
 from tfgig.serving.runtime.session import SessionModel
 
 _LOG = logging.getLogger(__name__)
 
 
 class Servable:
-    """A loaded version, in use until each `acquire` has had its `release`."""
+    """A loaded version, open as long as it is leased."""
 
-    def __init__(self, number: int, model: SessionModel, explaining: frozenset[str]) -> None:
+    def __init__(self, number: int, model: SessionModel) -> None:
         self.number = number
         self.model = model
-        self.explaining = explaining  # the signatures that explain
         self.users = 0
+        self.closed = False
+
+
+@dataclasses.dataclass
+class _Attempts:
+    """The attempts to load a version that failed."""
+
+    files: object  # what they were at the last one
+    count: int = 0
+    next: float = 0.0  # on the monotonic clock
 
 
 class Versions:
@@ -39,33 +50,53 @@ class Versions:
 
     Args:
         base: The model's directory.
+        name: The model's name.
         load: What loads a version's directory.
         keep: How many of the newest versions are served.
         labels: Versions by names of their own; they are served as well.
+        retries: How often a version that cannot be loaded is tried again. After that, it is tried
+            when its files have changed.
+        retry_seconds: How long it waits in between.
     """
 
     def __init__(
         self,
         base: str | os.PathLike,
+        name: str,
         load: Callable[[pathlib.Path], SessionModel],
         keep: int = 1,
         labels: Mapping[str, int] | None = None,
+        retries: int = 0,
+        retry_seconds: float = 0.0,
     ) -> None:
         self._base = pathlib.Path(base)
+        self._name = name
         self._load = load
         self._keep = keep
         self._labels = dict(labels or {})
-        self._lock = threading.Lock()
+        self._retries = retries
+        self._retry_seconds = retry_seconds
+        self._changed = threading.Condition()
         self._served: dict[int, Servable] = {}
         self._open: set[Servable] = set()  # with those that still end their last requests
         self._statuses: dict[int, VersionStatus] = {}
-        self._failed: dict[int, object] = {}  # what its files were when it failed
+        self._attempts: dict[int, _Attempts] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, seconds: float) -> None:
-        """Looks once, and then every so many seconds."""
+        """Looks until a version is served, and from then on every so many seconds.
+
+        Raises:
+            OSError: all versions that are there have failed for good.
+        """
         self.poll()
+        while not self._served and self._loading():
+            self._stop.wait(seconds)
+            self.poll()
+        if self._statuses and not self._served:
+            newest = self.statuses()[0]
+            raise OSError(f"No version of {self._name!r} can be loaded. {newest.message}")
 
         def watch() -> None:
             while not self._stop.wait(seconds):
@@ -77,6 +108,9 @@ class Versions:
         self._thread = threading.Thread(target=watch, name="versions", daemon=True)
         self._thread.start()
 
+    def _loading(self) -> bool:
+        return any(status.state == "LOADING" for status in self.statuses())
+
     def poll(self) -> None:
         """Looks once: loads what is new, then lets go of what has been replaced."""
         found = versions(self._base)
@@ -84,39 +118,44 @@ class Versions:
         for number in sorted(wanted, reverse=True):
             if number not in self._served:
                 self._try(number, found[number])
-        with self._lock:
+        with self._changed:
             # The newest that is wanted and there; without one, what is served goes on.
             if wanted & set(self._served):
                 for number in set(self._served) - wanted:
                     self._retire(self._served.pop(number))
-            gone = set(self._statuses) - set(found)
-            for number in gone:
-                if self._statuses[number].state == "END":
+            for number in set(self._statuses) - set(found):
+                self._attempts.pop(number, None)
+                if self._statuses[number].state in ("LOADING", "END"):
                     del self._statuses[number]
-                    self._failed.pop(number, None)
 
     def _try(self, number: int, directory: pathlib.Path) -> None:
-        before = _fingerprint(directory)
-        if self._failed.get(number) == before:
-            return  # it is as it was when it failed
+        files = _fingerprint(directory)
+        attempts = self._attempts.setdefault(number, _Attempts(files))
+        if attempts.count > self._retries:
+            if attempts.files == files:
+                return
+            attempts.count = 0
+        elif time.monotonic() < attempts.next:
+            return
         self._set(VersionStatus(number, "LOADING"))
         try:
             model = self._load(directory)
-            explaining = frozenset(read_description(directory).endpoints)
         except Exception as error:  # whatever a directory holds, the server lives on
-            code = error_code(error)
-            message = f"{type(error).__name__}: {error}"
+            attempts.files, attempts.count = files, attempts.count + 1
+            attempts.next = time.monotonic() + self._retry_seconds
+            message = str(error) or type(error).__name__
             _LOG.error("Version %d was not loaded: %s", number, message)
-            self._failed[number] = before
-            self._set(VersionStatus(number, "END", code, message))
+            if attempts.count > self._retries:
+                self._set(VersionStatus(number, "END", error_code(error), message))
             return
-        with self._lock:
-            self._served[number] = Servable(number, model, explaining)
+        del self._attempts[number]
+        with self._changed:
+            self._served[number] = Servable(number, model)
             self._open.add(self._served[number])
             self._statuses[number] = VersionStatus(number, "AVAILABLE")
 
     def _set(self, status: VersionStatus) -> None:
-        with self._lock:
+        with self._changed:
             self._statuses[status.number] = status
 
     def _retire(self, servable: Servable) -> None:
@@ -126,59 +165,70 @@ class Versions:
 
     def _close(self, servable: Servable) -> None:
         self._open.discard(servable)
+        servable.closed = True  # what ends now, ends for that
         servable.model.close()
         self._statuses[servable.number] = VersionStatus(servable.number, "END")
 
-    def acquire(self, number: int | None = None, label: str | None = None) -> Servable:
-        """A version to run requests on; it stays until it is released.
+    @contextlib.contextmanager
+    def lease(self, model: Model) -> Iterator[Servable]:
+        """A version to run a request on, from its look-up to its answer: it stays open that long.
 
         Args:
-            number: The version; None for the newest.
-            label: The version of that name.
+            model: Which one; without a number or a label, the newest.
 
         Raises:
-            NotFound: no such version or label is served.
-            Unavailable: no version could be loaded.
+            InvalidRequest: there is no such label, or no name.
+            NotFound: no such model or version is served.
         """
-        with self._lock:
-            if label is not None:
-                if label not in self._labels:
-                    raise NotFound(f"No version is labelled {label!r}: {sorted(self._labels)}.")
-                number = self._labels[label]
-            if number is None and not self._served:
-                raise Unavailable(f"No version is served from {str(self._base)!r}.")
-            number = max(self._served) if number is None else number
-            if number not in self._served:
-                served = ", ".join(map(str, sorted(self._served)))
-                raise NotFound(f"Version {number} is not served; these are: {served or 'none'}.")
-            servable = self._served[number]
+        with self._changed:
+            servable = self._found(model)
             servable.users += 1
-            return servable
+        try:
+            yield servable
+        finally:
+            with self._changed:
+                servable.users -= 1
+                retired = self._served.get(servable.number) is not servable
+                if retired and servable.users == 0 and servable in self._open:
+                    self._close(servable)
+                self._changed.notify_all()
 
-    def release(self, servable: Servable) -> None:
-        """Gives a version back."""
-        with self._lock:
-            servable.users -= 1
-            retired = self._served.get(servable.number) is not servable
-            if retired and servable.users == 0 and servable in self._open:
-                self._close(servable)
+    def _found(self, model: Model) -> Servable:
+        if not model.name:
+            raise InvalidRequest("ModelSpec has no name specified.")
+        number = model.version
+        if model.label is not None:
+            if model.name != self._name or model.label not in self._labels:
+                raise InvalidRequest(f"Unrecognized servable version label: {model.label}")
+            number = self._labels[model.label]
+        if number is None and self._served:
+            number = max(self._served)
+        if model.name != self._name or number not in self._served:
+            newest = model.version is None and model.label is None
+            wanted = f"Latest({model.name})" if newest else f"Specific({model.name}, {number})"
+            raise NotFound(f"Servable not found for request: {wanted}")
+        return self._served[number]
 
     def has(self, signature: str) -> bool:
         """Whether a version that is served has a signature of that name."""
-        with self._lock:
+        with self._changed:
             return any(signature in served.model.signatures for served in self._served.values())
 
     def statuses(self) -> list[VersionStatus]:
         """The states of all versions that are or were here, newest first."""
-        with self._lock:
+        with self._changed:
             return sorted(self._statuses.values(), key=lambda status: -status.number)
 
-    def stop(self) -> None:
-        """Looks no more, and closes everything; what still runs is ended."""
+    def stop(self, grace: float) -> None:
+        """Looks no more, waits so many seconds for leases to end, and closes everything.
+
+        What still runs then is ended.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: not any(s.users for s in self._open), grace)
             self._served.clear()
             for servable in list(self._open):
                 self._close(servable)

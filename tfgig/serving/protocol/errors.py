@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-import importlib
-from typing import Any
 
-LATE = "There was no answer before the deadline; the work was stopped."
+LATE = "Timed out waiting for notification"  # as TensorFlow says it
 LONGEST = 4096  # bytes of a message; all metadata of a call have 8 KiB in gRPC
 STOPPING = "The server is stopping."
 
@@ -134,18 +132,3 @@ def error_of_number(number: int, message: str) -> ServingError:
 def error_of_http(status: int, message: str) -> ServingError:
     """The error of an HTTP status."""
     return error_of(_BY_HTTP.get(status, Code.UNKNOWN), message)
-
-
-def needed(module: str) -> Any:
-    """Imports a module of the extra `serving`; nothing else of the project needs them.
-
-    Raises:
-        ImportError: it is not installed; the error names the command.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"Serving needs {module.partition('.')[0]!r}. Install it with: "
-            "pip install 'tfgig[serving]'"
-        ) from error

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tfgig.exported import kinds
 from tfgig.exported.signatures import TARGET, Signatures, model_inputs
 from tfgig.serving.protocol.errors import InvalidRequest
-from tfgig.serving.protocol.json_codec import layout_of
+from tfgig.serving.protocol.json_body import Body
+from tfgig.serving.protocol.json_requests import COLUMNS, ROWS, is_named, layout_of
 from tfgig.spec import nearest
 from tfgig.targets import TOP_CLASS
 
-_KEYS = ("instances", "inputs", "method", "kind", TARGET)
+_KEYS = (ROWS, COLUMNS, "method", "kind", TARGET)
 
 
 def choose(signatures: Signatures, method: str | None, kind: str = kinds.ATTRIBUTIONS) -> str:
@@ -51,11 +51,11 @@ def choose(signatures: Signatures, method: str | None, kind: str = kinds.ATTRIBU
     return known[method]
 
 
-def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[str, Any]:
+def predict_request(body: Body, signatures: Signatures) -> Body:
     """The request for `:predict` that a request for `:explain` stands for.
 
     Args:
-        request: "instances" (or "inputs"), "method", "kind", and "target": one class, or one for
+        body: "instances" (or "inputs"), "method", "kind", and "target": one class, or one for
             each row; an instance may have its own "target".
         signatures: The model's signatures.
 
@@ -63,6 +63,7 @@ def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[
         InvalidRequest: an unknown method, kind or key, not one layout of the rows, or targets that
             do not fit them.
     """
+    request = body.values
     unknown = set(request) - set(_KEYS)
     if unknown:
         raise InvalidRequest(
@@ -79,9 +80,12 @@ def predict_request(request: Mapping[str, Any], signatures: Signatures) -> dict[
     targets = request.get(TARGET, TOP_CLASS) if TARGET in signatures[name].inputs else None
     if targets is None and TARGET in request:
         raise InvalidRequest(f"{name!r} explains the top class; leave 'target' out.")
+    found: dict[str, Any] = {"signature_name": name}
     if layout_of(request) == "column":
-        return {"signature_name": name, "inputs": _columns(request["inputs"], inputs, targets)}
-    return {"signature_name": name, "instances": _rows(request["instances"], inputs, targets)}
+        found[COLUMNS] = _columns(request[COLUMNS], inputs, targets)
+    else:
+        found[ROWS] = _rows(request[ROWS], inputs, targets)
+    return Body(found, body.words)
 
 
 def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
@@ -93,7 +97,7 @@ def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
     if len(targets) != len(rows):
         raise InvalidRequest(f"There are {len(rows)} instances. Received: {len(targets)} targets.")
     return [
-        {TARGET: target, **(row if _is_named(row) else {inputs[0]: row})}
+        {TARGET: target, **(row if is_named(row) else {inputs[0]: row})}
         for row, target in zip(rows, targets, strict=True)
     ]
 
@@ -101,13 +105,8 @@ def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
 def _columns(columns: Any, inputs: list[str], targets: Any) -> Any:
     if targets is None:
         return columns
-    columns = columns if _is_named(columns) else {inputs[0]: columns}
+    columns = columns if is_named(columns) else {inputs[0]: columns}
     rows = columns.get(inputs[0])
     if not isinstance(targets, list):
         targets = [targets] * (len(rows) if isinstance(rows, list) else 1)
     return {TARGET: targets, **columns}
-
-
-def _is_named(value: Any) -> bool:
-    """Whether inputs are given by name; `{"b64": ...}` is a value."""
-    return isinstance(value, dict) and "b64" not in value

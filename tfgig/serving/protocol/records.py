@@ -9,8 +9,8 @@ import numpy as np
 
 from tfgig.serving.protocol.errors import Code
 
-APIS = "tensorflow_serving.apis."  # the package of TensorFlow Serving's messages
 SIGNATURES = "signature_def"  # the key of the signatures among a model's metadata
+METRICS = "/monitoring/prometheus/metrics"  # TensorFlow Serving's usual path of them
 State = Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
 
 

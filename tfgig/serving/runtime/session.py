@@ -24,16 +24,22 @@ class SessionModel:
         with SessionModel(directory) as model:
             explanation = model.run("explain_ig", image=images, target=[-1])
 
+    Args:
+        directory: A version's directory.
+        inter_op_threads: How many threads run the operations of all requests, also those of other
+            models; 0 for one a processor, as in TensorFlow Serving.
+
     Attributes:
         signatures: For each signature, its inputs and outputs as `TensorInfo` by name.
+        internal: The signatures that TensorFlow keeps for itself.
 
     Raises:
         ValueError: TensorFlow cannot load it; a file is damaged or missing.
     """
 
-    def __init__(self, directory: str | os.PathLike) -> None:
+    def __init__(self, directory: str | os.PathLike, inter_op_threads: int = 0) -> None:
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph, config=_config())
+        self._session = tf.compat.v1.Session(graph=graph, config=_config(inter_op_threads))
         try:
             with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
@@ -41,6 +47,11 @@ class SessionModel:
             self._session.close()
             raise unloadable(error, str(directory)) from error
         self.signatures = public(meta_graph.signature_def)
+        self.internal = {
+            name: found
+            for name, found in meta_graph.signature_def.items()
+            if name not in self.signatures
+        }
 
     def run(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """The outputs of a signature, by name; missing inputs take the signature's defaults.
@@ -66,7 +77,6 @@ class SessionModel:
         inputs: Mapping[str, Any],
         outputs: Sequence[str] = (),
         seconds: float | None = None,
-        background: bool = False,
     ) -> dict[str, np.ndarray]:
         """The outputs of a signature for all of its inputs; may be called from many threads.
 
@@ -76,15 +86,12 @@ class SessionModel:
             outputs: Which of its outputs are wanted; all if none is named. What only the others
                 need is not computed.
             seconds: When to give up. What is running is stopped, loops included.
-            background: Whether it runs on threads of its own. The loop of an explanation keeps
-                its thread from its first step to its last, and on shared ones a prediction would
-                wait for it.
 
         Raises:
             tf.errors.OpError: the graph failed; DeadlineExceededError if it took too long.
         """
         definition = self.signatures[signature]
-        options = tf.compat.v1.RunOptions(inter_op_thread_pool=int(background))
+        options = tf.compat.v1.RunOptions()
         if seconds is not None:
             options.timeout_in_ms = max(1, int(seconds * 1000))
         return self._session.run(
@@ -104,9 +111,8 @@ class SessionModel:
         self.close()
 
 
-def _config() -> tf.compat.v1.ConfigProto:
-    """Two pools of threads that all sessions of the process share: 0, and 1 in the background."""
+def _config(threads: int) -> tf.compat.v1.ConfigProto:
+    """One pool of threads that all sessions of the process share."""
     config = tf.compat.v1.ConfigProto()
-    config.session_inter_op_thread_pool.add(global_name="tfgig")
-    config.session_inter_op_thread_pool.add(global_name="tfgig_background")
+    config.session_inter_op_thread_pool.add(global_name=f"tfgig-{threads}", num_threads=threads)
     return config
