@@ -47,8 +47,6 @@ _MODELS = "/v1/models"
 _METHODS = ("predict", "explain", "classify", "regress")
 _TOO_LARGE = 413
 _NOT_FOUND = "<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD><BODY><H1>Not Found</H1></BODY></HTML>"
-    "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY>"
-)
 
 
 class _Part(StringConvertor):
