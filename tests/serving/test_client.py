@@ -20,7 +20,7 @@ from tfgig.serving import (
     ServingError,
     Unavailable,
 )
-from tfgig.serving.devserver.core import Answer
+from tfgig.serving.protocol.records import Answer
 
 IMAGES = images(5)
 
@@ -84,12 +84,13 @@ def test_the_version_and_the_label(server, protocol, direct):
     for choice in ({"version": 1}, {"label": "stable"}):
         with connect(server, protocol, **choice) as client:
             assert_close(client.predict(IMAGES), expected)
-    with connect(server, protocol, version=9) as client, pytest.raises(NotFound, match=r"9.*1"):
-        client.predict(IMAGES)
-    with connect(server, protocol, label="new") as client, pytest.raises(NotFound, match="stable"):
-        client.predict(IMAGES)
-    with connect(server, protocol, model="other") as client, pytest.raises(NotFound, match="tiny"):
-        client.predict(IMAGES)
+    for choice, error, message in (
+        ({"version": 9}, NotFound, r"Specific\(tiny, 9\)"),
+        ({"label": "new"}, InvalidRequest, "version label: new"),
+        ({"model": "other"}, NotFound, r"Latest\(other\)"),
+    ):
+        with connect(server, protocol, **choice) as client, pytest.raises(error, match=message):
+            client.predict(IMAGES)
 
 
 def test_the_statuses(client):

@@ -10,12 +10,12 @@ import tensorflow as tf
 import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
-from tfgig.serving.deployment.configuration import batching_text, read_batching
 
 from tests.cases import ROOT
 from tests.serving.conftest import eventually, options
 from tfgig.serving import Batching, LocalServer, ServerOptions
 from tfgig.serving.deployment.manifests import Deployment, files_of, pinned_tag, write_configuration
+from tfgig.serving.deployment.options import batching_text, read_batching
 
 
 def program(name, *arguments):
@@ -55,7 +55,7 @@ def test_the_configuration_of_an_export(exported, tmp_path):
 
 
 def test_batching_parameters_come_back(tmp_path):
-    batching = Batching(True, 16, 1500, 32, 4, (4, 8, 16))
+    batching = Batching(True, 16, 1500, 32, 4, (4, 8, 16), True, True, 8)
     (tmp_path / "parameters.txt").write_text(batching_text(batching))
     assert read_batching(tmp_path / "parameters.txt") == batching
     # As people write it, with comments and only some of them.

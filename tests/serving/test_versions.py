@@ -11,9 +11,10 @@ import tfgig
 from tests import cases
 from tests.serving.conftest import connect, eventually, options, write_records
 from tfgig.exported.directory import latest
-from tfgig.serving import Client, InvalidRequest, LocalServer, NotFound, SessionModel, Unavailable
+from tfgig.serving import Client, Code, InvalidRequest, LocalServer, NotFound, SessionModel
 from tfgig.serving.devserver.core import load_warm
 from tfgig.serving.devserver.versions import Versions
+from tfgig.serving.protocol.records import Model as Asked
 
 IMAGES = cases.images(2)
 
@@ -43,6 +44,12 @@ class Model:
         self.closed = True
 
 
+def leased(versions, number=None, label=None):
+    """The number of the version that such a request gets."""
+    with versions.lease(Asked("m", number, label)) as servable:
+        return servable.number
+
+
 def add(base, *numbers):
     for number in numbers:
         (base / str(number)).mkdir(parents=True)
@@ -51,19 +58,18 @@ def add(base, *numbers):
 
 def test_the_newest_is_served_and_the_old_one_ends_with_its_last_request(tmp_path):
     add(tmp_path, 1, 2)
-    versions = Versions(tmp_path, Model)
+    versions = Versions(tmp_path, "m", Model)
     versions.poll()
     assert states(versions) == {2: "AVAILABLE"}
-    used = versions.acquire()
-    assert used.number == 2
-    add(tmp_path, 10)
-    versions.poll()
-    assert states(versions) == {10: "AVAILABLE", 2: "UNLOADING"}
-    assert versions.acquire().number == 10
-    with pytest.raises(NotFound, match=r"Version 2 is not served; these are: 10"):
-        versions.acquire(2)
-    assert not used.model.closed
-    versions.release(used)
+    with versions.lease(Asked("m")) as used:
+        assert used.number == 2
+        add(tmp_path, 10)
+        versions.poll()
+        assert states(versions) == {10: "AVAILABLE", 2: "UNLOADING"}
+        assert leased(versions) == 10
+        with pytest.raises(NotFound, match=r"Servable not found for request: Specific\(m, 2\)"):
+            leased(versions, 2)
+        assert not used.model.closed
     assert used.model.closed
     assert states(versions)[2] == "END"
 
@@ -76,45 +82,45 @@ def test_a_broken_version_leaves_the_old_one_and_is_tried_again_when_it_changes(
         tries.append(directory.name)
         return Model(directory)
 
-    versions = Versions(tmp_path, load)
+    versions = Versions(tmp_path, "m", load)
     versions.poll()
     (tmp_path / "2").mkdir()
     for _ in range(3):
         versions.poll()
-    assert versions.acquire().number == 1
+    assert leased(versions) == 1
     status = versions.statuses()[0]
     assert (status.number, status.state, status.code.name) == (2, "END", "NOT_FOUND")
     assert "no saved_model.pb" in status.message
     assert tries == ["1", "2"]
     (tmp_path / "2" / "saved_model.pb").write_text("")
     versions.poll()
-    assert states(versions) == {2: "AVAILABLE", 1: "UNLOADING"}  # one request is not given back
+    assert states(versions) == {2: "AVAILABLE", 1: "END"}
     shutil.rmtree(tmp_path / "2")
     versions.poll()
-    assert versions.acquire().number == 1
+    assert leased(versions) == 1
     shutil.rmtree(tmp_path / "1")
     versions.poll()
-    assert versions.acquire().number == 1  # nothing takes its place
+    assert leased(versions) == 1  # nothing takes its place
 
 
 def test_labels_and_the_newest_few(tmp_path):
     add(tmp_path, 1, 2, 3, 4)
-    versions = Versions(tmp_path, Model, keep=2, labels={"stable": 1, "next": 9})
+    versions = Versions(tmp_path, "m", Model, keep=2, labels={"stable": 1, "next": 9})
     versions.poll()
     assert states(versions) == dict.fromkeys((1, 3, 4), "AVAILABLE")
-    assert versions.acquire(label="stable").number == 1
-    assert versions.acquire().number == 4
-    with pytest.raises(NotFound, match="Version 9"):
-        versions.acquire(label="next")
-    with pytest.raises(NotFound, match="labelled 'old'"):
-        versions.acquire(label="old")
+    assert leased(versions, label="stable") == 1
+    assert leased(versions) == 4
+    with pytest.raises(NotFound, match=r"Specific\(m, 9\)"):
+        leased(versions, label="next")
+    with pytest.raises(InvalidRequest, match="Unrecognized servable version label: old"):
+        leased(versions, label="old")
 
 
 def test_names_with_zeros_in_front(tmp_path):
     """TensorFlow Serving reads them as numbers."""
     (tmp_path / "00000123").mkdir()
     (tmp_path / "00000123" / "saved_model.pb").write_text("")
-    versions = Versions(tmp_path, Model)
+    versions = Versions(tmp_path, "m", Model)
     versions.poll()
     assert states(versions) == {123: "AVAILABLE"}
     assert latest(tmp_path) == tmp_path / "00000123"
@@ -122,16 +128,55 @@ def test_names_with_zeros_in_front(tmp_path):
 
 def test_numbers_of_more_than_64_bits_are_no_versions(tmp_path):
     add(tmp_path, 1, 2**63 - 1, 2**63, 10**20)
-    versions = Versions(tmp_path, Model)
+    versions = Versions(tmp_path, "m", Model)
     versions.poll()
     assert states(versions) == {2**63 - 1: "AVAILABLE"}
 
 
 def test_nothing_to_serve(tmp_path):
-    versions = Versions(tmp_path, Model)
+    versions = Versions(tmp_path, "m", Model)
     versions.poll()
-    with pytest.raises(Unavailable, match="No version is served"):
-        versions.acquire()
+    with pytest.raises(NotFound, match=r"Servable not found for request: Latest\(m\)"):
+        leased(versions)
+
+
+def test_a_broken_version_is_loading_through_its_retries(tmp_path):
+    """As in TensorFlow Serving: five times in as many minutes, with no word of what is wrong."""
+    add(tmp_path, 1)
+    (tmp_path / "2").mkdir()
+    versions = Versions(tmp_path, "m", Model, retries=2, retry_seconds=0.2)
+    versions.poll()
+    with pytest.raises(NotFound):
+        leased(versions)
+    started = time.monotonic()
+    while versions.statuses()[0].state == "LOADING":
+        (status,) = versions.statuses()
+        assert (status.number, status.code, status.message) == (2, Code.OK, "")
+        time.sleep(0.02)
+        versions.poll()
+    assert time.monotonic() - started > 0.35
+    assert versions.statuses()[0].code is Code.NOT_FOUND
+
+
+def test_a_server_without_a_good_version_does_not_start(tmp_path):
+    (tmp_path / "2").mkdir()
+    server = LocalServer(tmp_path, options(max_num_load_retries=1, load_retry_seconds=0.1))
+    with pytest.raises(OSError, match=r"No version of .* can be loaded. Could not find SavedModel"):
+        server.start()
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda version: shutil.rmtree(version / "variables"), Code.FAILED_PRECONDITION),
+        (lambda version: (version / "saved_model.pb").unlink(), Code.NOT_FOUND),
+    ],
+)
+def test_what_is_missing_has_tensorflow_servings_code(base, damage, code):
+    damage(base / "1")
+    versions = Versions(base, "m", load_warm)
+    versions.poll()
+    assert versions.statuses()[0].code is code
 
 
 def truncate_variables(version):
@@ -166,7 +211,7 @@ def test_a_switch_under_load_loses_nothing_and_a_broken_version_changes_nothing(
     """Both protocols ask all the time; every answer is right, and of one version or the other."""
     other = cases.image_model("sigmoid")
     next_one = tfgig.export_saved_model(other, base.with_name("next"), ["gradient"], version=3)
-    with LocalServer(base, options(name="model")) as server:
+    with LocalServer(base, options(name="model", max_num_load_retries=0)) as server:
         with SessionModel(base / "1") as first:
             expected = {1: first.run("serving_default", image=IMAGES)["output_0"]}
         stop, errors, answers = threading.Event(), [], []

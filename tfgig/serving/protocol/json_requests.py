@@ -36,9 +36,12 @@ def decode_inputs(
     }
     if not types:
         raise InvalidRequest(f"Failed to get input map for signature: {signature}")
-    if layout_of(body.values) == "row":
-        return _decode_rows(body, types), "row"
-    return _decode_columns(body, types), "column"
+    layout = layout_of(body.values)
+    decode = _decode_rows if layout == "row" else _decode_columns
+    try:
+        return decode(body, types), layout
+    except RecursionError as error:
+        raise InvalidRequest("JSON Value: it is nested too deeply.") from error
 
 
 def layout_of(request: Mapping[str, Any]) -> Layout:
