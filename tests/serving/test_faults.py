@@ -92,9 +92,7 @@ def test_a_full_lane(slow):
         time.sleep(0.5)
         for protocol in ("grpc", "rest"):
             with connect(server, protocol, retries=0) as client:
-                with pytest.raises(
-                    Unavailable, match="scheduling queue.* is full"
-                ):
+                with pytest.raises(Unavailable, match=r"scheduling queue.* is full"):
                     client.explain(IMAGES, "gradient")
                 assert client.predict(IMAGES)["output_0"].shape == (1, 5)
         assert not any(request.done() for request in under_way)
