@@ -15,6 +15,7 @@ from tfgig.exported.kinds import KINDS, EndpointKind
 from tfgig.serving import SessionModel
 from tfgig.serving.deployment.contract import check_contract
 from tfgig.serving.protocol.explanation import choose, predict_request
+from tfgig.serving.protocol.json_body import Body
 from tfgig.spec import from_config, members, to_config
 
 
@@ -76,7 +77,7 @@ def test_a_new_kind_is_one_class_and_its_registration(total, tmp_path):
         given = {"image": images(2), "target": [1, 2]}
         found, whole = model.run("total_mine", **given), model.run("explain_mine", **given)
         body = {"instances": images(2).tolist(), "method": "mine", "kind": "total", "target": 2}
-        asked = predict_request(body, model.signatures)
+        asked = predict_request(Body(body), model.signatures).values
     np.testing.assert_allclose(found["total"], whole["attributions"].sum((1, 2, 3)), rtol=1e-5)
     assert asked["signature_name"] == "total_mine"
     assert [row["target"] for row in asked["instances"]] == [2, 2]

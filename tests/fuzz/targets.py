@@ -38,7 +38,8 @@ from tfgig.serving import SessionModel
 from tfgig.serving.deployment.contract import check_contract
 from tfgig.serving.protocol.errors import InvalidRequest
 from tfgig.serving.protocol.explanation import predict_request
-from tfgig.serving.protocol.json_codec import decode_inputs, parse
+from tfgig.serving.protocol.json_body import parse, signature_name
+from tfgig.serving.protocol.json_requests import decode_inputs
 
 _FILE = (OSError, ValueError)  # what a file that is none is answered with, everywhere
 
@@ -340,11 +341,12 @@ def _bodies(folder):
         request = parse(content)
         name = request.get("signature_name", "explain_ig")
         if isinstance(name, str) and name in definitions:
-            decode_inputs(request, definitions[name])
+            decode_inputs(request, definitions[name], name)
 
     def explained(content):
         request = predict_request(parse(content), definitions)
-        decode_inputs(request, definitions[request.get("signature_name", "serving_default")])
+        name = signature_name(request)
+        decode_inputs(request, definitions[name], name)
 
     bodies = by(damage.damaged_json, *map(damage.text, documents))
     return {
