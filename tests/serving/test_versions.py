@@ -11,7 +11,15 @@ import tfgig
 from tests import cases
 from tests.serving.conftest import connect, eventually, options, write_records
 from tfgig.exported.directory import latest
-from tfgig.serving import Client, Code, InvalidRequest, LocalServer, NotFound, SessionModel
+from tfgig.serving import (
+    Client,
+    Code,
+    InvalidRequest,
+    LocalServer,
+    NotFound,
+    ServingError,
+    SessionModel,
+)
 from tfgig.serving.devserver.core import load_warm
 from tfgig.serving.devserver.versions import Versions
 from tfgig.serving.protocol.records import Model as Asked
@@ -196,7 +204,7 @@ def remove_variables(version):
 @pytest.mark.parametrize("damage", [truncate_variables, truncate_graph, remove_variables])
 def test_a_truncated_version_is_not_taken_up(base, damage):
     damage(base / "1")
-    with pytest.raises(ValueError, match=r"Copy the directory again, whole|copy it again"):
+    with pytest.raises(ServingError, match=r"Copy the directory again, whole|copy it again"):
         load_warm(base / "1")
 
 
