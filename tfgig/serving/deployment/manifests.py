@@ -62,7 +62,9 @@ class Deployment:
     base: str
     storage: str = "pvc://models"
     tag: str = dataclasses.field(default_factory=pinned_tag)
-    predictions: Batching = Batching(max_batch_size=32, batch_timeout_micros=1000)
+    predictions: Batching = Batching(
+        max_batch_size=32, batch_timeout_micros=1000, max_enqueued_batches=64
+    )
     explanations: Batching = Batching(
         max_batch_size=8, batch_timeout_micros=5000, max_enqueued_batches=16
     )
