@@ -80,6 +80,12 @@ RETRY_INTERVAL = flags.DEFINE_integer(
     int(_SERVER.load_retry_seconds * 1_000_000),
     "How long it waits in between.",
 )
+SERVER = flags.DEFINE_string(
+    "server",
+    None,
+    "The REST address of another server of this model, such as TensorFlow Serving with "
+    "--rest_api_enable_cors_support, which the page asks instead of this one.",
+)
 ENABLE_BATCHING = flags.DEFINE_boolean(
     "enable_batching", _BATCHING.enabled, "Merge requests that come at the same time."
 )
@@ -129,6 +135,7 @@ def main(arguments: Sequence[str]) -> int:
         rest_api_num_threads=REST_THREADS.value,
         max_num_load_retries=RETRIES.value,
         load_retry_seconds=RETRY_INTERVAL.value / 1_000_000,
+        server=SERVER.value,
     )
     from tfgig.serving import LocalServer  # which needs the extra, as --help does not
 
@@ -148,6 +155,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"Version {status.number}: {status.state} {status.message}".rstrip())
         print(f"  gRPC  {server.grpc_address}")
         print(f"  REST  {server.rest_address}/v1/models/{server.name}")
+        print(f"  page  {server.rest_address}")
         print(f"Serving {server.name}, for development and tests; Ctrl-C ends it.", flush=True)
         stop.wait()
     if signal.SIGINT in told:

@@ -74,7 +74,7 @@ REST = [
     Rest("a query behind a prediction", 400, "Malformed request: POST /v1/models/tiny:predict?a=1", f"{PREDICT}?a=1", body={"instances": ROWS}),
     Rest("a slash at the end", 400, "Malformed request: GET /v1/models/tiny/", "/v1/models/tiny/", "GET"),
     Rest("another address", 400, "Malformed request: GET /v1/other", "/v1/other", "GET"),
-    Rest("no address of this API", 404, "<H1>Not Found</H1>", "/", "GET"),
+    Rest("no address of this API", 404, "<H1>Not Found</H1>", "/other", "GET"),
     Rest("PUT", 400, "Malformed request: PUT /v1/models/tiny", "/v1/models/tiny", "PUT"),
     Rest("DELETE", 400, "Malformed request: DELETE /v1/models/tiny", "/v1/models/tiny", "DELETE"),
     Rest("POST where GET is", 400, "Malformed request: POST /v1/models/tiny", "/v1/models/tiny"),

@@ -97,6 +97,8 @@ class ServerOptions:
         rest_api_num_threads: How many REST requests are answered at once; more wait.
         max_num_load_retries: How often a version that cannot be loaded is tried again.
         load_retry_seconds: How long it waits in between.
+        server: The REST address of another server of this model, such as "http://localhost:8601",
+            which the page at `/` asks instead of this one; it must let pages of others ask (CORS).
     """
 
     name: str | None = None
@@ -114,6 +116,7 @@ class ServerOptions:
     rest_api_num_threads: int = 4 * _PROCESSORS
     max_num_load_retries: int = 5
     load_retry_seconds: float = 60.0
+    server: str | None = None
 
     def __post_init__(self) -> None:
         for field in (

@@ -30,6 +30,7 @@ from tfgig.serving.devserver.core import Core
 from tfgig.serving.devserver.front import authority
 from tfgig.serving.devserver.heads import Impatient
 from tfgig.serving.devserver.messages import json_of_metadata, json_of_status
+from tfgig.serving.devserver.page import Page
 from tfgig.serving.devserver.rest_call import Call, TooLarge, unzipped
 from tfgig.serving.protocol.errors import (
     Code,
@@ -72,12 +73,13 @@ class RestServer:
         core: What answers.
         options: Where and how it listens.
         max_bytes: The largest body that is taken.
+        page: What is shown at `/`.
 
     Raises:
         OSError: the port is taken.
     """
 
-    def __init__(self, core: Core, options: ServerOptions, max_bytes: int) -> None:
+    def __init__(self, core: Core, options: ServerOptions, max_bytes: int, page: Page) -> None:
         host, port = options.host, options.rest_port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Only where TCP is named does asyncio switch off Nagle's delay, 40 ms an answer.
@@ -93,7 +95,7 @@ class RestServer:
         self.address = f"http://{authority(host, self.port)}"
         self._pool = ThreadPoolExecutor(options.rest_api_num_threads, "rest-call")
         config = uvicorn.Config(
-            _Application(core, max_bytes, options.rest_seconds, self._pool).asgi(),
+            _Application(core, max_bytes, options.rest_seconds, self._pool, page).asgi(),
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -131,12 +133,13 @@ class _Application:
     """What each address answers."""
 
     def __init__(
-        self, core: Core, max_bytes: int, seconds: float, pool: ThreadPoolExecutor
+        self, core: Core, max_bytes: int, seconds: float, pool: ThreadPoolExecutor, page: Page
     ) -> None:
         self._core = core
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._pool = pool
+        self._page = page
         self._free = asyncio.Semaphore(CALLS)
 
     def asgi(self) -> ASGIApp:
@@ -144,6 +147,7 @@ class _Application:
         name = f"{_MODELS}/{{name:part}}"
         models = (name, f"{name}/versions/{{version:digits}}", f"{name}/labels/{{label:part}}")
         routes = [
+            Route("/", self._show, methods=["GET"]),
             Route(HEALTH, self._health, methods=["GET"]),
             Route(METRICS, self._metrics, methods=["GET"]),
             Route(_MODELS, self._nameless, methods=["GET"]),
@@ -190,6 +194,9 @@ class _Application:
         """Ready where a version is served."""
         ready = any(status.state == "AVAILABLE" for status in self._core.versions.statuses())
         return _json(dump({"ready": ready}), (Code.OK if ready else Code.UNAVAILABLE).http)
+
+    async def _show(self, request: Request) -> Response:
+        return Response(await self._in_pool(self._page.html), headers=self._page.headers)
 
     async def _metrics(self, request: Request) -> Response:
         text, kind = self._core.metrics.text()

@@ -11,6 +11,7 @@ from tfgig.serving.deployment.options import ServerOptions
 from tfgig.serving.devserver.core import Core
 from tfgig.serving.devserver.front import Front
 from tfgig.serving.devserver.grpc_server import GrpcServer
+from tfgig.serving.devserver.page import Page
 from tfgig.serving.devserver.rest import RestServer
 
 MIB = 1 << 20
@@ -39,7 +40,8 @@ class LocalServer:
         max_bytes = options.max_request_mebibytes * MIB
         self.core = Core(base, self.name, options)
         with contextlib.ExitStack() as opened:
-            self._rest: Front = RestServer(self.core, options, max_bytes)
+            page = Page(base, self.name, options.server)
+            self._rest: Front = RestServer(self.core, options, max_bytes, page)
             opened.callback(self._rest.stop, 0.0)
             self._grpc: Front = GrpcServer(self.core, options, max_bytes)
             opened.pop_all()
