@@ -77,8 +77,11 @@ class Counting:
     def __init__(self, bound, calls):
         self._bound, self._calls = bound, calls
 
-    def score(self, points):
-        return self._bound.score(points)
+    def __getattr__(self, name):
+        return getattr(self._bound, name)
+
+    def of(self, target):
+        return Counting(self._bound.of(target), self._calls)
 
     def score_and_gradient(self, points):
         calls = self._calls
@@ -87,9 +90,6 @@ class Counting:
         )
         with tf.control_dependencies([count]):
             return self._bound.score_and_gradient(tf.identity(points))
-
-    def turns(self, count):
-        return self._bound.turns(count)
 
     def rows(self, index):
         return Counting(self._bound.rows(index), self._calls)
