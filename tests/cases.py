@@ -34,7 +34,9 @@ def image_model(last="softmax", shape=SHAPE, name="tiny"):
 
     inputs = keras.Input(shape, name="image")
     hidden = keras.layers.Rescaling(1 / 255)(inputs)
-    hidden = keras.layers.Conv2D(4, 3, activation="tanh", kernel_initializer=initial(0))(hidden)
+    hidden = keras.layers.Conv2D(
+        4, 3, activation="tanh", kernel_initializer=initial(0), name="conv2d"
+    )(hidden)
     hidden = keras.layers.Flatten()(hidden)
     dense = keras.layers.Dense(
         CLASSES, activation=last, kernel_initializer=initial(1, 20.0), name="scores"

@@ -339,8 +339,8 @@ def _bodies(folder):
 
     def predict(content):
         request = parse(content)
-        name = request.get("signature_name", "explain_ig")
-        if isinstance(name, str) and name in definitions:
+        name = signature_name(request) or "explain_ig"
+        if name in definitions:
             decode_inputs(request, definitions[name], name)
 
     def explained(content):
