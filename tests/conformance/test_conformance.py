@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tfgig
 from tests import cases
 from tests.cases import specs_in
-from tests.conformance.conftest import BAD_ROWS, BATCHES
+from tests.conformance.conftest import BAD_ROWS, BATCHES, of_each_type
 from tfgig.baselines import Baseline, Constant
 from tfgig.methods import At, Method, Scales, Smooth
 from tfgig.paths import Adversarial, Path, Spectral
@@ -38,6 +38,8 @@ FROM_BLACK = [
 # is not equal to its baseline where the input is; a spectral component covers the whole image.
 ELSEWHERE = (ImportantDirection, Smooth, Spectral)
 BY_DISPLACEMENT = [n for n in FROM_BLACK if not specs_in(METHODS[n], ELSEWHERE)]
+DRAWN = of_each_type(METHODS)
+SIGNATURES = [f"explain_{name}" for name in METHODS] + [f"heatmap_{name}" for name in DRAWN]
 ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "error", "ok")
 # Of the largest value. The same float32 graph, rewritten by different optimisers and run on
 # batches of different sizes, sums in another order; an adaptive path repeats that at every step.
@@ -209,11 +211,10 @@ def test_features_equal_to_their_baseline_get_zeros(subject, name):
     assert np.abs(attributions[:, 4:]).max() > 0
 
 
-@every_method
-@pytest.mark.parametrize("kind", ["explain", "heatmap"])
-def test_bad_rows_are_marked_and_harm_no_other(subject, name, kind):
-    bad, clean = (subject.session(f"{kind}_{name}", key) for key in ("bad", "clean"))
-    rows = BAD_ROWS[kind]
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_bad_rows_are_marked_and_harm_no_other(subject, signature):
+    bad, clean = (subject.session(signature, key) for key in ("bad", "clean"))
+    rows = BAD_ROWS[signature.partition("_")[0]]
     good = [row for row in range(6) if row not in rows]
     np.testing.assert_array_equal(bad["ok"], [row in good for row in range(6)])
     assert clean["ok"].all()
@@ -228,7 +229,7 @@ def test_bad_rows_are_marked_and_harm_no_other(subject, name, kind):
     np.testing.assert_array_equal(bad["target"][good], clean["target"][good])
 
 
-@every_method
+@pytest.mark.parametrize("name", DRAWN)
 def test_heatmaps_are_pictures_of_the_inputs_size(subject, name):
     for batch in ("six", "bad"):
         found = subject.session(f"heatmap_{name}", batch)
@@ -252,7 +253,6 @@ def test_every_preset_path_rule_and_method_is_in_the_suite():
 # and the export of all methods is worth making once.
 
 ALLOWED = (tf.float32, tf.int64, tf.bool, tf.string)
-SIGNATURES = [f"{kind}_{name}" for name in METHODS for kind in ("explain", "heatmap")]
 EXPLAIN = {"attributions", "target", "score", "baseline_score", "delta", "error", "ok"}
 HEATMAP = {"heatmap_bytes", "target", "score", "delta", "error", "ok"}
 
