@@ -15,7 +15,17 @@ from absl import flags
 
 from tfgig import presets
 from tfgig.methods import Method
-from tfgig.spec import Spec, from_config, is_whole, leaves, members, nearest, replace_all
+from tfgig.spec import (
+    Named,
+    Spec,
+    as_named,
+    from_config,
+    is_whole,
+    leaves,
+    members,
+    nearest,
+    replace_all,
+)
 
 FLAGS = flags.FLAGS
 
@@ -190,6 +200,9 @@ class _OptionParser(flags.ArgumentParser):
 
 
 def _parse(text: str, declared: Any) -> Any:
+    if declared == Named:
+        names = [name for name in text.split(",") if name]
+        return None if text.lower() in ("none", "null") else as_named(names or None, "the place")
     if typing.get_origin(declared) in (typing.Union, types.UnionType):
         (some,) = [kind for kind in typing.get_args(declared) if kind is not types.NoneType]
         return None if text.lower() in ("none", "null", "") else _parse(text, some)

@@ -11,22 +11,25 @@ from typing import cast
 
 import tensorflow as tf
 
-from tfgig.image.resize import resize_bilinear
-from tfgig.methods import Attribution, LayerMethod, Method, Scales, explain, place_of
+from tfgig.image.layout import Layout
+from tfgig.image.resize import resize_linear
+from tfgig.methods import Attribution, Edge, LayerMethod, Method, Scales, explain, place_of
 from tfgig.methods.explain import Explanation
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.inlining import inline, needed_for
 from tfgig.models.graphs.places import Place
 from tfgig.models.graphs.rows import refuse_mixed
 from tfgig.models.graphs.texts import texts_of
-from tfgig.models.source import SourceModel
+from tfgig.models.source import SourceModel, is_channels_first
 from tfgig.objective import ModelObjective, Objective
+from tfgig.paths import Blur
 from tfgig.scaling import at_scales, outputs_of
-from tfgig.spec import check
+from tfgig.spec import Named, as_tuple, check, leaves
 from tfgig.targets import ClassScore, ModelOutputs, Target
 from tfgig.tracing import Concrete, call_as_it_is, traced_once
 
 TOKEN_TEXT = "token_text"
+_FEWEST_AXES = 3  # of what has positions: the batch, positions, channels
 
 
 class Explaining:
@@ -45,13 +48,12 @@ class Explaining:
         self._functions: dict[tuple[Cut, Target, Method], Callable] = {}
         self._texts = functools.cache(lambda cut: texts_of(cut, source.inputs))
 
-    def explained(
-        self, method: Method, target: Target = ClassScore(), layer: str | None = None
-    ) -> Cut:
+    def explained(self, method: Method, target: Target = ClassScore(), layer: Named = None) -> Cut:
         """The cut whose tensors the attributions are of."""
-        if _lays_over(method):
-            return self._pixels(method)
-        return self._looked_at(method, target, layer)
+        if isinstance(method, Scales):
+            return self._pixels(method, self._source.cut)
+        cut = self._looked_at(method, target, layer)
+        return self._pixels(method, cut) if _lays_over(method) else cut
 
     def has_texts(self, method: Method, target: Target = ClassScore()) -> bool:
         """Whether an explanation has the texts of its positions."""
@@ -61,21 +63,29 @@ class Explaining:
         )
 
     def place(
-        self, method: Method, target: Target = ClassScore(), layer: str | None = None
+        self, method: Method, target: Target = ClassScore(), layer: Named = None
     ) -> Place | None:
-        """The place that the attributions are of; None for the model's inputs.
+        """The place that the attributions are of; None for the model's inputs, and for several.
 
         Raises:
             ValueError: part of the score does not come through it, or there is none to find.
         """
         name = None if _lays_over(method) else self._name(method, target, layer)
         survey = self._source.survey
-        if name is None or survey is None or name in {s.name for s in self._source.inputs}:
+        if survey is None or not isinstance(name, str):
+            return None
+        if name in {s.name for s in self._source.inputs}:
             return None
         return survey(target.output_name).of(name)
 
+    def _check_all_comes_through(self, cut: Cut, target: Target, name: Named) -> None:
+        """Raises `ValueError` if part of the score has a way round the layers of a cut."""
+        survey, inputs = self._source.survey, {spec.name for spec in self._source.inputs}
+        if cut.context and survey is not None and not set(as_tuple(name)) <= inputs:
+            survey(target.output_name).check_all_comes_through(as_tuple(name))
+
     def function(
-        self, method: Method, target: Target, layer: str | None = None
+        self, method: Method, target: Target, layer: Named = None
     ) -> Callable[..., Explanation]:
         """`(target int64 [B], *inputs [B, ...])` to an explanation, as `explain` returns it.
 
@@ -87,15 +97,15 @@ class Explaining:
         Args:
             method: The recipe; `At(place, recipe)` says where, too.
             target: Which output is explained.
-            layer: The name of a layer or an input for methods that name none; None for where the
+            layer: The names of layers or inputs for methods that name none; None for where the
                 source is cut.
         """
         if isinstance(method, Scales):
             return self._at_scales(method, target, layer)
         cut = self._looked_at(method, target, layer)
-        traced = self._traced(method, target, cut)
+        traced = self._traced(method, target, cut, self._layout(method, target, layer, cut))
         read = self._texts(cut)
-        pixels = self._pixels(method) if _lays_over(method) else None
+        pixels = self._pixels(method, cut) if _lays_over(method) else None
 
         def explain_inputs(requested, *inputs):
             points, *context = cut.front(*inputs)
@@ -135,10 +145,10 @@ class Explaining:
             )
         return cast(list[Place], places)
 
-    def _at_scales(self, method: Scales, target: Target, layer: str | None) -> Callable:
+    def _at_scales(self, method: Scales, target: Target, layer: Named) -> Callable:
         """`function` of a method of several places."""
         check(layer is None, "Scales(places=...) names its layers itself.", layer)
-        pixels = self._pixels(method)
+        pixels = self._pixels(method, self._source.cut)
         places = self.scales(method, target)
         at = {place: self.function(method.at(place.name), target) for place in places}
 
@@ -154,6 +164,20 @@ class Explaining:
         places = self.scales(method, target) if isinstance(method, Scales) else []
         return {name: shape for place in places for name, shape in outputs_of(place).items()}
 
+    def _check_channels(self, method: Method) -> None:
+        """Raises `ValueError` for what works on pictures, of a model whose channels come first."""
+        entry = self._source.entry
+        held = [method, *(value for _, value, _ in leaves(method))]
+        found = [value for value in held if isinstance(value, (Blur, Edge, LayerMethod))]
+        for spec in entry.explained if found and entry is not None else ():
+            check(
+                not is_channels_first(spec),
+                f"{type(found[0]).__name__}() takes the axes of a picture for height, width, "
+                "channels, and this model's channels come first. Wrap it: "
+                "keras.layers.Permute((3, 1, 2)) in front.",
+                f"{spec.name!r} of shape {spec.shape}",
+            )
+
     def _marked(self, points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """The points, with NaN in each row of which an input that is not explained is not finite.
 
@@ -167,7 +191,7 @@ class Explaining:
             points = tf.where(finite, points, tf.cast(float("nan"), points.dtype))
         return points
 
-    def _name(self, method: Method, target: Target, layer: str | None) -> str | None:
+    def _name(self, method: Method, target: Target, layer: Named) -> Named:
         """The name of the layer or input that a method looks at; None for the inputs as they are.
 
         Of a method that is laid over the picture it is None, too, if it takes the last layer.
@@ -188,14 +212,15 @@ class Explaining:
         check(survey is not None, "This model has no places; name a layer.", self._source.name)
         return cast(Callable, survey)(target.output_name).found(at.positions).name
 
-    def _looked_at(self, method: Method, target: Target, layer: str | None) -> Cut:
+    def _looked_at(self, method: Method, target: Target, layer: Named) -> Cut:
+        self._check_channels(method)
         name = self._name(method, target, layer)
         if name is None:
             return self._cut_at(None) if _lays_over(method) else self._source.cut
         cut = self._source.cut if name == self._source.layer else self._cut_at(name)
         self._check_on_the_way(cut, target)
-        if cut.context and not _lays_over(method):
-            self.place(method, target, layer)  # with its error, if some way goes round it
+        if not _lays_over(method):
+            self._check_all_comes_through(cut, target, name)
         return cut
 
     def _check_on_the_way(self, cut: Cut, target: Target) -> None:
@@ -212,20 +237,46 @@ class Explaining:
             )
         refuse_mixed(cut, target.output_name)
 
-    def _pixels(self, method: Method) -> Cut:
+    def _pixels(self, method: Method, cut: Cut) -> Cut:
+        """The input over which the map of a layer is laid: the one that the layer comes from."""
         entry = self._source.entry
-        if entry is None or entry.parts or entry.points.shape.rank != 4:
+        found = [] if entry is None else list(enumerate(entry.explained))
+        found = [(i, spec) for i, spec in found if (spec.shape.rank or 0) >= _FEWEST_AXES]
+        if len(found) > 1 and cut.origins:
+            names = frozenset[str]().union(*cut.origins)
+            found = [(i, spec) for i, spec in found if spec.name in names]
+        if entry is None or len(found) != 1:
             at = place_of(method)
             recipe = method if at is None else at.inner
             raise ValueError(
-                f"{type(recipe).__name__} lays the map of a layer over an image, and what this "
-                "model is explained by is not one image. Received: "
-                f"{self._source.name!r} with the inputs "
-                f"{[spec.name for spec in self._source.inputs]}."
+                f"{type(recipe).__name__} lays the map of a layer over an image, a series or a "
+                "volume, and what this model is explained by is not one. Name a layer that one of "
+                f"several comes from: At(place, method). Received: {self._source.name!r} with the "
+                f"inputs {[spec.name for spec in self._source.inputs]}."
             )
-        return entry
+        index, _ = found[0]
+        return entry.only(index) if entry.parts else entry
 
-    def _traced(self, method: Method, target: Target, cut: Cut) -> Callable:
+    def _layout(self, method: Method, target: Target, layer: Named, cut: Cut) -> Layout | None:
+        """How tokens lie over the picture that their map is laid over; None of other layers."""
+        if not _lays_over(method):
+            return None
+        axes = self._pixels(method, cut).points.shape.rank
+        if cut.points.shape.rank == axes:
+            return None
+        name, survey = self._name(method, target, layer), self._source.survey
+        place = None
+        if survey is not None and isinstance(name, str):
+            place = survey(target.output_name).of(name)
+        layout = None if place is None else place.layout
+        check(
+            layout is not None,
+            "The layer's positions are not laid out as those of the input; name another.",
+            f"{cut.points.name!r} of shape {cut.points.shape}",
+        )
+        return layout
+
+    def _traced(self, method: Method, target: Target, cut: Cut, layout: Layout | None) -> Callable:
         if (cut, target) not in self._objectives:
             self._check_on_the_way(cut, target)
             forward = functools.partial(_laid_out, cut.forward)
@@ -235,12 +286,12 @@ class Explaining:
         if (cut, target, method) not in self._functions:
             points = tf.TensorSpec(cut.points.shape, tf.float32)
             shape = tf.TensorSpec([None], tf.int32)
-            pixels = self._pixels(method).points.shape if _lays_over(method) else None
+            pixels = self._pixels(method, cut).points.shape if _lays_over(method) else None
 
             def explain_points(at, requested, shape, *context):
                 recipe = method
                 if pixels is not None:
-                    recipe = cast(Method, _LaidOver(method, shape, pixels))
+                    recipe = cast(Method, _LaidOver(method, shape, pixels, layout))
                 return explain(objective, recipe, at, requested, context)
 
             signature = [points, tf.TensorSpec([None], tf.int64), shape, *cut.context]
@@ -280,22 +331,31 @@ def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tens
 
 
 class _LaidOver:
-    """A method of a layer whose maps [B, h, w, 1] are laid over images [B, height, width, c].
+    """A method of a layer whose maps [B, ..., 1] are laid over inputs [B, ..., channels].
 
-    Bilinear, shared out evenly among the channels, and with the map's sum.
+    Linear along each axis, shared out evenly among the channels, and with the map's sum.
     """
 
-    def __init__(self, method: Method, shape: tf.Tensor, static: tf.TensorShape) -> None:
-        self._method, self._shape, self._static = method, shape, static
+    def __init__(
+        self,
+        method: Method,
+        shape: tf.Tensor,
+        static: tf.TensorShape,
+        layout: Layout | None,
+    ) -> None:
+        self._method, self._shape, self._static, self._layout = method, shape, static, layout
 
     def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
         maps, baseline_score, residual = self._method.attribute(objective, inputs)
-        over = resize_bilinear(maps, self._shape[1:3])
-        before, after = (tf.reduce_sum(m, [1, 2, 3], keepdims=True) for m in (maps, over))
-        scale = tf.math.divide_no_nan(before, after) / tf.cast(self._shape[3], tf.float32)
+        if self._layout is not None:
+            maps, residual = self._layout.on_grid(maps), self._layout.on_grid(residual)
+        over = resize_linear(maps, self._shape[1:-1])
+        axes = list(range(1, maps.shape.rank))
+        before, after = (tf.reduce_sum(m, axes, keepdims=True) for m in (maps, over))
+        scale = tf.math.divide_no_nan(before, after) / tf.cast(self._shape[-1], tf.float32)
 
         def lay(values):
             return tf.ensure_shape(tf.broadcast_to(scale * values, self._shape), self._static)
 
-        residual = resize_bilinear(residual, self._shape[1:3])
+        residual = resize_linear(residual, self._shape[1:-1])
         return Attribution(lay(over), baseline_score, lay(residual))

@@ -25,6 +25,8 @@ import numpy as np
 
 from tfgig.arrays import Array
 
+Named = str | tuple[str, ...] | None  # one layer or input, several together, or none named
+
 _KINDS: dict[str, type[Spec]] = {}
 
 
@@ -62,6 +64,33 @@ def check(condition: bool, message: str, received: Any) -> None:
     """Raises `ValueError("<message> Received: <received>.")` unless `condition` holds."""
     if not condition:
         raise ValueError(f"{message} Received: {received!r}.")
+
+
+def as_named(value: Any, option: str) -> Named:
+    """A name, several as a tuple, or None.
+
+    Args:
+        value: What the user gave.
+        option: What it is called, in the error.
+
+    Raises:
+        ValueError: it is something else, or a name twice.
+    """
+    if value is None or (isinstance(value, str) and value):
+        return value
+    names = tuple(value) if isinstance(value, (list, tuple)) else ()
+    check(
+        bool(names) and all(isinstance(name, str) and name for name in names),
+        f"{option} is the name of a layer or an input, or several of them.",
+        value,
+    )
+    check(len(set(names)) == len(names), f"{option} names one of them twice.", value)
+    return names if len(names) > 1 else names[0]
+
+
+def as_tuple(names: Named) -> tuple[str, ...]:
+    """The names one by one."""
+    return () if names is None else (names,) if isinstance(names, str) else names
 
 
 def is_whole(value: Any) -> bool:

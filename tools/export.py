@@ -9,6 +9,7 @@ explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving
   tfgig-export ... --target='{"kind": "target.contrast", "a": 3, "b": 7}'
   tfgig-export --handle=saved_model/ --output=/models/name --signature=classify
   tfgig-export --handle=text.keras --output=/models/name --layer=embedding
+  tfgig-export --handle=table.keras --output=/models/name --layer=city_emb,job_emb,numbers
   tfgig-export --handle=model.keras --output=/models/name --decode_image --labels=labels.txt
   tfgig-export --handle=model.keras --output=/models/name --lane.at_once=2 --lane.waiting=8
 
@@ -53,11 +54,12 @@ METHODS = flags.DEFINE_list(
 )
 VERSION = flags.DEFINE_integer("version", None, "The version's number; the next free one if none.")
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace the version if it exists.")
-LAYER = flags.DEFINE_string(
+LAYER = flags.DEFINE_list(
     "layer",
     None,
     "Explain the model at the output of this layer (of a SavedModel, also a name scope or an "
-    "operation), or at this one of its inputs; at all float inputs if not given.",
+    "operation), or at this one of its inputs; several, such as city_emb,numbers, are explained "
+    "together. All inputs if not given.",
 )
 DECODE_IMAGE = flags.DEFINE_boolean(
     "decode_image",

@@ -84,7 +84,14 @@ def _print(found: Inspection) -> None:
         inputs, outputs = _named(signature.inputs), _named(signature.outputs)
         print(f"  {name}: ({inputs}) -> {outputs or 'unknown'}")
         reason = signature.obstacle
-        print(f"    cannot be explained: {reason}" if reason else "    can be explained")
+        if reason:
+            print(f"    cannot be explained: {reason}")
+        else:
+            print("    can be explained")
+        if len(signature.explained) > 1:
+            print(f"    explained unless named (--layer): {', '.join(signature.explained)}")
+        if signature.left_out:
+            print(f"    not explained unless named: {', '.join(signature.left_out)}")
         if signature.doubt:
             print(f"    {signature.doubt}")
         if signature.without_gradient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pathlib
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -60,7 +61,7 @@ def shipped() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if (entry / "model.keras").is_file())
 
 
-def load(handle: str, layer: str | None = None) -> SourceModel:
+def load(handle: str, layer: Sequence[str] | None = None) -> SourceModel:
     """The model of a handle, or of a shipped model's name, as the flags say."""
     for library in OP_LIBRARY.value:
         command_line.load_op_library(library)
@@ -72,7 +73,7 @@ def load(handle: str, layer: str | None = None) -> SourceModel:
     return _load(handle, layer)
 
 
-def _load(handle: str, layer: str | None) -> SourceModel:
+def _load(handle: str, layer: Sequence[str] | None) -> SourceModel:
     return tfgig.load_model(
         handle,
         command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),

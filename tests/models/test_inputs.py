@@ -23,6 +23,7 @@ EXAMPLES = np.array(
 )
 PLACE = {"attributions_age": (1,), "attributions_place": (2,)}
 NUMBERS = {"attributions_numbers": (3,), "attributions_more": (2, 2)}
+ALL = {**NUMBERS, "attributions_category": (1, 2)}
 EMBEDDED = {"attributions": (inputs.LENGTH, inputs.WIDTH)}
 IMAGE = {"attributions": inputs.SIZE}
 FEATURES = {"attributions": (6, 7, 4)}
@@ -36,15 +37,27 @@ CASES = {
         {"tokens": WORDS},
         EMBEDDED,
     ),
-    "table": ("table", {}, TABLE, NUMBERS),
-    "saved table": ("saved table", {}, TABLE, NUMBERS),
+    "table": ("table", {}, TABLE, ALL),
+    "saved table": ("saved table", {}, TABLE, ALL),
+    "table of numbers": ("table", {"layer": ["numbers", "more"]}, TABLE, NUMBERS),
     "table at one input": ("table", {"layer": "more"}, TABLE, {"attributions": (2, 2)}),
     "table at a layer": ("table", {"layer": "hidden"}, TABLE, {"attributions": (6,)}),
     "pixels": ("pixels", {}, {"image": PIXELS}, IMAGE),
     "saved pixels": ("saved pixels", {"value_range": (0, 255)}, {"image": PIXELS}, IMAGE),
     "pixels at a layer": ("pixels", {"layer": "features"}, {"image": PIXELS}, FEATURES),
     "files": ("files", {"value_range": (0, 255)}, {"files": FILES}, IMAGE),
-    "tf.Example": ("examples", {}, {"examples": EXAMPLES}, PLACE),
+    "tf.Example": (
+        "examples",
+        {},
+        {"examples": EXAMPLES},
+        {**PLACE, "attributions_kind": (2,)},
+    ),
+    "numbers of tf.Example": (
+        "examples",
+        {"layer": ("age", "place")},
+        {"examples": EXAMPLES},
+        PLACE,
+    ),
     "encoded images": ("encoded", {}, {"image_bytes": FILES}, IMAGE),
 }
 every_case = pytest.mark.parametrize("name", CASES)
@@ -201,7 +214,7 @@ def test_padding_is_masked_and_gets_nothing(explained):
 
 def test_features_of_an_example_are_explained_as_numbers(handles, explained):
     """The exact integral, from the formula: a category passes through unexplained."""
-    source, found = explained["tf.Example"]
+    source, found = explained["numbers of tf.Example"]
     parts = tf.saved_model.load(str(handles["examples"]))
     alphas = (np.arange(2000) + 0.5) / 2000
     values = np.array([[1.5, 0.2, -1.0], [-0.5, 1.0, 0.7]], np.float32)

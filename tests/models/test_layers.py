@@ -135,10 +135,14 @@ def test_keras_2_looks_its_ids_up_beside_their_table(tmp_path):
     random = np.random.default_rng(8)
     given = {"ids": IDS, "numbers": random.normal(size=(2, 2)).astype(np.float32)}
     expected = model.predict([given["ids"], given["numbers"]], verbose=0).max(1)
-    for layer, shape in (("embedding", (2, 6, 4)), (None, (2, 2))):
+    for layer, shapes in (
+        ("embedding", {"attributions": (2, 6, 4)}),
+        ("numbers", {"attributions": (2, 2)}),
+        (None, {"attributions_ids": (2, 6, 4), "attributions_numbers": (2, 2)}),
+    ):
         found = explained(tfgig.load_model(tmp_path / "saved", layer=layer), given)
         np.testing.assert_allclose(found["score"], expected, rtol=1e-5)
-        assert found["attributions"].shape == shape
+        assert {k: v.shape for k, v in found.items() if k.startswith("attr")} == shapes
         assert np.abs(found["delta"]).max() < 1e-2
 
 
@@ -169,6 +173,16 @@ def sparse():
     return keras.Model(inputs, L.Dense(2)(inputs))
 
 
+def masked():
+    values, length = (
+        keras.Input((4, 2), name="values"),
+        keras.Input((), dtype="int32", name="length"),
+    )
+    mask = keras.ops.cast(keras.ops.arange(4) < length[:, None], "float32")
+    pooled = keras.ops.sum(values * mask[..., None], 1)
+    return keras.Model([values, length], L.Dense(2)(pooled))
+
+
 def ids():
     inputs = keras.Input((4,), dtype="int32", name="ids")
     return keras.Model(inputs, L.Dense(2)(L.Flatten()(L.Embedding(5, 2, name="look")(inputs))))
@@ -180,7 +194,9 @@ def ids():
         (not_batched, "rows", "this layer has other rows"),
         (with_state, None, "keeps a state.*stateful=False"),
         (sparse, None, "Sparse and ragged inputs cannot be explained.*'words'"),
-        (ids, "ids", "An input without a gradient.*layer behind it"),
+        (masked, "length", "An input without a gradient.*layer behind it"),
+        (ids, ("ids", "look"), "comes through no other.*'ids' holds"),
+        (ids, ("look", "look"), "names one of them twice"),
     ],
 )
 def test_what_cannot_be_explained_is_said(make, layer, message):

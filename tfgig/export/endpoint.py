@@ -15,7 +15,7 @@ from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay, Style
 from tfgig.methods import Method
 from tfgig.models import SourceModel
-from tfgig.spec import check, check_is
+from tfgig.spec import Named, as_named, check, check_is
 from tfgig.targets import ClassScore, Target
 
 RESERVED = ("serve", SERVING_DEFAULT, "signatures", "name")
@@ -31,10 +31,11 @@ class Endpoint:
         target: Which output is explained.
         kind: A kind of `tfgig.exported.kinds`: "attributions" returns numbers, for the requested
             target; "tokens" one number for each position of a sequence, the sum over its features;
+            "features" one number for each column of a table;
             "heatmap" a PNG drawn over the image, for the top class.
         overlay: How a heat-map is drawn, as a style of `tfgig.image`.
-        layer: Where the model is explained: the name of a layer or an input; None for where the
-            model was loaded to be explained.
+        layer: Where the model is explained: the name of a layer or an input, or several; None for
+            where the model was loaded to be explained.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Endpoint:
     target: Target = ClassScore()
     kind: str = ATTRIBUTIONS
     overlay: Style = Overlay()
-    layer: str | None = None
+    layer: Named = None
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str):
@@ -50,11 +51,7 @@ class Endpoint:
         check_is(self.method, Method, "method")
         check_is(self.target, Target, "target")
         check_is(self.overlay, Style, "overlay")
-        check(
-            self.layer is None or (isinstance(self.layer, str) and bool(self.layer)),
-            "Endpoint(layer=...) is the name of a layer.",
-            self.layer,
-        )
+        object.__setattr__(self, "layer", as_named(self.layer, "Endpoint(layer=...)"))
         check(self.kind in KINDS, f"Endpoint(kind=...) is one of {tuple(KINDS)}.", self.kind)
         check(
             self.name.isidentifier() and not self.name.startswith("_"),

@@ -30,6 +30,7 @@ from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
+from tfgig.models.graphs.rows import words_of_doubt
 from tfgig.spec import check_is, to_config
 from tfgig.targets import ClassScore, Target
 
@@ -163,18 +164,27 @@ def _description(
         picture=None if picture is None else Tensor.of(picture),
         value_range=source.value_range,
         endpoints={
-            endpoint.name: EndpointDescription(
-                kind=endpoint.kind,
-                method=to_config(endpoint.method),
-                target=to_config(endpoint.target),
-                complete=cast(Method, endpoint.method).complete,
-                layer=endpoint.layer,
-                overlay=to_config(endpoint.overlay) if KINDS[endpoint.kind].draws else None,
-                place=_described(signatures.place(endpoint)),
-                explained=tuple(map(Tensor.of, signatures.explained(endpoint))),
-                output=_output_of(source, endpoint),
-            )
-            for endpoint in endpoints
+            endpoint.name: _of_endpoint(source, signatures, endpoint) for endpoint in endpoints
         },
         labels=source.labels,
+    )
+
+
+def _of_endpoint(
+    source: SourceModel, signatures: Signatures, endpoint: Endpoint
+) -> EndpointDescription:
+    kind, cut = KINDS[endpoint.kind], signatures.explained(endpoint)
+    return EndpointDescription(
+        kind=endpoint.kind,
+        method=to_config(endpoint.method),
+        target=to_config(endpoint.target),
+        complete=cast(Method, endpoint.method).complete,
+        layer=endpoint.layer,
+        overlay=to_config(endpoint.overlay) if kind.draws else None,
+        place=_described(signatures.place(endpoint)),
+        explained=tuple(map(Tensor.of, cut.explained)),
+        output=_output_of(source, endpoint),
+        columns=kind.columns(cut),
+        left_out=cut.left_out,
+        doubt=None if cut.doubt is None else words_of_doubt(cut.doubt),
     )

@@ -72,9 +72,9 @@ class Signatures:
             functions[endpoint.name] = self._explaining_signature(endpoint)
         return functions
 
-    def explained(self, endpoint: Endpoint) -> tuple[tf.TensorSpec, ...]:
-        """What an endpoint's attributions are of, each [None, ...]."""
-        return self._cut(endpoint).explained
+    def explained(self, endpoint: Endpoint) -> Cut:
+        """The cut whose tensors an endpoint's attributions are of."""
+        return self._cut(endpoint)
 
     def place(self, endpoint: Endpoint) -> Place | None:
         """Where an endpoint explains the model; None for its inputs."""

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfgig.exported.lane import Lane
 from tfgig.image.layout import Layout
-from tfgig.spec import is_whole
+from tfgig.spec import Named, is_whole
 
 VERSION = 1  # exports from before it was written are read as 0
 SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
@@ -48,23 +48,30 @@ class EndpointDescription:
         method: The config of the `Method`.
         target: The config of the `Target`.
         complete: Whether `delta` measures an error; see `Method.complete`.
-        layer: Where the model is explained; None for where it was loaded to be.
+        layer: Where the model is explained, by one name or several; None for where it
+            was loaded to be.
         overlay: The config of the `Style` of a heat-map; None for other kinds.
         explained: What the attributions are of.
         output: The output of `serving_default` that is explained; None if that is not known.
         place: The inner tensor that is explained: its "name", and its "layout" over the picture,
-            as `tfgig.image.layout.Layout` reads it; None where the inputs are.
+            as `tfgig.image.layout.Layout` reads it; None where the inputs are, or several places.
+        columns: The names of the columns of an answer [B, columns]; none for other kinds.
+        left_out: The inputs that the score depends on and nothing explained does.
+        doubt: Why it is not known whether its rows depend on each other; None if they do not.
     """
 
     kind: str
     method: Mapping[str, Any]
     target: Mapping[str, Any]
     complete: bool = True
-    layer: str | None = None
+    layer: Named = None
     overlay: Mapping[str, Any] | None = None
     explained: tuple[Tensor, ...] = ()
     output: str | None = None
     place: Mapping[str, Any] | None = None
+    columns: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    doubt: str | None = None
 
     @property
     def layout(self) -> Layout | None:
@@ -199,6 +206,12 @@ def _endpoint(config: Any) -> EndpointDescription:
         _typed(given.get(name), wanted)
     if given.get("place") is not None:
         _checked_place(given["place"])
+    for name in ("columns", "left_out"):
+        given[name] = tuple(_typed(text, str) for text in _typed(given.get(name, []), list))
+    if given.get("doubt") is not None:
+        _typed(given["doubt"], str)
+    if isinstance(given.get("layer"), list):
+        given["layer"] = tuple(_typed(name, str) for name in given["layer"])
     return EndpointDescription(**{**given, "explained": _tensors(given.get("explained", []))})
 
 

@@ -20,6 +20,19 @@ def resize_bilinear(maps: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.einsum("bhwc,Hh,Ww->bHWc", maps, rows, columns)
 
 
+def resize_linear(maps: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The same of series [B, steps, c] and of volumes [B, depth, height, width, c], too."""
+    if maps.shape.rank == 4:
+        return resize_bilinear(maps, size)
+    for axis in range(1, maps.shape.rank - 1):
+        weights = _interpolation(tf.shape(maps)[axis], size[axis - 1])
+        letters = "bdhwc" if maps.shape.rank == 5 else "bhc"
+        one = letters[axis]
+        after = letters.replace(one, one.upper())
+        maps = tf.einsum(f"{letters},{one.upper()}{one}->{after}", maps, weights)
+    return maps
+
+
 def _interpolation(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
     units = tf.eye(before)[tf.newaxis, :, :, tf.newaxis]
     return tf.image.resize(units, [after, before])[0, :, :, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -45,8 +46,8 @@ class Explainer(keras.layers.Layer):
         model: What is explained: a Keras model, or what `tfgig.load_model` returns.
         method: A `Method`, or the name of a preset.
         target: Which output is explained.
-        layer: Where the model is explained: the name of a layer or of an input; None for its
-            inputs.
+        layer: Where the model is explained: the name of a layer or of an input, or several; None
+            for all its inputs.
         **options: Of `keras.layers.Layer`, such as `name`.
 
     Returns (of a call with `inputs` [B, ...], or several of them as the model takes them or by
@@ -71,7 +72,7 @@ class Explainer(keras.layers.Layer):
         model: keras.Model | SourceModel,
         method: Method | str,
         target: Target = ClassScore(),
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         **options: Any,
     ) -> None:
         options.setdefault("dtype", "float32")  # pixels are not rounded by a mixed policy

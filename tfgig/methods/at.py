@@ -6,7 +6,7 @@ import dataclasses
 
 from tfgig.methods.base import LayerMethod, Method
 from tfgig.methods.path_integral import PathIntegral
-from tfgig.spec import check, check_is, is_whole, leaves
+from tfgig.spec import Named, as_named, check, check_is, is_whole, leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,27 +21,24 @@ class At(Method):
 
     Args:
         place: The name of a layer or an input; of a SavedModel, also a name scope or an operation
-            of its graph. All of the score has to come through it: `tfgig-inspect` lists such
-            places. None takes the place that the model was loaded to be explained at or, if that
-            is its inputs, finds one: of images and series the last with enough positions behind
-            which positions still meet; of texts the embedding; for a `LayerMethod` the last layer
-            with a height and a width.
+            of its graph. Several are explained together, `At(("city_emb", "numbers"), ...)`. All
+            of the score has to come through them: `tfgig-inspect` lists such places. None takes
+            the place that the model was loaded to be explained at or, if that is its inputs, finds
+            one: of images and series the last with enough positions behind which positions still
+            meet; of texts the embedding; for a `LayerMethod` the last layer with a height and a
+            width.
         inner: The method.
         positions: How many positions a side the place has that is found.
     """
 
     kind = "at"
     names_places = True
-    place: str | None = None
+    place: Named = None
     inner: Method = PathIntegral()
     positions: int = 12
 
     def __post_init__(self) -> None:
-        check(
-            self.place is None or (isinstance(self.place, str) and bool(self.place)),
-            "At(place, inner): the place is the name of a layer or an input, or None.",
-            self.place,
-        )
+        object.__setattr__(self, "place", as_named(self.place, "At(place, inner): the place"))
         check_is(self.inner, Method, "inner")
         refuse_places(self.inner, "At")
         check(

@@ -30,12 +30,13 @@ class GradCAM(LayerMethod):
 
     def attribute(self, objective, inputs):
         check(
-            inputs.shape.rank == 4,
-            "GradCAM() looks at a layer of shape [B, height, width, channels]; name one: "
-            'At("...", GradCAM()).',
+            inputs.shape.rank in (3, 4, 5),
+            "GradCAM() looks at a layer of positions, [B, height, width, channels] or [B, steps, "
+            'channels]; name one: At("...", GradCAM()).',
             tuple(inputs.shape),
         )
         score, gradient = objective.score_and_gradient(inputs)
-        weights = tf.reduce_mean(gradient, [1, 2], keepdims=True)
+        positions = list(range(1, inputs.shape.rank - 1))
+        weights = tf.reduce_mean(gradient, positions, keepdims=True)
         maps = tf.nn.relu(tf.reduce_sum(weights * inputs, -1, keepdims=True))
         return Attribution(maps, score, tf.zeros_like(maps))

@@ -40,6 +40,8 @@ class SignatureReport:
             a block, or come before the next weights.
         found: The one that is taken where none is named; None if there is none.
         doubt: Why it is not known whether its rows depend on each other; None if they do not.
+        explained: The names of what is explained where no layer is named.
+        left_out: The inputs that its outputs depend on and nothing of that does.
     """
 
     inputs: dict[str, str]
@@ -49,6 +51,8 @@ class SignatureReport:
     places: tuple[Place, ...] = ()
     found: str | None = None
     doubt: str | None = None
+    explained: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _report_of_keras(model: keras.Model) -> SignatureReport:
         {name: _words(value) for name, value in values.items()},
         None,
         **_places(cast(Callable, source.survey)(None)),
-        doubt=_doubt_of(source.cut),
+        **_of_cut(source.cut),
     )
 
 
@@ -166,12 +170,15 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
     values = found.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
     places = _places(found.survey(None))
-    doubt = _doubt_of(found.cuts.cut)
-    return SignatureReport(inputs, outputs, None, missing, doubt=doubt, **places)
+    return SignatureReport(inputs, outputs, None, missing, **_of_cut(found.cuts.cut), **places)
 
 
-def _doubt_of(cut: Cut) -> str | None:
-    return None if cut.doubt is None else words_of_doubt(cut.doubt)
+def _of_cut(cut: Cut) -> dict[str, Any]:
+    return {
+        "doubt": None if cut.doubt is None else words_of_doubt(cut.doubt),
+        "explained": tuple(spec.name for spec in cut.explained),
+        "left_out": cut.left_out,
+    }
 
 
 def _words(spec: Any) -> str:

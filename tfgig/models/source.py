@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.tensorflow_private import CapturableResource, flat_layers
-from tfgig.spec import check
+from tfgig.spec import Named, as_named, check
 from tfgig.targets import ModelOutputs
 
 IMAGE_CHANNELS = (1, 3, 4)
@@ -39,14 +39,14 @@ class SourceModel:
         resources: What the functions need beside variables: lookup tables, asset files.
         entry: The cut at the inputs, whose pictures heat-maps are drawn over; None if the model
             takes nothing that could be explained.
-        cut_at: The cut at the output of a layer, by its name; for None, at the last one that has
+        cut_at: The cut at layers or inputs, by their names; for None, at the last layer that has
             a height and a width.
         originals: For models of encoded images: decodes one [] to float32 [height, width, 3] at
             its own size, in the model's units.
         labels: The names of the classes, if they are known.
         keys: What the inputs are called in Python, where that is not their names.
         served_inputs: What `serve` takes, where that is not `inputs`.
-        layer: The name of the layer or input that it is cut at; None for its inputs.
+        layer: The names of the layers or inputs that it is cut at; None for its inputs.
         survey: The places at which it can be explained, by the name of the explained output.
     """
 
@@ -62,12 +62,12 @@ class SourceModel:
     )
     resources: tuple[Any, ...] = ()
     entry: Cut | None = None
-    cut_at: Callable[[str | None], Cut] | None = None
+    cut_at: Callable[[Named], Cut] | None = None
     originals: Callable[[tf.Tensor], tf.Tensor] | None = None
     labels: tuple[str, ...] | None = None
     keys: tuple[str, ...] = ()
     served_inputs: tuple[tf.TensorSpec, ...] | None = None
-    layer: str | None = None
+    layer: Named = None
     survey: Callable[[str | None], Survey] | None = None
 
     def __post_init__(self) -> None:
@@ -120,12 +120,14 @@ class SourceModel:
     def drawn(self, cut: Cut) -> str:
         """The name of the attributions at a cut that are drawn over the picture."""
         index, entry = self._image  # type: ignore[misc]
-        return cut.attribution_names[index if cut is entry else 0]
+        picture = entry.explained[index]
+        at = cut.explained.index(picture) if picture in cut.explained else 0
+        return cut.attribution_names[at]
 
     @property
     def _image(self) -> tuple[int, Cut] | None:
         """The place of the only image among what the entry explains."""
-        if self.entry is None or (not self.at_inputs and self.points.shape.rank != 4):
+        if self.entry is None:
             return None
         specs = self.entry.explained
         images = [
@@ -133,7 +135,11 @@ class SourceModel:
             for index, spec in enumerate(specs)
             if spec.shape.rank == 4 and spec.shape[-1] in IMAGE_CHANNELS
         ]
-        return (images[0], self.entry) if len(images) == 1 else None
+        if len(images) != 1:
+            return None
+        is_drawn = self.at_inputs or self.points.shape.rank == 4
+        is_drawn = is_drawn or specs[images[0]] in self.cut.explained
+        return (images[0], self.entry) if is_drawn else None
 
     def with_labels(self, labels: Sequence[str]) -> SourceModel:
         """The same model with the names of its classes, which an export takes along.
@@ -150,14 +156,21 @@ class SourceModel:
         )
         return dataclasses.replace(self, labels=tuple(labels))
 
-    def at(self, layer: str | None) -> SourceModel:
-        """The same model, explained at the output of a layer; None: the last spatial one.
+    def at(self, layer: Named) -> SourceModel:
+        """The same model, explained at layers or inputs; None: the last layer of positions.
 
         Raises:
             ValueError: there is no such layer, or it is not on the way to the output.
         """
         check(self.cut_at is not None, "This model has no layers to explain.", self.name)
+        layer = as_named(layer, "`layer`")
         return dataclasses.replace(self, cut=self.cut_at(layer), layer=layer)  # type: ignore[misc]
+
+
+def is_channels_first(spec: tf.TensorSpec) -> bool:
+    """Whether pictures are [None, channels, height, width]."""
+    shape = spec.shape
+    return shape.rank == 4 and shape[1] in IMAGE_CHANNELS and shape[-1] not in IMAGE_CHANNELS
 
 
 def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:

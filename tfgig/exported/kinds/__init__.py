@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 from tfgig.exported.kinds.attributions import Attributions
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
+from tfgig.exported.kinds.features import Features
 from tfgig.exported.kinds.heatmap import Heatmap
 from tfgig.exported.kinds.tokens import Tokens
 from tfgig.spec import nearest
 
 KINDS: Mapping[str, EndpointKind] = {
-    kind.kind: kind for kind in (Attributions(), Heatmap(), Tokens())
+    kind.kind: kind for kind in (Attributions(), Features(), Heatmap(), Tokens())
 }
 ATTRIBUTIONS = Attributions.kind
 
@@ -25,6 +26,7 @@ __all__ = (
     "Answer",
     "Attributions",
     "EndpointKind",
+    "Features",
     "Heatmap",
     "Material",
     "Tokens",

@@ -77,6 +77,10 @@ class EndpointKind(Spec):
         """Why what is cut there cannot have such an endpoint, and what to do; None if it can."""
         return None
 
+    def columns(self, cut: Cut) -> tuple[str, ...]:
+        """The names of the columns of the answer [B, columns]; none if it has none."""
+        return ()
+
     @abc.abstractmethod
     def build(self, material: Material) -> Answer:
         """The function behind the signature, of rows that do not know of each other."""

@@ -36,6 +36,11 @@ class Heatmap(EndpointKind):
                 'of the kind "attributions" instead. '
                 f"Received: {source.points.name!r} of shape {source.points.shape}."
             )
+        if cut.parts and source.picture_spec not in cut.explained:
+            return (
+                "Heat-maps are drawn over images, and the image is not among what is explained. "
+                f"Received: {', '.join(spec.name for spec in cut.explained)}."
+            )
         if source.value_range is None:
             return (
                 "Heat-maps are drawn over the images, and this model does not say what is black "

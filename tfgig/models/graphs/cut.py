@@ -9,12 +9,48 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
 from tfgig.models.graphs.inlining import needed_for
 from tfgig.models.graphs.refusal import check
 from tfgig.tracing import Concrete, concrete
+
+
+class Column(NamedTuple):
+    """How the attributions of a tensor are those of columns of a table.
+
+    Args:
+        name: Of the input, the parsed feature or the layer that they are of.
+        size: How many columns it has.
+        by: Whether "each" number is a column's; the "width" of an embedding or a one-hot tensor,
+            its last axis, is added up; or the "whole" is.
+    """
+
+    name: str
+    size: int
+    by: Literal["each", "width", "whole"]
+
+    @property
+    def is_one_value(self) -> bool:
+        """Whether it is one of a table: of one value of an input."""
+        return self.size == 1 and self.by != "whole"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns one by one."""
+        if self.size == 1:
+            return (self.name,)
+        return tuple(f"{self.name}_{index}" for index in range(self.size))
+
+    def of(self, attributions: tf.Tensor) -> tf.Tensor:
+        """The columns [B, size] of the attributions [B, ...] of the tensor."""
+        if self.by == "width":
+            attributions = tf.reduce_sum(attributions, -1)
+        if self.by == "whole":
+            attributions = tf.reduce_sum(attributions, list(range(1, attributions.shape.rank)))
+        return tf.reshape(attributions, [tf.shape(attributions)[0], self.size])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +66,11 @@ class Cut:
             [None, features]; empty where there is one.
         doubt: Why it is not known whether rows depend on each other; None if they do not.
         mixed: The names of outputs whose rows depend on each other or on the call, and how.
+        columns: What each of the explained tensors is of a table; empty where that is not known.
+        left_out: The inputs that the outputs depend on and nothing explained does.
+        why: Why they are left out, if the user did not choose it.
+        origins: The inputs whose values are in each of the explained tensors; empty where that is
+            not known.
     """
 
     points: tf.TensorSpec
@@ -39,6 +80,10 @@ class Cut:
     parts: tuple[tf.TensorSpec, ...] = ()
     doubt: str | None = None
     mixed: tuple[tuple[str, str], ...] = ()
+    columns: tuple[Column, ...] = ()
+    left_out: tuple[str, ...] = ()
+    why: str | None = None
+    origins: tuple[frozenset[str], ...] = ()
 
     @property
     def explained(self) -> tuple[tf.TensorSpec, ...]:
@@ -46,11 +91,27 @@ class Cut:
         return self.parts or (self.points,)
 
     @property
+    def table(self) -> tuple[Column, ...]:
+        """The columns that the explained tensors are of."""
+        return self.columns or tuple(
+            Column(spec.name, _size(spec) or 0, "each") for spec in self.explained
+        )
+
+    @property
     def attribution_names(self) -> tuple[str, ...]:
         """What an explanation calls the attributions of each explained tensor."""
         if not self.parts:
             return ("attributions",)
         return tuple("attributions_" + re.sub(r"\W", "_", spec.name) for spec in self.parts)
+
+    def only(self, index: int) -> Cut:
+        """One of the explained tensors alone, as the front makes it."""
+
+        def front(*inputs):
+            points, *_ = self.front(*inputs)
+            return (self.unpack(points)[index],)
+
+        return dataclasses.replace(self, points=self.explained[index], front=front, parts=())
 
     def unpack(self, points: tf.Tensor) -> list[tf.Tensor]:
         """Points [N, ...] as the explained tensors, each [N, ...] in the points' dtype."""
@@ -85,7 +146,7 @@ def cut_at_inputs(serve: Concrete, inputs: Sequence[tf.TensorSpec], names: Seque
     Args:
         serve: The model: its inputs to `ModelOutputs`.
         inputs: What it takes.
-        names: Which of them are explained.
+        names: Which of them are explained, in this order.
 
     Raises:
         ValueError: several are to be explained, and one has no fixed size.
@@ -93,7 +154,7 @@ def cut_at_inputs(serve: Concrete, inputs: Sequence[tf.TensorSpec], names: Seque
     inputs = tuple(inputs)
     if len(inputs) == 1:
         return Cut(inputs[0], lambda points: (points,), serve)
-    chosen = [index for index, spec in enumerate(inputs) if spec.name in names]
+    chosen = [[spec.name for spec in inputs].index(name) for name in names]
     others = [index for index in range(len(inputs)) if index not in chosen]
 
     def forward(explained, *context):
@@ -125,8 +186,8 @@ def join(
     for spec in explained:
         check(
             not several or None not in spec.shape[1:],
-            "Several inputs are explained together only if each has a fixed size; name one of "
-            "them with layer=...",
+            "Several tensors are explained together only if each has a fixed size; give the size "
+            "with shape=..., or name one of them with layer=...",
             f"{spec.name!r} of shape {spec.shape}",
         )
     parts = explained if several else ()

@@ -1,7 +1,8 @@
-"""Where an explanation of a model looks, if the user does not say: at its inputs."""
+"""Where an explanation of a model looks: at all that it takes, or where the user says."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,12 +11,23 @@ import tensorflow as tf
 from tfgig.models.graphs.cut import Concrete, Cut, cut_at_inputs
 from tfgig.models.graphs.examples import Examples, Given
 from tfgig.models.graphs.gradients import check_gradient
-from tfgig.models.graphs.graph_cut import NoFloats, cut_behind_decoding, names_of_rows
+from tfgig.models.graphs.graph_cut import (
+    NoFloats,
+    cut_at_tensors,
+    decoded_of,
+    names_of_rows,
+)
+from tfgig.models.graphs.graph_names import First, names_of_firsts
+from tfgig.models.graphs.grids import last_of
+from tfgig.models.graphs.origins import Origins, spreads
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.rows import MixedRows, prove_rows
+from tfgig.spec import Named, as_tuple
 
 _MOST_TRIED = 6  # places, to find one that can be advised
+# The model, the tensors of layers in its body, and what they are called; none for the graph's.
+Find = Callable[[Sequence[str]], tuple[Concrete, list[tf.Tensor], list[str]]]
 
 
 class Known(NamedTuple):
@@ -40,104 +52,219 @@ class Known(NamedTuple):
 
 
 class Cuts(NamedTuple):
-    """The cut that is explained; that at the inputs, if there is one; and those at any layer."""
+    """The cut that is explained; that at the inputs, if there is one; and those at any places."""
 
     cut: Cut
     entry: Cut | None
-    cut_at: Callable[[str | None], Cut]
+    cut_at: Callable[[Named], Cut]
 
 
 def cuts_of(
     serve: Concrete,
     inputs: Sequence[tf.TensorSpec],
-    layer: str | None,
-    cut_at_layer: Callable[[str | None], Cut],
+    layer: Named,
+    find: Find,
     known: Known,
 ) -> Cuts:
-    """The cut of a model that is explained at its inputs or at a layer.
+    """The cut of a model that is explained at its inputs, or at one or several places.
 
     Args:
         serve: The model: its inputs to `ModelOutputs`.
         inputs: What it takes.
-        layer: The name of an input or a layer; None for all inputs of floats or, where there are
-            none, for what is decoded from the others.
-        cut_at_layer: The cut at the output of a layer.
+        layer: The names of inputs and layers; None for all that it takes.
+        find: The tensors of layers.
         known: What else is known of the model.
 
     Raises:
         ValueError: there is no such layer, nothing to explain, no gradient of it, or its rows
             depend on each other.
     """
-    names = {spec.name: spec.dtype for spec in inputs}
-    where = known.where
-    examples = Examples(serve.graph, inputs, known.example)
-
-    def checked(cut: Cut) -> Cut:
-        try:
-            check_gradient(cut, where)
-        except CannotExplain as error:
-            raise CannotExplain(f"{error} {known.places}".rstrip()) from error
-        return prove_rows(cut, inputs, examples, where)
-
-    def cut_at(name: str | None) -> Cut:
-        if name is not None and name in names and names[name].is_floating:
-            return checked(cut_at_inputs(serve, inputs, [name]))
-        check(
-            name is None or name not in names,
-            "An input without a gradient cannot be explained; name a layer behind it.",
-            f"layer={name!r}, an input of {name is not None and names.get(name)}",
-        )
-        return checked(cut_at_layer(name))
-
-    def cut_or_advise(name: str | None) -> Cut:
-        try:
-            return cut_at(name)
-        except MixedRows as error:
-            raise _advised(error, lambda: _place(cut_at, behind)) from error
-
-    def behind() -> list[str]:
-        return names_of_rows(serve, inputs, examples, known.layers)
-
+    cutter = _Cutter(serve, inputs, find, known)
     if layer is not None:
-        cut = cut_or_advise(layer)
+        cut = cutter.at(layer)
         try:
-            return Cuts(cut, _entry(serve, inputs, where), cut_or_advise)
+            return Cuts(cut, cutter.default(), cutter.at)
         except CannotExplain:  # such as a model of ids, which has no other place to look at
-            return Cuts(cut, None, cut_or_advise)
-    try:
-        entry = checked(_entry(serve, inputs, where))
-    except MixedRows as error:
-        raise _advised(error, lambda: _place(cut_at, behind)) from error
-    except NoFloats as error:
-        first = error.names_among(known.layers)
-        raise error.advising(_place(cut_at, lambda: [*first, *behind()])) from error
-    return Cuts(entry, entry, cut_or_advise)
+            return Cuts(cut, None, cutter.at)
+    entry = cutter.default()
+    return Cuts(entry, entry, cutter.at)
 
 
-def _place(cut_at: Callable[[str | None], Cut], names: Callable[[], list[str]]) -> str | None:
-    """The first of some layers at which the model can be explained; None if there is none."""
-    for name in list(dict.fromkeys(names()))[:_MOST_TRIED]:
+class _Cutter:
+    """Cuts of one model."""
+
+    def __init__(
+        self, serve: Concrete, inputs: Sequence[tf.TensorSpec], find: Find, known: Known
+    ) -> None:
+        self._serve, self._inputs, self._find, self._known = serve, inputs, find, known
+        self._where = known.where
+        self._dtypes = {spec.name: spec.dtype for spec in inputs}
+        self._floats = [spec.name for spec in inputs if spec.dtype.is_floating]
+        self._examples = Examples(serve.graph, inputs, known.example)
+        self._origins = Origins(serve, inputs)
+
+    def at(self, layer: Named) -> Cut:
+        """The cut at places by their names; for None, at the last layer of positions."""
         try:
-            cut_at(name)
-        except CannotExplain:  # not there, then
-            continue
-        return name
-    return None
+            return self._at(layer)
+        except MixedRows as error:
+            raise self._advised(error) from error
+
+    def default(self) -> Cut:
+        """The cut at all that the model takes: floats as they are, others where they become such.
+
+        Raises:
+            NoFloats: it takes no floats, nor a table's row.
+        """
+        try:
+            whole, why = self._whole()
+            return dataclasses.replace(whole, why=why)
+        except MixedRows as error:
+            raise self._advised(error) from error
+        except NoFloats as error:
+            first = error.names_among(self._known.layers)
+            advice = self._place(lambda: [*first, *self._behind()])
+            raise error.advising(advice) from error
+
+    def _whole(self) -> tuple[Cut, str | None]:
+        """The cut at all that is taken, and why some of it is left out."""
+        if len(self._floats) == len(self._inputs) and not spreads(self._serve):
+            return self._checked(self._at_floats()), None
+        origins = self._origins
+        taken = self._taken() if origins.known else []
+        fixed = [first for first in taken if _has_fixed_size(first.tensor)]
+        why = None if len(fixed) == len(taken) else "its embedding has an open size"
+        if any(first.tensor.op.type != "Placeholder" for first in fixed):
+            names = names_of_firsts(fixed, self._known.layers)
+            try:
+                return self._at_tensors(self._serve, origins, fixed, names), why
+            except CannotExplain as error:
+                why = str(error)
+        cut = self._checked(self._at_floats())
+        explained = [first.tensor for first in self._as_floats()]
+        return self._noted(cut, origins, explained), why
+
+    def _taken(self) -> list[First]:
+        """The first floats of what the model takes; none if only one of several texts' has any."""
+        origins = self._origins
+        made = [first for first in origins.first if not origins.is_input(first.tensor)]
+        if self._floats:
+            told = {name for first in made if len(first.origins) == 1 for name in first.origins}
+            raw = [
+                First(tensor, frozenset([spec.name]))
+                for spec, tensor in zip(self._inputs, self._serve.graph.inputs, strict=False)
+                if spec.dtype.is_floating and (spec.name not in told or origins.reaches(tensor))
+            ]
+            return origins.in_order([*raw, *made])
+        # Columns of a table, of one value an example; what is longer is a text, or an image.
+        if all(origins.column(first.tensor, "").is_one_value for first in made):
+            return origins.in_order(made)
+        decoded = {tensor.name for tensor in decoded_of(self._serve, self._inputs, self._where)}
+        parsed = any(first.tensor.name in decoded for first in made)
+        return origins.in_order(made) if parsed else []
+
+    def _as_floats(self) -> list[First]:
+        """What is explained where floats alone are."""
+        origins = self._origins
+        names = set(self._floats)
+        if names:
+            return [first for first in origins.first if first.origins <= names]
+        decoded = {tensor.name for tensor in decoded_of(self._serve, self._inputs, self._where)}
+        return [first for first in origins.first if first.tensor.name in decoded]
+
+    def _at_floats(self) -> Cut:
+        if self._floats:
+            return cut_at_inputs(self._serve, self._inputs, self._floats)
+        decoded = decoded_of(self._serve, self._inputs, self._where)
+        return cut_at_tensors(self._serve, self._inputs, decoded, self._where)
+
+    def _at(self, layer: Named) -> Cut:
+        if layer is None:
+            last = last_of(self._serve, self._inputs, self._where)
+            return self._at_tensors(self._serve, self._origins, [First(last, frozenset())], [])
+        names = as_tuple(layer)
+        known = self._origins.names
+        inner = [name for name in names if name not in known]
+        if not inner and set(names) <= set(self._floats) and not spreads(self._serve):
+            cut = self._checked(cut_at_inputs(self._serve, self._inputs, names))
+            tensors = [self._serve.graph.inputs[list(self._dtypes).index(n)] for n in names]
+            return self._noted(cut, self._origins, tensors)
+        serve, tensors, called = self._find(inner) if inner else (self._serve, [], [])
+        origins = Origins(serve, self._inputs) if inner else self._origins
+        found = dict(zip(inner, zip(tensors, called or inner, strict=True), strict=True))
+        chosen: list[First] = []
+        words: list[str] = []
+        for name in names:
+            if name in found:
+                tensor, word = found[name]
+                chosen.append(First(tensor, origins.of(tensor)))
+                words.append(word)
+                continue
+            firsts = [first for first in origins.first if first.origins == {name}]
+            check(
+                bool(firsts),
+                "An input without a gradient cannot be explained; name a layer behind it.",
+                f"layer={name!r}, an input of {self._dtypes.get(name)}",
+            )
+            chosen += firsts
+            made = names_of_firsts(firsts, self._known.layers)
+            words += [name] if len(firsts) == 1 else made
+        alone = len(names) == 1 and not called
+        return self._at_tensors(serve, origins, chosen, [] if alone and inner else words)
+
+    def _at_tensors(
+        self, serve: Concrete, origins: Origins, firsts: Sequence[First], names: Sequence[str]
+    ) -> Cut:
+        tensors = [first.tensor for first in firsts]
+        cut = cut_at_tensors(serve, self._inputs, tensors, self._where, names)
+        return self._noted(self._checked(cut), origins, tensors)
+
+    def _noted(self, cut: Cut, origins: Origins, tensors: Sequence[tf.Tensor]) -> Cut:
+        """The cut with what is known of the inputs that its tensors come from."""
+        if not origins.known:
+            return cut
+        columns = tuple(
+            origins.column(tensor, spec.name)
+            for tensor, spec in zip(tensors, cut.explained, strict=True)
+        )
+        return dataclasses.replace(
+            cut,
+            columns=columns,
+            left_out=origins.left_out(tensors),
+            origins=tuple(origins.of(tensor) for tensor in tensors),
+        )
+
+    def _checked(self, cut: Cut) -> Cut:
+        try:
+            check_gradient(cut, self._where)
+        except CannotExplain as error:
+            raise CannotExplain(f"{error} {self._known.places}".rstrip()) from error
+        return prove_rows(cut, self._inputs, self._examples, self._where)
+
+    def _behind(self) -> list[str]:
+        return names_of_rows(self._serve, self._inputs, self._examples, self._known.layers)
+
+    def _place(self, names: Callable[[], list[str]]) -> str | None:
+        """The first of some layers at which the model can be explained; None if there is none."""
+        for name in list(dict.fromkeys(names()))[:_MOST_TRIED]:
+            try:
+                self._at(name)
+            except CannotExplain:  # not there, then
+                continue
+            return name
+        return None
+
+    def _advised(self, error: MixedRows) -> CannotExplain:
+        """The same error, with a place that has rows, if there may be one."""
+        found = self._place(self._behind) if error.at_explained else None
+        if found is None:
+            return error
+        return CannotExplain(
+            f"Its rows are rows at layer={found!r}: load_model(handle, layer={found!r}) "
+            f"(--layer={found}). {error}"
+        )
 
 
-def _advised(error: MixedRows, place: Callable[[], str | None]) -> CannotExplain:
-    """The same error, with a place that has rows, if there may be one."""
-    found = place() if error.at_explained else None
-    if found is None:
-        return error
-    return CannotExplain(
-        f"Its rows are rows at layer={found!r}: load_model(handle, layer={found!r}) "
-        f"(--layer={found}). {error}"
-    )
-
-
-def _entry(serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str) -> Cut:
-    floats = [spec.name for spec in inputs if spec.dtype.is_floating]
-    if floats:
-        return cut_at_inputs(serve, inputs, floats)
-    return cut_behind_decoding(serve, inputs, where)
+def _has_fixed_size(tensor: tf.Tensor) -> bool:
+    shape = tensor.shape
+    return (shape.rank or 0) >= 1 and shape[0] is None and shape[1:].is_fully_defined()

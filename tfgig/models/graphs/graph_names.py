@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -18,6 +19,18 @@ _DECODERS = (*PARSERS, "TensorListStack", "StringToNumber")
 _FILLING_UP = {"SparseToDense": 2, "ScatterNd": 1, "TensorScatterUpdate": 2}  # its values' place
 
 
+class First(NamedTuple):
+    """The first floats made of an input.
+
+    Args:
+        tensor: In the body of the model's function.
+        origins: The inputs, or the parsed features, whose values are in it.
+    """
+
+    tensor: tf.Tensor
+    origins: frozenset[str]
+
+
 def names_of(
     tensors: Sequence[tf.Tensor], serve: Concrete, inputs: Sequence[tf.TensorSpec]
 ) -> list[str]:
@@ -25,13 +38,31 @@ def names_of(
     placeholders = [tensor.op for tensor in serve.graph.inputs[: len(inputs)]]
     names: list[str] = []
     for tensor in tensors:
-        name = _feature_of(tensor)
+        name = feature_of(tensor)
         origin = _before_passing_on(tensor).op
         if origin in placeholders:
             name = inputs[placeholders.index(origin)].name
         elif name is None and is_decoded(tensor) and len(inputs) == 1:
             name = f"decoded_{inputs[0].name}"
         name = re.sub(r"\W+", "_", name or own_name(tensor.op.node_def)).strip("_")
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    return names
+
+
+def names_of_firsts(firsts: Sequence[First], layers: Sequence[str]) -> list[str]:
+    """What the first floats of inputs are called: as the input that they alone are made of.
+
+    Args:
+        firsts: The floats.
+        layers: The names of the layers, where they are known, for those that share an input.
+    """
+    alone = [next(iter(first.origins)) if len(first.origins) == 1 else None for first in firsts]
+    names: list[str] = []
+    for first, origin in zip(firsts, alone, strict=True):
+        name = origin if origin is not None and alone.count(origin) == 1 else None
+        if name is None:
+            name = layer_of(first.tensor, layers) or own_name(first.tensor.op.node_def)
+        name = re.sub(r"\W+", "_", name).strip("_")
         names.append(name if name not in names else f"{name}_{len(names)}")
     return names
 
@@ -71,7 +102,7 @@ def _before_passing_on(tensor: tf.Tensor) -> tf.Tensor:
     return tensor
 
 
-def _feature_of(tensor: tf.Tensor) -> str | None:
+def feature_of(tensor: tf.Tensor) -> str | None:
     """The key of the feature of tf.Example that a tensor holds, if it is one."""
     return _parsed_feature(_before_passing_on(tensor))[0]
 

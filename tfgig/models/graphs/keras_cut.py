@@ -1,4 +1,4 @@
-"""Cuts at the layers of Keras models: a layer's output is replaced while the model is traced."""
+"""The layers of Keras models: their outputs are found while the model is traced."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgig.models.graphs.cut import Cut, concrete, cut_behind
-from tfgig.models.graphs.inlining import needed_for
+from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.ways import inputs_of, ways_of, with_rows
@@ -20,35 +19,54 @@ from tfgig.spec import nearest
 _CALLS = ("call", "quantized_call")
 
 
-def cut_at_layer(
-    model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec], name: str | None
-) -> Cut:
-    """The cut at the output of a layer, which is put in its place while the model is traced.
+def find(
+    model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec], names: Sequence[str]
+) -> tuple[Concrete, list[tf.Tensor], list[str]]:
+    """The outputs of layers, each apart from what it may hand on as it is.
 
-    So masks go on: they are computed beside the output, from the inputs.
+    Args:
+        model: The model.
+        call: Its inputs to `ModelOutputs`.
+        inputs: What it takes.
+        names: Of the layers, or their paths in nested models.
+
+    Returns:
+        The model, traced, the tensors in its graph, and what they are called.
+
+    Raises:
+        ValueError: there is no such layer, or it is not called once, or has several outputs.
     """
-    layer = _last_spatial(model, call, inputs) if name is None else _layer_of(model, name)
+    layers = [_layer_of(model, name) for name in names]
+    check(len({id(layer) for layer in layers}) == len(layers), "One layer is named twice.", names)
+    found: list[list[Any]] = [[] for _ in layers]
 
-    def front(*values):
-        return [_only_output(layer, _outputs_of_calls(call, values, [layer])[0])]
-
-    tensor = concrete(front, *inputs).structured_outputs[0]
-    explained = tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, layer.name)
-
-    def forward(tensors, *values):
-        def stand_in(method, *arguments, **options):
-            # A new tensor, for Keras hangs the mask on it: that of the layer's own output, if it
-            # is made within the layer, as that of a nested model is.
-            mask = getattr(method(*arguments, **options), "_keras_mask", None)
-            output = tf.identity(tensors[0])
-            if mask is not None:
-                output._keras_mask = mask
+    def marking(outputs):
+        def marked(method, *arguments, **options):
+            output = method(*arguments, **options)
+            if tf.is_tensor(output):
+                # Keras hangs the mask on a layer's output; one that is made within the layer, as
+                # that of a nested model is, has to go along.
+                mask, output = getattr(output, "_keras_mask", None), tf.identity(output)
+                if mask is not None:
+                    output._keras_mask = mask
+            outputs.append(output)
             return output
 
-        with _calling(layer, stand_in):
+        return marked
+
+    def trace(*values):
+        with contextlib.ExitStack() as stack:
+            for layer, outputs in zip(layers, found, strict=True):
+                stack.enter_context(_calling(layer, marking(outputs)))
             return call(*values)
 
-    return cut_behind((explained,), front, forward, inputs)
+    traced = concrete(trace, *inputs)
+    tensors = [
+        _only_output(layer, outputs, traced.graph)
+        for layer, outputs in zip(layers, found, strict=True)
+    ]
+    short = [layer.name for layer in layers]
+    return traced, tensors, short if len(set(short)) == len(short) else list(names)
 
 
 def _outputs_of_calls(
@@ -84,8 +102,7 @@ def _calling(layer: keras.layers.Layer, function: Callable) -> Iterator[None]:
             layer.__dict__.pop(name, None)
 
 
-def _only_output(layer: keras.layers.Layer, found: Sequence[Any]) -> tf.Tensor:
-    graph = tf.compat.v1.get_default_graph()
+def _only_output(layer: keras.layers.Layer, found: Sequence[Any], graph: tf.Graph) -> tf.Tensor:
     if len(found) == 1 and tf.is_tensor(found[0]) and found[0].graph is graph:
         return found[0]
     if len(found) != 1:
@@ -106,7 +123,7 @@ def survey(
     """The places of a model: the outputs of its layers that are called once.
 
     Args:
-        model, call, inputs: As for `cut_at_layer`.
+        model, call, inputs: As for `find`.
         output: The name of the explained output; None for the first.
     """
     every = dict(layers_of(model))
@@ -161,49 +178,3 @@ def _layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
             f"Received: layer={name!r}."
         )
     return next(iter(inner.values()))
-
-
-def _last_spatial(
-    model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec]
-) -> keras.layers.Layer:
-    """The last layer with a height and a width that the classes, or else any output, come from."""
-    layers = [layer for _, layer in layers_of(model) if not list(layer._layers)]
-    layers = list({id(layer): layer for layer in layers}.values())
-    chosen: list[keras.layers.Layer] = []
-
-    def trace(*values):
-        results: list[tf.Tensor] = []
-        found = _outputs_of_calls(
-            lambda *given: results.extend(call(*given).values.values()), values, layers
-        )
-        single = [(layer, o[0]) for layer, o in zip(layers, found, strict=True) if len(o) == 1]
-        chosen.extend(_spatial(single, results))
-        return results
-
-    concrete(trace, *inputs)
-    check(
-        len(chosen) > 0,
-        "The model has no layer with a height and a width; name one with layer=...",
-        model.name,
-    )
-    return chosen[-1]
-
-
-def _spatial(
-    outputs: Sequence[tuple[keras.layers.Layer, Any]], results: Sequence[tf.Tensor]
-) -> list[keras.layers.Layer]:
-    """The layers with a height and a width that results are computed from, in their order."""
-    classes = [result for result in results if result.shape.rank == 2]
-    needed = needed_for(classes or results)
-    operations = tf.compat.v1.get_default_graph().get_operations()
-    order = {op.name: place for place, op in enumerate(operations) if op.name in needed}
-    places = {
-        order[output.op.name]: layer
-        for layer, output in outputs
-        if tf.is_tensor(output)
-        and output.shape.rank == 4
-        and 1 not in output.shape[1:3]
-        and output.op.name in order
-        and not any(output is result for result in results)
-    }
-    return [places[place] for place in sorted(places)]

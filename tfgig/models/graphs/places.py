@@ -150,15 +150,28 @@ class Survey:
         Raises:
             ValueError: a gradient has a way round it.
         """
-        tensor = self._inputs[name] if name in self._inputs else self._tensor_of(name)
+        tensor = self._tensor(name)
         if tensor is None:
             return None
-        check(
-            not self._ways.goes_round(tensor),
-            f"Part of the score comes another way, and not through this layer. {self.known}",
-            name,
-        )
+        self.check_all_comes_through([name])
         return self._place(tensor, name)
+
+    def check_all_comes_through(self, names: Sequence[str]) -> None:
+        """Raises `ValueError` if a gradient has a way round layers.
+
+        Those that have no one tensor in the graph are passed over: whole numbers, features.
+        """
+        found = [self._tensor(name) for name in names]
+        tensors = [tensor for tensor in found if tensor is not None]
+        check(
+            not tensors or not self._ways.goes_round(tensors),
+            "Part of the score comes another way, and not through "
+            f"{'this layer' if len(names) == 1 else 'these layers'}. {self.known}",
+            names[0] if len(names) == 1 else tuple(names),
+        )
+
+    def _tensor(self, name: str) -> tf.Tensor | None:
+        return self._inputs[name] if name in self._inputs else self._tensor_of(name)
 
     def _place(self, tensor: tf.Tensor, name: str) -> Place:
         behind = self._ways.behind(tensor)

@@ -14,7 +14,7 @@ from tfgig.models.graphs.inlining import needed_for
 
 LOOK_UPS = ("Gather", "GatherV2", "ResourceGather", "GatherNd", "ResourceGatherNd")
 _CONSTANT = ("ZerosLike", "OnesLike")
-_SIZES = ("Shape", "ShapeN", "Size", "Rank", *_CONSTANT)  # which say nothing of values
+SIZES = ("Shape", "ShapeN", "Size", "Rank", *_CONSTANT)  # which say nothing of values
 _MASKS = ("Select", "SelectV2")
 
 
@@ -70,11 +70,17 @@ class Ways:
         """The operations on the ways from a tensor on."""
         return ways_from([tensor], self.operations)
 
-    def goes_round(self, tensor: tf.Tensor) -> bool:
-        """Whether a way leads from what a tensor is computed from to the score, and round it."""
-        behind = needed_for([tensor])
-        own = [source for source in self.sources if source.op.name in behind]
-        return bool(own) and all(tensor is not cut for cut in self.cuts_of(own))
+    def goes_round(self, tensors: Sequence[tf.Tensor]) -> bool:
+        """Whether a way leads from what tensors are computed from to the score, and round them."""
+        behind = needed_for(tensors)
+        apart = {tensor.name for tensor in tensors}
+        own = [t for t in self.sources if t.op.name in behind and t.name not in apart]
+        # Of what goes on from them, all that is not cut off.
+        passing = {tensor.name for tensor in own}
+        for op in self.operations:
+            if _passes_on(op) and any(tensor.name in passing for tensor in op.inputs):
+                passing |= {t.name for t in op.outputs if _carries(t)} - apart
+        return self.score.name in passing
 
 
 def with_rows(inputs: Sequence[tf.TensorSpec]) -> list[tf.TensorSpec]:
@@ -118,7 +124,7 @@ def _first_floats(
     first: list[tf.Tensor] = []
     reached, carried = {tensor.op for tensor in inputs}, {tensor.name for tensor in known}
     for op in operations:
-        if op.type in _SIZES or not reached.intersection(tensor.op for tensor in op.inputs):
+        if op.type in SIZES or not reached.intersection(tensor.op for tensor in op.inputs):
             continue
         reached.add(op)
         if any(tensor.name in carried for tensor in op.inputs) and _passes_on(op):

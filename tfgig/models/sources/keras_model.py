@@ -15,11 +15,12 @@ from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Known, cuts_of
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable
-from tfgig.models.graphs.keras_cut import cut_at_layer, layers_of, survey
+from tfgig.models.graphs.keras_cut import find, layers_of, survey
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import Shape, with_shape
 from tfgig.models.graphs.tensorflow_private import flat_layers
 from tfgig.models.source import SourceModel, model_outputs, resources_of
+from tfgig.spec import Named
 
 # Beside Keras's Random... layers, which do something in training only.
 _KEEPING_UNITS = (
@@ -37,7 +38,7 @@ def from_keras(
     model: keras.Model,
     value_range: tuple[float, float] | None = None,
     shape: Shape | None = None,
-    layer: str | None = None,
+    layer: Named = None,
     example: Given | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
@@ -70,11 +71,11 @@ def from_keras(
         return model_outputs(dict(zip(names, outputs, strict=True)))
 
     serve = _traced(call, inputs, where)
-    at_layer = functools.partial(cut_at_layer, model, call, inputs)
+    finding = functools.partial(find, model, call, inputs)
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
     places = functools.cache(functools.partial(survey, model, call, inputs))
-    cuts = cuts_of(serve, inputs, layer, at_layer, Known(where, layers, example, places))
+    cuts = cuts_of(serve, inputs, layer, finding, Known(where, layers, example, places))
     return SourceModel(
         name=model.name,
         inputs=inputs,

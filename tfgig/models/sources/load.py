@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -24,6 +24,7 @@ from tfgig.models.sources.keras_file import KERAS_2, read_keras_file
 from tfgig.models.sources.keras_model import from_keras
 from tfgig.models.sources.opening import open_saved_model
 from tfgig.models.sources.saved_model import Kept, from_saved_model
+from tfgig.spec import as_named
 from tfgig.temporary import TemporaryDirectory
 
 # Tasks of keras-hub have one.
@@ -42,7 +43,7 @@ def load_model(
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
     shape: Shape | None = None,
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     allow_unsafe_deserialization: bool = False,
     example: Given | None = None,
 ) -> SourceModel:
@@ -58,9 +59,10 @@ def load_model(
         shape: Of one example, (height, width, channels) say, where the model leaves it open; of
             several inputs by their names, `{"image": (224, 224, 3), "sound": (16000,)}`.
         layer: Where the model is explained: a layer's name, that of an inner layer too, or an
-            input's; of a SavedModel, also a name scope or an operation of its graph. None takes
-            all inputs of floats or, if there are none, what is parsed, cast or decoded from the
-            others.
+            input's; of a SavedModel, also a name scope or an operation of its graph. Several
+            names, `("city_emb", "job_emb", "numbers")`, are explained together. An input that is
+            no float is explained where it becomes one: at its embedding, its one-hot tensor. None
+            takes all inputs; of texts alone, name the embedding.
         allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
             (Lambda layers) is run. Such code can do whatever you can; allow it only for files
             whose origin you trust.
@@ -72,6 +74,7 @@ def load_model(
         OSError: there is nothing there, or it cannot be read or downloaded.
         ValueError: it cannot be explained; the error says why and what to do.
     """
+    layer = as_named(layer, "`layer`")
     if isinstance(handle, SourceModel):
         _refuse(handle.name, signature=signature, shape=shape, example=example)
         source = handle if layer is None else handle.at(layer)
@@ -99,13 +102,21 @@ def load_model(
 
 
 def _told(source: SourceModel) -> SourceModel:
-    """The same; says what is not known of its rows."""
+    """The same; says what is not known of its rows, and which inputs it leaves out."""
     if source.cut.doubt is not None:
         warnings.warn(f"{source.name!r}: {words_of_doubt(source.cut.doubt)}", stacklevel=3)
     if is_normalised(source.cut):
         warnings.warn(f"{source.name!r}: {words_of_singular(source.cut.points.name)}", stacklevel=3)
     if getattr(source.origin, "preprocessor", None) is not None:
         warnings.warn(f"{source.name!r}: {_PREPROCESSED}", stacklevel=3)
+    if source.cut.left_out and source.layer is None:
+        why = "" if source.cut.why is None else f" ({source.cut.why})"
+        warnings.warn(
+            f"{source.name!r}: the score depends on {', '.join(source.cut.left_out)} too, which "
+            f"{'is' if len(source.cut.left_out) == 1 else 'are'} not explained{why}. Name what is: "
+            'load_model(handle, layer=("...", "...")) (--layer=a,b).',
+            stacklevel=3,
+        )
     return source
 
 

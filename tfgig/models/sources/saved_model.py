@@ -15,7 +15,7 @@ from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Cuts, Known, cuts_of
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable, unsaved_gradients
-from tfgig.models.graphs.graph_cut import cut_at_layer, survey
+from tfgig.models.graphs.graph_find import find, survey
 from tfgig.models.graphs.inlining import body_of, inline
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain
@@ -23,6 +23,7 @@ from tfgig.models.graphs.shapes import Shape, refuse_ragged, with_shape
 from tfgig.models.source import SourceModel, model_outputs, resources_of
 from tfgig.models.sources.archive import SUFFIXES
 from tfgig.models.sources.opening import CALL, Opened, Signature, choose
+from tfgig.spec import Named
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
 _REFERENCES = ("Variable", "VariableV2")
@@ -33,7 +34,7 @@ def from_saved_model(
     value_range: tuple[float, float] | None = None,
     signature: str | None = None,
     shape: Shape | None = None,
-    layer: str | None = None,
+    layer: Named = None,
     example: Given | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
@@ -82,7 +83,7 @@ def explainable(
     opened: Opened,
     signature: Signature,
     shape: Shape | None,
-    layer: str | None = None,
+    layer: Named = None,
     example: Given | None = None,
 ) -> Explainable:
     """A signature, laid out and cut.
@@ -109,11 +110,11 @@ def explainable(
     refusals = []
     for forward in (laid_out,) if replaced else (laid_out, called):
         serve = concrete(forward, *inputs)
-        at_layer = functools.partial(cut_at_layer, serve, inputs, where)
+        finding = functools.partial(find, serve, where)
         places = functools.cache(functools.partial(survey, serve, inputs))
         try:
             known = Known(where, example=example, survey=places)
-            cuts = cuts_of(serve, inputs, layer, at_layer, known)
+            cuts = cuts_of(serve, inputs, layer, finding, known)
         except CannotExplain as error:
             refusals.append(error)
             continue

@@ -147,7 +147,8 @@ class Client:
             target: The class to explain, or one for each row; -1 for each row's top class.
             outputs: Which outputs are wanted; all if none is named.
             kind: What is answered with: "attributions"; "tokens" for one number a position of a
-                text; "heatmap" for pictures, which are of the top class.
+                text; "features" for one number a column of a table; "heatmap" for pictures, which
+                are of the top class.
 
         Returns:
             `attributions` (or `tokens`, or `heatmap_bytes`) in the shape of what is explained,

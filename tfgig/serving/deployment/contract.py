@@ -76,6 +76,9 @@ def check_contract(directory: str | os.PathLike) -> list[Finding]:
         found += _check_tensors(name, definition)
         if name in endpoints:
             found += _check_endpoint(name, definition, endpoints[name].kind)
+            doubt = endpoints[name].doubt
+            if doubt is not None:
+                found.append(Finding(name, doubt, "load the model with two or three rows."))
         if endpoints:
             found += _check_protection(name, _operations_behind(definition, meta_graph), endpoints)
     for name in sorted(set(endpoints) - set(signatures)):
