@@ -178,7 +178,7 @@ def masked():
         keras.Input((4, 2), name="values"),
         keras.Input((), dtype="int32", name="length"),
     )
-    mask = keras.ops.cast(keras.ops.arange(4) < length[:, None], "float32")
+    mask = keras.ops.cast(keras.ops.less(keras.ops.arange(4), length[:, None]), "float32")
     pooled = keras.ops.sum(values * mask[..., None], 1)
     return keras.Model([values, length], L.Dense(2)(pooled))
 

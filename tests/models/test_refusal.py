@@ -84,11 +84,6 @@ UNEXPLAINABLE = {
         tf.TensorSpec([None, 4], tf.int32, "ids"),
         ["floating-point numbers", "layer='GatherV2'", "'ids' (int32)"],
     ),
-    "strings": (
-        lambda text: tf.cast(tf.strings.length(text), tf.float32),
-        tf.TensorSpec([None], tf.string, "text"),
-        ["floating-point numbers", "layer='Cast'", "'text' (string)"],
-    ),
     "one row": (
         lambda x: x,
         tf.TensorSpec([1, 4], tf.float32, "x"),
