@@ -30,7 +30,7 @@ def test_the_speed_changes_no_integral_and_the_log_takes_fewer_steps():
 
     exact = explained("log", 512)
     size = np.abs(exact).sum()
-    np.testing.assert_allclose(explained("linear", 4096), exact, atol=2e-2 * np.abs(exact).max())
+    np.testing.assert_allclose(explained("linear", 1024), exact, atol=8e-2 * np.abs(exact).max())
     few = {s: np.abs(explained(s, 8) - exact).sum() / size for s in ("log", "linear", "sqrt")}
     assert few["log"] < 0.5 * min(few["linear"], few["sqrt"])
 
@@ -58,7 +58,7 @@ def test_displacements_add_up_to_the_whole_way(padding):
         path.displacement(tf.fill([3], low), tf.fill([3], high), prepared(path))
         for low, high in itertools.pairwise(edges)
     )
-    np.testing.assert_allclose(total, IMAGES - path.starts(ENDS.inputs, None)[0], atol=1e-3)
+    np.testing.assert_allclose(total, IMAGES - path.starts(ENDS.end, None)[0], atol=1e-3)
 
 
 def test_a_finite_difference_is_the_tangent():
