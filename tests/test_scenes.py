@@ -172,7 +172,7 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch):
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(composition.importlib, "import_module", refuse)
-    with pytest.raises(ImportError, match=r"pip install 'tfgig\[image\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'tfgig\[pictures\]'"):
         scenes.compose(1, seed=0)
 
 

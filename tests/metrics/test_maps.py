@@ -182,8 +182,9 @@ def test_a_bad_image_among_regions_is_marked(regional):
     found = regional.explain(batch)
     assert found["ok"].tolist() == [True, False, True]
     assert not found["attributions"][1].any()
-    np.testing.assert_array_equal(
-        found["attributions"][[0, 2]], regional.explain(batch[[0, 2]])["attributions"]
+    # A batch of another size is summed in another order.
+    np.testing.assert_allclose(
+        found["attributions"][[0, 2]], regional.explain(batch[[0, 2]])["attributions"], rtol=1e-4
     )
 
 
