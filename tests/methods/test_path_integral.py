@@ -120,6 +120,8 @@ def test_the_result_does_not_depend_on_the_size_of_a_call(method):
 class Counting:
     """An objective, `sum x^2 / 2`, that notes how many points each call gets."""
 
+    parts = ()  # one tensor is explained
+
     def __init__(self, calls=None):
         self.calls = {"score": [], "gradient": []} if calls is None else calls
 

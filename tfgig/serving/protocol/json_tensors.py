@@ -23,6 +23,7 @@ _RANGES = {
     tf.uint64: (0, 2**64 - 1),
 }
 _FLOATS = (tf.float32, tf.float64)
+_MOST_AXES = 32  # of NumPy's arrays before its version 2
 
 
 def tensor_of(value: Any, dtype: tf.DType, words: bool) -> np.ndarray:
@@ -41,6 +42,10 @@ def tensor_of(value: Any, dtype: tf.DType, words: bool) -> np.ndarray:
         return array
     flat: list[Any] = []
     shape = _shape(value)
+    if len(shape) > _MOST_AXES:
+        raise InvalidRequest(
+            f"Lists in lists may be {_MOST_AXES} deep, as NumPy has it. Received: {len(shape)}."
+        )
     _fill(value, 0, shape, dtype, flat)
     if dtype == tf.string:
         return np.array([*flat, None], object)[:-1].reshape(shape)
