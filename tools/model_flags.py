@@ -41,6 +41,13 @@ EXAMPLE = flags.DEFINE_string(
     "of its inputs: with them it is seen whether rows depend on each other. In JSON, bytes are "
     '{"b64": "..."}. Rows are made up if it is not given.',
 )
+CONSTANTS = flags.DEFINE_string(
+    "constants",
+    None,
+    "The values of inputs that are one for the whole batch, such as is_training=false,keep_prob=1, "
+    'or as JSON by their names: {"weights": [1, 2]}. Explaining signatures have them fixed; in '
+    "others they are inputs with these defaults.",
+)
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",
     [],
@@ -82,6 +89,7 @@ def _load(handle: str, layer: Sequence[str] | None) -> SourceModel:
         layer=layer,
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
         example=None if EXAMPLE.value is None else read_example(EXAMPLE.value),
+        constants=_constants(),
     )
 
 
@@ -102,6 +110,31 @@ def _shape() -> Any:
             f'{{"image": [224, 224, 3]}}. Received: {text!r}.'
         )
     return found
+
+
+def _constants() -> dict[str, Any] | None:
+    """The value of --constants, by the names of inputs; None if not given."""
+    text = CONSTANTS.value
+    if text is None:
+        return None
+    try:
+        if text.startswith("{"):
+            return json.loads(text)
+        pairs = [pair.split("=", 1) for pair in text.split(",")]
+        return {name: _value(value) for name, value in pairs}
+    except ValueError as error:  # no JSON, or no pair
+        raise ValueError(
+            "--constants takes values by the inputs' names, such as is_training=false, or JSON: "
+            f'{{"is_training": false}}. Received: {text!r}.'
+        ) from error
+
+
+def _value(text: str) -> Any:
+    """A number or a truth value as JSON writes it; else the text."""
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except json.JSONDecodeError:
+        return text
 
 
 def read_example(file: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     module = tf.Module()
     # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module._weights = _variables([source.serve, *source.signatures.values()])
+    module._weights = _variables([source.served.serve, source.serve, *source.signatures.values()])
     module._resources = list(source.resources)
     module._origin_of_weights = _Untracked(source.origin)
     for name, function in functions.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import keyword
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import tensorflow as tf
 
 from tfgig.explaining import Explaining
@@ -22,6 +24,7 @@ from tfgig.image.layout import Layout
 from tfgig.image.style import encode_png
 from tfgig.methods import Method
 from tfgig.models import SourceModel
+from tfgig.models.graphs.constants import has_rows
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Place
 from tfgig.spec import check
@@ -61,7 +64,11 @@ class Signatures:
             ValueError: a name is taken, or the model has nothing for an endpoint of that kind.
         """
         # A model's other signatures go along; among them may be its own serving_default.
-        kept = {name: _kept(function) for name, function in self._source.signatures.items()}
+        source = self._source
+        kept = {
+            name: _kept(function, source.defaults.get(name, {}))
+            for name, function in source.signatures.items()
+        }
         functions = {SERVING_DEFAULT: self._serve(), **kept}
         for endpoint in endpoints:
             check(
@@ -82,17 +89,13 @@ class Signatures:
         return self._explaining.place(method, endpoint.target, endpoint.layer)
 
     def _serve(self) -> Callable:
-        source = self._source
+        source, served = self._source, self._source.served
 
         def predict(*inputs):
-            values = source.serve(*inputs).values
+            values = served.serve(*inputs).values
             return {source.signature_outputs[name]: value for name, value in values.items()}
 
-        def serve(inputs):
-            inputs = guarded(_in_order(inputs, source.served), source.served)
-            return unless_empty(predict, inputs)
-
-        return tf.function(serve, input_signature=[_structure(source.served)], autograph=False)
+        return _guarded(predict, served.inputs, source.defaults.get(SERVING_DEFAULT, {}))
 
     def _explaining_signature(self, endpoint: Endpoint) -> Callable:
         kind, source, specs = KINDS[endpoint.kind], self._source, self._source.inputs
@@ -143,15 +146,60 @@ def _drawing(
     return traced_once(draw, attributes=WHOLE)
 
 
-def _kept(function: tf.types.experimental.ConcreteFunction) -> Callable:
+def _kept(
+    function: tf.types.experimental.ConcreteFunction, defaults: Mapping[str, np.ndarray]
+) -> Callable:
     """A signature of the model's own, behind a guard."""
     specs, _ = function.structured_input_signature
+    if defaults:
+        return _guarded(function, specs, defaults)
 
     def call(*values):
-        return unless_empty(function, guarded(values, specs))
+        return _answer(function, specs, values)
 
     # Concrete, with the specs' own names for its inputs.
     return tf.function(call, autograph=False).get_concrete_function(*specs)
+
+
+def _answer(function: Callable, specs: Sequence[tf.TensorSpec], values: Sequence[tf.Tensor]) -> Any:
+    """`function(*values)`, behind a guard; what has no rows is the same for all of them."""
+    values = guarded(values, specs)
+    rows = [has_rows(spec) for spec in specs]
+
+    def call(*those):
+        given = iter(those)
+        inputs = (next(given) if row else value for row, value in zip(rows, values, strict=True))
+        return function(*inputs)
+
+    if not any(rows):
+        return function(*values)
+    return unless_empty(call, [v for v, row in zip(values, rows, strict=True) if row])
+
+
+def _guarded(
+    function: Callable, specs: Sequence[tf.TensorSpec], defaults: Mapping[str, np.ndarray]
+) -> Callable:
+    """A signature of `function(*inputs)`, behind a guard; some inputs may be left out."""
+    optional = [spec for spec in specs if spec.name in defaults]
+    needed = [spec for spec in specs if spec.name not in defaults]
+
+    def serve(*values):
+        given = dict(zip([spec.name for spec in optional], values[bool(needed) :], strict=True))
+        if needed:
+            inputs = _in_order(values[0], needed)
+            given |= zip([spec.name for spec in needed], inputs, strict=True)
+        return _answer(function, specs, [given[spec.name] for spec in specs])
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter("inputs", kind)] if needed else []
+    for spec in optional:
+        # An eager tensor as the default becomes the signature's default over gRPC.
+        default = tf.constant(defaults[spec.name], spec.dtype)
+        word = re.sub(r"\W", "_", spec.name)
+        parameters.append(inspect.Parameter(word, kind, default=default))
+    serve.__dict__["__signature__"] = inspect.Signature(parameters)  # what TensorFlow looks at
+    taken = [*([_structure(needed)] if needed else []), *optional]
+    return tf.function(serve, input_signature=taken, autograph=False)
 
 
 def _check_names(names: Sequence[str]) -> None:

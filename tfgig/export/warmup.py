@@ -25,7 +25,7 @@ from tfgig.export.parsing import parsed_examples
 from tfgig.exported.description import read_description
 from tfgig.exported.directory import meta_graph_of, signatures_in
 from tfgig.exported.fit import fit, spec_of
-from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
+from tfgig.exported.signatures import SERVING_DEFAULT, TARGET, defaults_of, has_rows
 from tfgig.spec import check, is_whole, nearest
 from tfgig.targets import TOP_CLASS
 
@@ -95,7 +95,8 @@ def write_warmup(
                 stacklevel=3,
             )
             continue
-        records += [_record(name, example, size) for size in batch_sizes]
+        definition = signatures[name]
+        records += [_record(name, definition, example, size) for size in batch_sizes]
     path = directory / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -148,10 +149,8 @@ class _Examples:
 
     def of(self, name: str) -> dict[str, np.ndarray]:
         """A value for each input, without the batch."""
-        inputs = self._signatures[name].inputs
-        unsure = [
-            key for key, info in inputs.items() if key not in self._given and _is_unsure(info)
-        ]
+        inputs, known = self._signatures[name].inputs, self._known(name)
+        unsure = [key for key, info in inputs.items() if key not in known and _is_unsure(info)]
         if any(key not in self._found for key in unsure):
             self._try(name, unsure)
         return {
@@ -159,10 +158,18 @@ class _Examples:
             for key in inputs
         }
 
+    def _known(self, name: str) -> set[str]:
+        """The inputs of a signature whose values need no search."""
+        definition = self._signatures[name]
+        whole = (k for k in defaults_of(definition) if not has_rows(definition.inputs[k]))
+        return {*self._given, *whole}
+
     def _sure(self, key: str, info: meta_graph_pb2.TensorInfo, name: str) -> np.ndarray:
         dtype = tf.dtypes.as_dtype(info.dtype)
         if key in self._given:
-            return fit(self._given[key], spec_of(key, info), rows=False)
+            return fit(self._given[key], spec_of(key, info), rows=not has_rows(info))
+        if key in self._known(name):
+            return defaults_of(self._signatures[name])[key]
         shape = [axis.size for axis in info.tensor_shape.dim[1:]]
         value: float = 0
         in_vain = name in self._explaining
@@ -193,7 +200,10 @@ class _Examples:
             }
             try:
                 self._loaded.signatures[name](
-                    **{key: tf.constant(value[np.newaxis]) for key, value in complete.items()}
+                    **{
+                        key: tf.constant(value[np.newaxis] if has_rows(inputs[key]) else value)
+                        for key, value in complete.items()
+                    }
                 )
             except (tf.errors.OpError, ValueError, TypeError) as error:
                 reasons.append(_reason(error))
@@ -210,31 +220,40 @@ def _reason(error: Exception) -> str:
 
 
 def _is_unsure(info: meta_graph_pb2.TensorInfo) -> bool:
-    open_axes = any(axis.size < 0 for axis in info.tensor_shape.dim[1:])
+    open_axes = any(axis.size < 0 for axis in info.tensor_shape.dim[1:]) or not has_rows(info)
     return info.dtype == tf.string.as_datatype_enum or open_axes or info.tensor_shape.unknown_rank
 
 
 def _candidate(info: meta_graph_pb2.TensorInfo, size: int, text: bytes) -> np.ndarray:
-    shape = [size if axis.size < 0 else axis.size for axis in info.tensor_shape.dim[1:]]
+    axes = info.tensor_shape.dim[1 if has_rows(info) else 0 :]
+    shape = [size if axis.size < 0 else axis.size for axis in axes]
     dtype = tf.dtypes.as_dtype(info.dtype)
     if dtype == tf.string:
         texts = np.empty(shape, object)
         texts.fill(text)  # np.full would strip zeros from its end
         return texts
-    return np.zeros(shape, dtype.as_numpy_dtype)
+    # What is one value for the batch may divide: a temperature, the share that is kept.
+    value = 0 if has_rows(info) or dtype == tf.bool else 1
+    return np.full(shape, value, dtype.as_numpy_dtype)
 
 
 def _png() -> bytes:
     return tf.io.encode_png(np.full((32, 32, 3), 128, np.uint8)).numpy()
 
 
-def _record(name: str, example: Mapping[str, np.ndarray], size: int) -> bytes:
+def _record(
+    name: str,
+    definition: meta_graph_pb2.SignatureDef,
+    example: Mapping[str, np.ndarray],
+    size: int,
+) -> bytes:
     log = protos.message("PredictionLog")()
     request = log.predict_log.request
     request.model_spec.signature_name = name
     for key, value in example.items():
         entry = request.inputs.add(key=key)
-        entry.value.CopyFrom(_repeated(value, size))
+        rows = has_rows(definition.inputs[key])
+        entry.value.CopyFrom(_repeated(value, size) if rows else tf.make_tensor_proto(value))
     return log.SerializeToString(deterministic=True)
 
 

@@ -23,6 +23,12 @@ def model_inputs(definition: meta_graph_pb2.SignatureDef) -> list[str]:
     return sorted(name for name in definition.inputs if name != TARGET)
 
 
+def has_rows(info: meta_graph_pb2.TensorInfo) -> bool:
+    """Whether the first axis of a tensor may be the batch: it is open, or not known."""
+    axes = info.tensor_shape.dim
+    return info.tensor_shape.unknown_rank or (len(axes) > 0 and axes[0].size < 0)
+
+
 def defaults_of(definition: meta_graph_pb2.SignatureDef) -> dict[str, np.ndarray]:
     """The inputs of a signature that may be left out, and their values."""
     return {name: tf.make_ndarray(value) for name, value in definition.defaults.items()}

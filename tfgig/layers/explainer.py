@@ -148,7 +148,7 @@ class Explainer(keras.layers.Layer):
         }
 
     def get_config(self):
-        if not isinstance(self.model, keras.Model) or self.source.served_inputs is not None:
+        if not isinstance(self.model, keras.Model) or self.source.own is not None:
             raise ValueError(
                 "Only an Explainer of a Keras model as it is can be saved as a Keras layer; export "
                 f"others with tfgig.export_saved_model. Received: {self.source.name!r}."

@@ -73,7 +73,7 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
     return dataclasses.replace(
         source,
         inputs=(encoded,),
-        served_inputs=source.served,
+        own=source.served,
         cut=at_pixels if source.at_inputs else decoder.before(source.cut),
         entry=at_pixels,
         cut_at=None if cut_at is None else lambda layer: decoder.before(cut_at(layer)),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgig.models.graphs.cut import Cut
@@ -21,6 +22,18 @@ _PASSING_ON = ("Identity", "Cast")
 _LAST_ACTIVATIONS = {"Softmax": tf.nn.log_softmax, "Sigmoid": tf.math.log_sigmoid}
 
 
+class Served(NamedTuple):
+    """A model as its owner serves it.
+
+    Args:
+        serve: Its inputs to `ModelOutputs`.
+        inputs: What it takes.
+    """
+
+    serve: tf.types.experimental.ConcreteFunction
+    inputs: tuple[tf.TensorSpec, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class SourceModel:
     """A model, and where in it an explanation looks.
@@ -28,8 +41,8 @@ class SourceModel:
     Args:
         name: What to call it in messages.
         inputs: What the explained model takes, each [None, ...], by their names.
-        serve: The model as its owner serves it: its own inputs to `ModelOutputs`. A concrete
-            function, because a `tf.function` would be traced anew while an export is written.
+        serve: The model: its inputs to `ModelOutputs`. A concrete function, because a
+            `tf.function` would be traced anew while an export is written.
         cut: What is explained: the inputs, what is decoded from them, or an inner layer.
         signature_outputs: The model's output names and what its own export calls them.
         value_range: What is black and what is white in an image's units; None if not known.
@@ -45,7 +58,10 @@ class SourceModel:
             its own size, in the model's units.
         labels: The names of the classes, if they are known.
         keys: What the inputs are called in Python, where that is not their names.
-        served_inputs: What `serve` takes, where that is not `inputs`.
+        own: The model as its owner serves it, where it takes other inputs than what is explained:
+            images and not files, or also `is_training`.
+        defaults: The inputs of signatures that may be left out, and their values, by the names of
+            the signatures.
         layer: The names of the layers or inputs that it is cut at; None for its inputs.
         survey: The places at which it can be explained, by the name of the explained output.
     """
@@ -66,7 +82,8 @@ class SourceModel:
     originals: Callable[[tf.Tensor], tf.Tensor] | None = None
     labels: tuple[str, ...] | None = None
     keys: tuple[str, ...] = ()
-    served_inputs: tuple[tf.TensorSpec, ...] | None = None
+    own: Served | None = None
+    defaults: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     layer: Named = None
     survey: Callable[[str | None], Survey] | None = None
 
@@ -79,9 +96,9 @@ class SourceModel:
             )
 
     @property
-    def served(self) -> tuple[tf.TensorSpec, ...]:
-        """What `serve` takes, each [None, ...]."""
-        return self.inputs if self.served_inputs is None else self.served_inputs
+    def served(self) -> Served:
+        """The model as its owner serves it."""
+        return Served(self.serve, self.inputs) if self.own is None else self.own
 
     @property
     def at_inputs(self) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import tensorflow as tf
 
+Known = Mapping[str, bool]  # by the name of a placeholder
 _SWITCHES = ("Switch", "RefSwitch")
 _MERGES = ("Merge", "RefMerge")
 _PASSING_ON = ("Identity", "PlaceholderWithDefault", *_SWITCHES)
 
 
-def settle(definition: tf.compat.v1.GraphDef) -> None:
+def settle(definition: tf.compat.v1.GraphDef, known: Known = MappingProxyType({})) -> None:
     """Takes out of a graph the branches that are never taken, and the switches before the others.
 
     A function that is differentiated returns what its gradient needs, and tensors of a branch that
@@ -18,12 +22,13 @@ def settle(definition: tf.compat.v1.GraphDef) -> None:
 
     Args:
         definition: The graph; it is changed.
+        known: The values of conditions that the graph is given.
     """
     nodes = {node.name: node for node in definition.node}
     taken = {}  # by switch: the index of the output that has a value
     for node in definition.node:
         if node.op in _SWITCHES:
-            condition = _constant(nodes, node.input[1])
+            condition = _constant(nodes, node.input[1], known)
             if condition is not None:
                 taken[node.name] = int(condition)
     if not taken:
@@ -38,17 +43,19 @@ def settle(definition: tf.compat.v1.GraphDef) -> None:
     definition.node.extend(kept)
 
 
-def _constant(nodes: dict[str, tf.compat.v1.NodeDef], name: str) -> bool | None:
+def _constant(nodes: dict[str, tf.compat.v1.NodeDef], name: str, known: Known) -> bool | None:
     """The value of a condition, if the graph says it."""
     node = nodes.get(name.partition(":")[0])
+    if node is not None and node.name in known:
+        return known[node.name]
     if node is None or not (node.op == "Const" or node.input):
         return None
     if node.op == "Const":
         return bool(tf.make_ndarray(node.attr["value"].tensor))
     if node.op == "LogicalNot":
-        value = _constant(nodes, node.input[0])
+        value = _constant(nodes, node.input[0], known)
         return None if value is None else not value
-    return _constant(nodes, node.input[0]) if node.op in _PASSING_ON else None
+    return _constant(nodes, node.input[0], known) if node.op in _PASSING_ON else None
 
 
 def _parts(name: str) -> tuple[str, int]:

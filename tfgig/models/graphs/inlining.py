@@ -139,7 +139,7 @@ def _import(
     } | dict(instead)
     wanted = [tensor for tensor in fetches if tensor.name not in given]
     definition = graph.as_graph_def()
-    settle(definition)
+    settle(definition, _known(graph, arguments))
     # A wrapper: only what the call takes. A cut: nothing of what it leaves behind.
     if instead or [item.name for item in wanted] != [item.name for item in graph.outputs]:
         needed = needed_for(wanted, given)
@@ -168,6 +168,17 @@ def _import(
         _keep_shapes(graph, definition, found[0].name.removesuffix(names[0]))
     computed = given | dict(zip(names, found[: len(wanted)], strict=False))
     return [computed[tensor.name] for tensor in fetches]
+
+
+def _known(graph: tf.Graph, arguments: Sequence[tf.Tensor]) -> dict[str, bool]:
+    """The arguments that are one truth value, and constant, by their placeholders."""
+    found = {}
+    for placeholder, argument in zip(graph.inputs, arguments, strict=True):
+        if argument.dtype == tf.bool and argument.shape.rank == 0:
+            value = tf.get_static_value(argument)
+            if value is not None:
+                found[placeholder.op.name] = bool(value)
+    return found
 
 
 def _keep_shapes(graph: tf.Graph, definition: tf.compat.v1.GraphDef, scope: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from tfgig.models.graphs.constants import advice
 from tfgig.models.graphs.gradients import own_name
 from tfgig.models.graphs.inlining import CALLS, called
 from tfgig.models.graphs.refusal import CannotExplain, check
@@ -28,19 +29,22 @@ def with_shape(
     Raises:
         ValueError: the batch has a fixed size, or the model does not take the shape.
     """
+    scalars = [spec for spec in specs if spec.shape.rank == 0]
+    if scalars:
+        listed = " and ".join(repr(spec.name) for spec in scalars)
+        are = "is one value" if len(scalars) == 1 else "are one value each"
+        raise CannotExplain(
+            f"The input {listed} {are} for the whole batch, as `is_training` or `keep_prob` are, "
+            f"without rows. Fix what has none where the model is explained: {advice(scalars)}. "
+            f"Received: {where}, {listed} of shape ()."
+        )
     for spec in specs:
-        if spec.shape.rank == 0:
-            raise CannotExplain(
-                f"The input {spec.name!r} is one value for the whole batch, as `is_training` or "
-                "`keep_prob` are, and has no rows. Save a signature that fixes it, "
-                f"tf.function(lambda x: model(x, {spec.name}=...)). Received: {where}, "
-                f"{spec.name!r} of shape ()."
-            )
         if spec.shape.rank is not None and spec.shape[0] is not None:
             raise CannotExplain(
                 "The first axis of the input is the batch and must be open, [None, ...]: a path "
                 "needs many points at once. Save the signature with such a tf.TensorSpec, or "
-                "build the model with keras.Input(shape). "
+                "build the model with keras.Input(shape). An input that is no batch is fixed: "
+                f"constants={{{spec.name!r}: ...}} (--constants={spec.name}=...). "
                 f"Received: {where}, {spec.name!r} of shape {spec.shape}."
             )
     if shape is None:

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.models.graphs.constants import Constants, fixed_of
 from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Known, cuts_of
 from tfgig.models.graphs.examples import Given
@@ -19,7 +21,7 @@ from tfgig.models.graphs.keras_cut import find, layers_of, survey
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import Shape, with_shape
 from tfgig.models.graphs.tensorflow_private import flat_layers
-from tfgig.models.source import SourceModel, model_outputs, resources_of
+from tfgig.models.source import Served, SourceModel, model_outputs, resources_of
 from tfgig.spec import Named
 
 # Beside Keras's Random... layers, which do something in training only.
@@ -40,6 +42,7 @@ def from_keras(
     shape: Shape | None = None,
     layer: Named = None,
     example: Given | None = None,
+    constants: Constants | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
 
@@ -51,6 +54,7 @@ def from_keras(
         layer: Where it is explained: the name of a layer, of one in a nested model, or of an
             input; None for all float inputs, or what is decoded from them.
         example: Rows that the model takes, to see whether they depend on each other.
+        constants: The values of inputs without rows, by their names.
 
     Raises:
         ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
@@ -62,13 +66,24 @@ def from_keras(
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
     where = f"the Keras model {model.name!r}"
-    inputs = with_shape(_inputs_of(model), shape, where)
+    every = _inputs_of(model)
+    fixed = fixed_of(every, constants, {}, where)
+    inputs = with_shape([spec for spec in every if spec.name not in fixed], shape, where)
     names = _output_names(model)
 
-    def call(*values):
+    def call_with_all(*values):
         with _without_cudnn(model):
             outputs = tf.nest.flatten(model(_structured(model, values), training=False))
         return model_outputs(dict(zip(names, outputs, strict=True)))
+
+    def call(*values):
+        given = iter(values)
+        return call_with_all(
+            *(
+                tf.constant(fixed[spec.name], spec.dtype) if spec.name in fixed else next(given)
+                for spec in every
+            )
+        )
 
     serve = _traced(call, inputs, where)
     finding = functools.partial(find, model, call, inputs)
@@ -76,6 +91,9 @@ def from_keras(
     layers = [layer.name for _, layer in layers_of(model)]
     places = functools.cache(functools.partial(survey, model, call, inputs))
     cuts = cuts_of(serve, inputs, layer, finding, Known(where, layers, example, places))
+    known = {spec.name: spec for spec in inputs}
+    served = tuple(known.get(spec.name, spec) for spec in every)
+    own = Served(_traced(call_with_all, served, where), served) if fixed else None
     return SourceModel(
         name=model.name,
         inputs=inputs,
@@ -85,9 +103,13 @@ def from_keras(
         value_range=value_range or _range_of_rescaling(model),
         origin=model,
         resources=tuple(resources_of(model)),
-        keys=_keys_of(model),
+        keys=tuple(
+            key for key, spec in zip(_keys_of(model), every, strict=False) if spec.name not in fixed
+        ),
         layer=layer,
         survey=places,
+        own=own,
+        defaults={SERVING_DEFAULT: fixed},
     )
 
 

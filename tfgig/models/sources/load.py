@@ -14,6 +14,7 @@ import keras
 
 from tfgig.exported.directory import latest
 from tfgig.local import local_path
+from tfgig.models.graphs.constants import Constants
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.rows import words_of_doubt
 from tfgig.models.graphs.shapes import Shape
@@ -46,6 +47,7 @@ def load_model(
     layer: str | Sequence[str] | None = None,
     allow_unsafe_deserialization: bool = False,
     example: Given | None = None,
+    constants: Constants | None = None,
 ) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
 
@@ -69,6 +71,10 @@ def load_model(
         example: Two or three rows that differ and that the model takes, [rows, ...] by the input's
             name, or those of the only input. With them it is seen whether a row's score depends on
             other rows; None makes some up.
+        constants: The values of inputs that are one for the whole batch and have no rows, such as
+            `{"is_training": False}`. Explaining signatures have them fixed; in other signatures
+            they stay inputs, with these defaults. What the model itself has a default for needs
+            none.
 
     Raises:
         OSError: there is nothing there, or it cannot be read or downloaded.
@@ -76,14 +82,14 @@ def load_model(
     """
     layer = as_named(layer, "`layer`")
     if isinstance(handle, SourceModel):
-        _refuse(handle.name, signature=signature, shape=shape, example=example)
+        _refuse(handle.name, signature=signature, shape=shape, example=example, constants=constants)
         source = handle if layer is None else handle.at(layer)
         return (
             source if value_range is None else dataclasses.replace(source, value_range=value_range)
         )
     if isinstance(handle, keras.Model):
         _refuse(handle.name, signature=signature)
-        return _told(from_keras(handle, value_range, shape, layer, example))
+        return _told(from_keras(handle, value_range, shape, layer, example, constants))
     if _is_keras_2(handle):
         raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
@@ -94,11 +100,13 @@ def load_model(
     with located(handle) as place:
         if place is not None:
             opened = open_saved_model(place.directory, str(handle))
-            source = from_saved_model(opened, value_range, signature, shape, layer, example)
+            source = from_saved_model(
+                opened, value_range, signature, shape, layer, example, constants
+            )
             return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
     _refuse(str(handle), signature=signature)
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    return _told(from_keras(model, value_range, shape, layer, example))
+    return _told(from_keras(model, value_range, shape, layer, example, constants))
 
 
 def _told(source: SourceModel) -> SourceModel:
@@ -126,7 +134,7 @@ def _refuse(name: str, **choices: Any) -> None:
     if given:
         raise ValueError(
             "A Keras model has no signatures to choose from, and what `load_model` returned has "
-            f"its shape; leave it out. Received: {name!r} with {given}."
+            f"its shape and constants; leave it out. Received: {name!r} with {given}."
         )
 
 

@@ -7,11 +7,13 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported.directory import meta_graph_of, unloadable
 from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.exported.signatures import defaults_of as named_defaults_of
 from tfgig.models.graphs.tensorflow_private import is_registered
 from tfgig.spec import nearest
 
@@ -95,6 +97,25 @@ def signatures_of(loaded: Any) -> dict[str, Signature]:
         found[CALL] = Signature(CALL, {name: arguments[0]}, _calling(function, name, rest))
         break
     return found
+
+
+def defaults_of(opened: Opened, signature: str) -> dict[str, np.ndarray]:
+    """The inputs of a signature that may be left out, and their values.
+
+    Those that the signature names, and placeholders of TensorFlow 1 that have a default.
+    """
+    definition = opened.meta_graph.signature_def.get(signature)
+    if definition is None:  # the object's own call
+        return {}
+    nodes = {node.name: node for node in opened.meta_graph.graph_def.node}
+    found = {}
+    for name, info in definition.inputs.items():
+        node = nodes.get(info.name.partition(":")[0])
+        if node is not None and node.op == "PlaceholderWithDefault":
+            value = nodes.get(node.input[0].partition(":")[0])
+            if value is not None and value.op == "Const":
+                found[name] = tf.make_ndarray(value.attr["value"].tensor)
+    return found | named_defaults_of(definition)
 
 
 def _calling(function: Callable[..., Any], name: str, rest: list[Any]) -> Callable[..., Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.models.graphs.constants import Constants, fixed_of, has_rows
 from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Cuts, Known, cuts_of
 from tfgig.models.graphs.examples import Given
@@ -20,9 +23,9 @@ from tfgig.models.graphs.inlining import body_of, inline
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import Shape, refuse_ragged, with_shape
-from tfgig.models.source import SourceModel, model_outputs, resources_of
+from tfgig.models.source import Served, SourceModel, model_outputs, resources_of
 from tfgig.models.sources.archive import SUFFIXES
-from tfgig.models.sources.opening import CALL, Opened, Signature, choose
+from tfgig.models.sources.opening import CALL, Opened, Signature, choose, defaults_of
 from tfgig.spec import Named
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
@@ -36,23 +39,30 @@ def from_saved_model(
     shape: Shape | None = None,
     layer: Named = None,
     example: Given | None = None,
+    constants: Constants | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         opened: The SavedModel.
-        value_range, signature, shape, layer, example: As for `load_model`.
+        value_range, signature, shape, layer, example, constants: As for `load_model`.
 
     Raises:
         ValueError: there is no such signature, or no gradient reaches what is to be explained;
             the error says where it ends.
     """
     chosen = choose(opened, signature)
-    found = explainable(opened, chosen, shape, layer, example)
+    found = explainable(opened, chosen, shape, layer, example, constants)
     names = found.serve.structured_outputs.values
     ours = read_description(opened.directory)
     left_out = {chosen.name} & set(_OWN) | set(ours.endpoints)
     others = _others(opened.loaded, left_out, found.replaced)
+    defaults = {name: defaults_of(opened, name) for name in others}
+    for name, function in others.items():
+        specs, _ = function.structured_input_signature
+        same = {s.name: found.fixed[s.name] for s in specs if _takes(s, found.fixed)}
+        defaults[name] = {**defaults[name], **same}
+    defaults[SERVING_DEFAULT] = {**defaults_of(opened, chosen.name), **found.fixed}
     return SourceModel(
         name=_name(opened.handle),
         inputs=found.inputs,
@@ -66,6 +76,8 @@ def from_saved_model(
         layer=layer,
         survey=found.survey,
         labels=ours.labels,
+        own=found.own,
+        defaults=defaults,
     )
 
 
@@ -77,6 +89,8 @@ class Explainable(NamedTuple):
     cuts: Cuts
     replaced: dict[str, tf.Variable]  # TensorFlow 1's variables, by ones that can be saved
     survey: Callable[[str | None], Survey]
+    own: Served | None  # with the inputs that explanations fix, if there are any
+    fixed: dict[str, np.ndarray]
 
 
 def explainable(
@@ -85,6 +99,7 @@ def explainable(
     shape: Shape | None,
     layer: Named = None,
     example: Given | None = None,
+    constants: Constants | None = None,
 ) -> Explainable:
     """A signature, laid out and cut.
 
@@ -92,10 +107,12 @@ def explainable(
         ValueError: it cannot be explained.
     """
     where = f"the signature {signature.name!r} of {opened.handle!r}"
-    named = _named(signature)
-    refuse_ragged(_traced(signature, named), named, where)
+    every = _named(signature)
+    fixed = fixed_of(every, constants, defaults_of(opened, signature.name), where)
+    named = [spec for spec in every if spec.name not in fixed]
+    refuse_ragged(_traced(signature, every), every, where)
     inputs = _inputs(named, shape, where)
-    function = _traced(signature, inputs)
+    function = _traced(signature, inputs, fixed)
     # Before the layout, which gives custom gradients other names.
     refuse_unservable(function.graph, where, unsaved_gradients(opened.meta_graph.graph_def))
     replaced = _references(function, opened.loaded)
@@ -118,7 +135,8 @@ def explainable(
         except CannotExplain as error:
             refusals.append(error)
             continue
-        return Explainable(inputs, serve, cuts, replaced, places)
+        own = _own(signature, every, inputs, replaced) if fixed else None
+        return Explainable(inputs, serve, cuts, replaced, places, own, fixed)
     raise refusals[0]
 
 
@@ -166,11 +184,44 @@ def _advice(inputs: Sequence[tf.TensorSpec]) -> str:
     return f"shape={{{name!r}: (224, 224, 3), ...}} ({flag})"
 
 
-def _traced(signature: Signature, inputs: Sequence[tf.TensorSpec]) -> Concrete:
+def _traced(
+    signature: Signature,
+    inputs: Sequence[tf.TensorSpec],
+    fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Concrete:
+    dtypes = {name: spec.dtype for name, spec in signature.inputs.items()}
+
     def call(*values):
-        return signature.call(**{spec.name: v for spec, v in zip(inputs, values, strict=True)})
+        given = {spec.name: v for spec, v in zip(inputs, values, strict=True)}
+        constants = {name: tf.constant(value, dtypes[name]) for name, value in fixed.items()}
+        return signature.call(**given, **constants)
 
     return concrete(call, *inputs)
+
+
+def _own(
+    signature: Signature,
+    every: Sequence[tf.TensorSpec],
+    inputs: Sequence[tf.TensorSpec],
+    replaced: dict[str, tf.Variable],
+) -> Served:
+    """The model with all of its inputs, where explanations fix some."""
+    known = {spec.name: spec for spec in inputs}
+    specs = tuple(known.get(spec.name, spec) for spec in every)
+    function = _traced(signature, specs)
+
+    def laid_out(*values):
+        return model_outputs(_by_name(inline(function, values, replaced)))
+
+    return Served(concrete(laid_out, *specs), specs)
+
+
+def _takes(spec: tf.TensorSpec, fixed: Mapping[str, np.ndarray]) -> bool:
+    """Whether what is fixed elsewhere may be left out here."""
+    value = fixed.get(spec.name)
+    if value is None or has_rows(spec) or not spec.shape.is_compatible_with(value.shape):
+        return False
+    return tf.as_dtype(value.dtype if value.dtype != object else tf.string) == spec.dtype
 
 
 def _by_name(outputs: Any) -> dict[str, tf.Tensor]:

@@ -13,7 +13,13 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported import kinds
 from tfgig.exported.fit import fit_targets
-from tfgig.exported.signatures import SERVING_DEFAULT, TARGET, defaults_of, model_inputs
+from tfgig.exported.signatures import (
+    SERVING_DEFAULT,
+    TARGET,
+    defaults_of,
+    has_rows,
+    model_inputs,
+)
 from tfgig.serving.protocol.arguments import arrays_of, rows_of
 from tfgig.serving.protocol.errors import (
     Code,
@@ -119,13 +125,17 @@ class Client:
             known = nearest(min(unknown), sorted(definition.outputs))
             raise InvalidRequest(f"{signature!r} has no output {min(unknown)!r}. {known}")
         arrays = arrays_of(inputs, definition)
-        rows = rows_of(arrays)
+        rows = rows_of(_with_rows(arrays, definition))
         # A default is one row, and counts neither over REST nor where requests are merged.
         for name, value in defaults_of(definition).items():
-            arrays.setdefault(name, np.broadcast_to(value, [rows, *value.shape[1:]]))
+            whole = not has_rows(definition.inputs[name])
+            shape = value.shape if whole else (rows, *value.shape[1:])
+            arrays.setdefault(name, np.broadcast_to(value, shape))
         calls = []
+        in_rows = _with_rows(arrays, definition)
         for start in range(0, rows, self._max_rows):
-            part = {name: value[start : start + self._max_rows] for name, value in arrays.items()}
+            cut = slice(start, start + self._max_rows)
+            part = {**arrays, **{name: value[cut] for name, value in in_rows.items()}}
             calls.append(
                 functools.partial(self._transport.predict, definition, signature, part, outputs)
             )
@@ -163,7 +173,8 @@ class Client:
         definition = self._definition(signature)
         arrays = arrays_of(inputs, definition, model_inputs(definition))
         if TARGET in definition.inputs:
-            arrays[TARGET] = fit_targets(target, rows_of(arrays))
+            rows = rows_of(_with_rows(arrays, definition))
+            arrays[TARGET] = fit_targets(target, rows)
         elif np.any(np.not_equal(target, TOP_CLASS)):
             raise ValueError(f"{signature!r} explains the top class. Received: {target!r}.")
         wanted = {*outputs, *({"ok"} & set(definition.outputs))} if outputs else ()
@@ -241,6 +252,13 @@ class Client:
                 time.sleep(pause)
                 wait *= 2
         raise DeadlineExceeded("There was no time for a request.")
+
+
+def _with_rows(
+    arrays: Mapping[str, np.ndarray], definition: meta_graph_pb2.SignatureDef
+) -> dict[str, np.ndarray]:
+    """The inputs without those that are one value for the whole batch."""
+    return {n: value for n, value in arrays.items() if has_rows(definition.inputs[n])}
 
 
 def _check_ok(ok: np.ndarray) -> None:

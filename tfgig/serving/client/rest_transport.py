@@ -10,7 +10,7 @@ import requests
 from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfgig.exported.signatures import public
+from tfgig.exported.signatures import has_rows, public
 from tfgig.serving.protocol.errors import (
     Code,
     DeadlineExceeded,
@@ -50,6 +50,8 @@ class RestTransport:
     ) -> Answer:
         """The outputs of one request."""
         columns = {name: plain_input(value) for name, value in inputs.items()}
+        if not all(has_rows(definition.inputs[name]) for name in columns):
+            return self._in_columns(definition, signature, columns, outputs, seconds)
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         body = dump({"signature_name": signature, "instances": rows})
         answer = self._json("POST", ":predict", seconds, body)["predictions"]
@@ -61,6 +63,22 @@ class RestTransport:
                 for name in outputs or definition.outputs
             }
         )
+
+    def _in_columns(
+        self,
+        definition: meta_graph_pb2.SignatureDef,
+        signature: str,
+        columns: Mapping[str, Any],
+        outputs: Sequence[str],
+        seconds: float,
+    ) -> Answer:
+        """The same for inputs of which some have no rows; larger on the wire."""
+        body = dump({"signature_name": signature, "inputs": columns})
+        answer = self._json("POST", ":predict", seconds, body)["outputs"]
+        if len(definition.outputs) == 1:  # whose name is left out
+            answer = dict.fromkeys(definition.outputs, answer)
+        wanted = outputs or definition.outputs
+        return Answer({n: decode_output(answer[n], definition.outputs[n]) for n in wanted})
 
     def signatures(self, seconds: float) -> dict[str, meta_graph_pb2.SignatureDef]:
         """The signatures of the model."""
