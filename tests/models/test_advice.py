@@ -12,6 +12,7 @@ from tfgig_tools import model_flags
 
 import tfgig
 from tests.models import sources
+from tfgig.serving import SessionModel
 
 
 def saved_again(tmp_path):
@@ -158,3 +159,66 @@ def test_a_task_with_a_preprocessor_says_what_it_takes():
     model.preprocessor = keras.layers.Rescaling(2.0)
     with pytest.warns(UserWarning, match=r"predict\(\) runs `model\.preprocessor` first"):
         tfgig.load_model(model)
+
+
+def with_transform(path):
+    """A model of TensorFlow 1 behind a function that takes the handle of a table made elsewhere."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        city = v1.placeholder(tf.string, [None, 1], "city")
+        numbers = v1.placeholder(tf.float32, [None, 2], "numbers")
+
+        @tf.function
+        def made():
+            return tf.raw_ops.HashTableV2(
+                key_dtype=tf.string, value_dtype=tf.int64, shared_name="cities"
+            )
+
+        specs = [
+            tf.TensorSpec([], tf.resource),
+            *(tf.TensorSpec(t.shape, t.dtype) for t in (city, numbers)),
+        ]
+
+        @tf.function(input_signature=specs)
+        def transformed(handle, city, numbers):
+            zero = tf.constant(0, tf.int64)
+            ids = tf.raw_ops.LookupTableFindV2(table_handle=handle, keys=city, default_value=zero)
+            return tf.one_hot(tf.ensure_shape(ids, [None, 1])[:, 0], 3), (numbers - 1.0) / 2.0
+
+        table = made()
+        filled = tf.raw_ops.LookupTableImportV2(
+            table_handle=table, keys=["a", "b"], values=tf.constant([1, 2], tf.int64)
+        )
+        one_hot, scaled = transformed(table, city, numbers)
+        one_hot.set_shape([None, 3])
+        scaled.set_shape([None, 2])
+        random = np.random.default_rng(1)
+        first, last = (random.normal(size=size).astype(np.float32) for size in ((5, 4), (4, 2)))
+        with tf.name_scope("dense"):
+            hidden = tf.tanh(tf.concat([one_hot, scaled], 1) @ first)
+        scores = tf.nn.softmax(hidden @ last)
+        v1.saved_model.simple_save(
+            session,
+            str(path),
+            {"city": city, "numbers": numbers},
+            {"scores": scores},
+            legacy_init_op=filled,
+        )
+    return path
+
+
+def test_a_table_handle_from_elsewhere_is_refused_with_a_layer(tmp_path):
+    path = with_transform(tmp_path / "model")
+    words = r"handle of a table.*TensorFlow Transform.*Places: dense; layer='dense', say"
+    with pytest.raises(ValueError, match=words):
+        tfgig.load_model(path)
+    source = tfgig.load_model(path, layer="dense")
+    inputs = {"city": np.array([["a"], ["b"]]), "numbers": np.ones((2, 2), np.float32)}
+    found = tfgig.Explainer(source, "ig")(inputs, target=1)
+    assert found["attributions"].shape == (2, 4)
+    assert np.abs(found["delta"]).max() < 1e-3
+    exported = tfgig.export_saved_model(source, tmp_path / "export", ["gradient"])
+    with SessionModel(exported) as model:
+        scores = model.run("serving_default", **inputs)["scores"]
+        answer = model.run("explain_gradient", **inputs, target=np.array([1]))
+    np.testing.assert_allclose(answer["score"], scores[:, 1], rtol=1e-6)

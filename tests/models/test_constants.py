@@ -66,7 +66,7 @@ def test_what_has_no_rows_is_refused_with_what_to_say(saved):
 
 
 @pytest.mark.parametrize(
-    "constants, words",
+    ("constants", "words"),
     [
         ({"training": False}, "Did you mean 'is_training'"),
         ({"features": X}, "'features' has rows"),
@@ -188,7 +188,7 @@ def test_a_keras_model_has_constants_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("is_training=false,keep_prob=1", {"is_training": False, "keep_prob": 1}),
         ('{"weights": [1, 2]}', {"weights": [1, 2]}),

@@ -18,6 +18,12 @@ _OLD_BRANCHES = ("Switch", "RefSwitch")
 # They stand in many graphs beside the path of the gradient, and are not what breaks it.
 _PASSING_NOTHING = ("Shape", "Size", "Rank", "ShapeN", "ZerosLike", "OnesLike", "Range", "NoOp")
 _FLAT = ("Round", "Rint", "Floor", "Ceil")
+# What TensorFlow says of a handle whose table it does not know, on the way of a gradient.
+_NO_HANDLE = "without handle data"
+_NO_HANDLE_WORDS = (
+    "it calls a function with the handle of a table from elsewhere in the graph, as TensorFlow "
+    "Transform does, through which TensorFlow takes no gradient"
+)
 _CUT = "Explain the model behind it, at a layer: load_model(handle, layer=...) (--layer=...)."
 
 
@@ -152,6 +158,10 @@ def _why_not(cut: Cut, output: str) -> str | None:
             return _not_to_be_saved(traced)
     except (LookupError, AttributeError, NotImplementedError, TypeError) as error:
         unknown = f"TensorFlow has no gradient for it ({error})"
+    except ValueError as error:
+        if _NO_HANDLE not in str(error):
+            raise
+        return _NO_HANDLE_WORDS
     return "; ".join(ends) or unknown
 
 

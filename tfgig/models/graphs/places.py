@@ -110,7 +110,9 @@ class Survey:
     def known(self) -> str:
         """The places that there are to choose among, in words."""
         names = [place.name for place in self.places if place.ends != "nothing"]
-        return f"Places: {', '.join(names[-_MOST_NAMED:])}." if names else "It has no such place."
+        if not names:
+            return "It has no such place."
+        return f"Places: {', '.join(names[-_MOST_NAMED:])}; layer={names[-1]!r}, say."
 
     def found(self, fewest: int = FEWEST_POSITIONS) -> Place:
         """The place where the user names none: of a text its embedding, else as `choose` does.

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry, ops
+from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 from tensorflow.python.trackable.resource import CapturableResource
 
 __all__ = (
@@ -22,7 +23,11 @@ __all__ = (
 
 def function_graph(graph: tf.Graph, name: str) -> tf.Graph:
     """The body of a function of a graph's library."""
-    return graph._get_function(name).graph
+    function = graph._get_function(name)
+    if hasattr(function, "graph"):
+        return function.graph
+    with graph.as_default():  # one of a graph of TensorFlow 1, which keeps the definition alone
+        return function_def_to_graph(function.definition, include_library_functions=True)
 
 
 def add_function(graph: tf.Graph, source: tf.Graph, name: str) -> None:
