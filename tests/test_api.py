@@ -33,7 +33,8 @@ FUNCTIONS = {
     "Explainer": "model method target= layer= **options",
     "export_saved_model": "model path methods= target= version= overwrite= warmup= lane=",
     "load_model": (
-        "handle value_range= signature= shape= layer= allow_unsafe_deserialization= example="
+        "handle value_range= signature= shape= layer= allow_unsafe_deserialization= example= "
+        "constants="
     ),
     "baselines.DatasetStatistic.of": "data statistic=",
     "baselines.DatasetSample.of": "data samples= seed=",

@@ -35,7 +35,7 @@ from tfgig.exported.description import (
     read_labels,
 )
 from tfgig.exported.directory import latest
-from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.exported.signatures import SERVING_DEFAULT, target_of
 from tfgig.image import Style
 from tfgig.image.files import FITS, Fit, encoded_image, files_by_name, read_image, write_picture
 from tfgig.local import local_path
@@ -210,7 +210,8 @@ class _Program:
 
     def _run(self, method: str, signature: str, given: dict[str, np.ndarray]) -> dict[str, Any]:
         """One explanation, without the batch axis."""
-        explanation = self._model.run(signature, **given, target=np.array([TARGET.value]))
+        called = str(target_of(self._model.signatures[signature]))
+        explanation = self._model.run(signature, **given, **{called: np.array([TARGET.value])})
         if not explanation.pop("ok")[0]:
             missing = f", or there is no {self._target_name(method, TARGET.value)}"
             raise ValueError(

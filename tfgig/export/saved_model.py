@@ -26,7 +26,7 @@ from tfgig.exported.description import (
 )
 from tfgig.exported.kinds import KINDS
 from tfgig.exported.lane import Lane
-from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.exported.signatures import SERVING_DEFAULT, target_beside
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
@@ -161,6 +161,7 @@ def _description(
     return Description(
         model=source.name,
         inputs=tuple(map(Tensor.of, source.inputs)),
+        target=target_beside([spec.name for spec in source.inputs]),
         picture=None if picture is None else Tensor.of(picture),
         value_range=source.value_range,
         endpoints={

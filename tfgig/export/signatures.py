@@ -18,7 +18,7 @@ from tfgig.export.guard import guarded, unless_empty
 from tfgig.export.lane import Entrance
 from tfgig.exported.kinds import KINDS, Material
 from tfgig.exported.lane import Lane
-from tfgig.exported.signatures import SERVING_DEFAULT, TARGET
+from tfgig.exported.signatures import BESIDE, SERVING_DEFAULT, target_beside
 from tfgig.image import Style
 from tfgig.image.layout import Layout
 from tfgig.image.style import encode_png
@@ -46,12 +46,15 @@ class Signatures:
     """
 
     def __init__(self, source: SourceModel, explaining: Explaining, lane: Lane = Lane()) -> None:
+        names = [spec.name for spec in source.inputs]
+        self._target = target_beside(names)
         check(
-            all(spec.name != TARGET for spec in source.inputs),
-            f"An explaining signature has an input {TARGET!r} of its own; rename the model's.",
-            [spec.name for spec in source.inputs],
+            BESIDE not in names,
+            f"{BESIDE!r} is what explaining signatures call the class to explain; rename the "
+            "model's input.",
+            names,
         )
-        _check_names([spec.name for spec in source.inputs])
+        _check_names(names)
         self._source = source
         self._explaining = explaining
         self._entrance = Entrance(lane)
@@ -119,7 +122,7 @@ class Signatures:
             return explain_target(inputs, tf.constant([TOP_CLASS], tf.int64))
 
         if kind.takes_target:
-            signature = [taken, tf.TensorSpec([None], tf.int64, TARGET)]
+            signature = [taken, tf.TensorSpec([None], tf.int64, self._target)]
             return tf.function(explain_target, input_signature=signature, autograph=False)
         return tf.function(explain_top_class, input_signature=[taken], autograph=False)
 

@@ -25,7 +25,7 @@ from tfgig.export.parsing import parsed_examples
 from tfgig.exported.description import read_description
 from tfgig.exported.directory import meta_graph_of, signatures_in
 from tfgig.exported.fit import fit, spec_of
-from tfgig.exported.signatures import SERVING_DEFAULT, TARGET, defaults_of, has_rows
+from tfgig.exported.signatures import SERVING_DEFAULT, defaults_of, has_rows, target_of
 from tfgig.spec import check, is_whole, nearest
 from tfgig.targets import TOP_CLASS
 
@@ -173,9 +173,10 @@ class _Examples:
         shape = [axis.size for axis in info.tensor_shape.dim[1:]]
         value: float = 0
         in_vain = name in self._explaining
-        if key == TARGET and dtype == tf.int64:
+        target = target_of(self._signatures[name])
+        if key == target:
             value = _NO_CLASS if in_vain else TOP_CLASS
-        elif in_vain and dtype.is_floating and TARGET not in self._signatures[name].inputs:
+        elif in_vain and dtype.is_floating and target is None:
             value = float("nan")
         elif dtype.is_floating and len(shape) == 3 and self._value_range:
             value = sum(self._value_range) / 2

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgig.exported.lane import Lane
+from tfgig.exported.signatures import TARGET
 from tfgig.image.layout import Layout
 from tfgig.spec import Named, is_whole
 
@@ -91,7 +92,8 @@ class Description:
 
     Args:
         model: What the model is called.
-        inputs: What its explaining signatures take, beside `target`.
+        inputs: What its explaining signatures take, beside the class to explain.
+        target: What they call that; another name if the model has an input `target`.
         picture: The image among what they take; None if there is none.
         value_range: What is black and what is white in it; None if not known.
         endpoints: The signatures that explain, by name.
@@ -101,6 +103,7 @@ class Description:
 
     model: str = ""
     inputs: tuple[Tensor, ...] = ()
+    target: str = TARGET
     picture: Tensor | None = None
     value_range: tuple[float, float] | None = None
     endpoints: Mapping[str, EndpointDescription] = dataclasses.field(default_factory=dict)
@@ -113,6 +116,7 @@ class Description:
             "version": VERSION,
             "model": self.model,
             "inputs": [dataclasses.asdict(tensor) for tensor in self.inputs],
+            "target": self.target,
             "picture": self.picture and dataclasses.asdict(self.picture),
             "value_range": self.value_range,
             "lane": self.lane and dataclasses.asdict(self.lane),
@@ -184,6 +188,7 @@ def _described(config: Mapping[str, Any], labels: tuple[str, ...] | None) -> Des
     return Description(
         model=_typed(config.get("model", ""), str),
         inputs=_tensors(config.get("inputs", [])),
+        target=_typed(config.get("target", TARGET), str),
         picture=None if picture is None else _tensors([picture])[0],
         value_range=value_range,
         endpoints={name: _endpoint(found) for name, found in endpoints.items()},

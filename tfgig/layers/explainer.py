@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfgig import presets
 from tfgig.explaining import TOKEN_TEXT, Explaining
 from tfgig.exported.fit import check_shape
-from tfgig.exported.signatures import TARGET
+from tfgig.exported.signatures import target_beside
 from tfgig.layers.checks import (
     as_tensor,
     check_count,
@@ -90,7 +90,8 @@ class Explainer(keras.layers.Layer):
         self._explained = explaining.explained(method, target)
         self._classes = classes_of(target, self.source.forward.structured_outputs)
         explain = explaining.function(method, target)
-        signature = [tf.TensorSpec([None], tf.int64, TARGET), *self.source.inputs]
+        called = target_beside([spec.name for spec in self.source.inputs])
+        signature = [tf.TensorSpec([None], tf.int64, called), *self.source.inputs]
         self._explain = tf.function(explain, input_signature=signature, autograph=False)
         self.built = True
 

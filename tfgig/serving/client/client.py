@@ -15,10 +15,10 @@ from tfgig.exported import kinds
 from tfgig.exported.fit import fit_targets
 from tfgig.exported.signatures import (
     SERVING_DEFAULT,
-    TARGET,
     defaults_of,
     has_rows,
     model_inputs,
+    target_of,
 )
 from tfgig.serving.protocol.arguments import arrays_of, rows_of
 from tfgig.serving.protocol.errors import (
@@ -172,9 +172,10 @@ class Client:
         signature = self._chosen(method, kind)
         definition = self._definition(signature)
         arrays = arrays_of(inputs, definition, model_inputs(definition))
-        if TARGET in definition.inputs:
+        called = target_of(definition)
+        if called is not None:
             rows = rows_of(_with_rows(arrays, definition))
-            arrays[TARGET] = fit_targets(target, rows)
+            arrays[called] = fit_targets(target, rows)
         elif np.any(np.not_equal(target, TOP_CLASS)):
             raise ValueError(f"{signature!r} explains the top class. Received: {target!r}.")
         wanted = {*outputs, *({"ok"} & set(definition.outputs))} if outputs else ()

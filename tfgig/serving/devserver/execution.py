@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.exported.fit import spec_of
-from tfgig.exported.signatures import TARGET
+from tfgig.exported.signatures import target_of
 from tfgig.serving.devserver.versions import Servable, error_code
 from tfgig.serving.protocol.errors import (
     LATE,
@@ -93,8 +93,9 @@ def _feeds(
                 f"Expects arg[{index}] to be {type_text(wanted)} but {type_text(given)} is provided"
             )
     feeds = dict(inputs)
-    if TARGET in feeds and feeds[TARGET].ndim == 0:
-        feeds[TARGET] = feeds[TARGET][np.newaxis]  # the graph broadcasts it
+    target = target_of(definition)
+    if target is not None and feeds[target].ndim == 0:
+        feeds[target] = feeds[target][np.newaxis]  # the graph broadcasts it
     for name in in_order:
         shape = spec_of(name, definition.inputs[name]).shape
         if not shape.is_compatible_with(feeds[name].shape):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfgig.exported import kinds
-from tfgig.exported.signatures import TARGET, Signatures, model_inputs
+from tfgig.exported.signatures import TARGET, Signatures, model_inputs, target_of
 from tfgig.serving.protocol.errors import InvalidRequest
 from tfgig.serving.protocol.json_body import Body
 from tfgig.serving.protocol.json_requests import COLUMNS, ROWS, is_named, layout_of
@@ -56,7 +56,8 @@ def predict_request(body: Body, signatures: Signatures) -> Body:
 
     Args:
         body: "instances" (or "inputs"), "method", "kind", and "target": one class, or one for
-            each row; an instance may have its own "target".
+            each row; an instance may have its own "target", or "explain_target" if the model has
+            an input "target".
         signatures: The model's signatures.
 
     Raises:
@@ -77,18 +78,19 @@ def predict_request(body: Body, signatures: Signatures) -> Body:
         raise InvalidRequest(f"'kind' is one of {list(kinds.KINDS)}. Received: {kind!r}.")
     name = choose(signatures, method, kind)
     inputs = model_inputs(signatures[name])
-    targets = request.get(TARGET, TOP_CLASS) if TARGET in signatures[name].inputs else None
+    called = target_of(signatures[name])
+    targets = None if called is None else request.get(TARGET, TOP_CLASS)
     if targets is None and TARGET in request:
         raise InvalidRequest(f"{name!r} explains the top class; leave 'target' out.")
     found: dict[str, Any] = {"signature_name": name}
     if layout_of(request) == "column":
-        found[COLUMNS] = _columns(request[COLUMNS], inputs, targets)
+        found[COLUMNS] = _columns(request[COLUMNS], inputs, called, targets)
     else:
-        found[ROWS] = _rows(request[ROWS], inputs, targets)
+        found[ROWS] = _rows(request[ROWS], inputs, called, targets)
     return Body(found, body.words)
 
 
-def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
+def _rows(rows: Any, inputs: list[str], called: str | None, targets: Any) -> list[Any]:
     if not isinstance(rows, list):
         raise InvalidRequest("'instances' is a list of at least one instance.")
     if targets is None:
@@ -97,16 +99,16 @@ def _rows(rows: Any, inputs: list[str], targets: Any) -> list[Any]:
     if len(targets) != len(rows):
         raise InvalidRequest(f"There are {len(rows)} instances. Received: {len(targets)} targets.")
     return [
-        {TARGET: target, **(row if is_named(row) else {inputs[0]: row})}
+        {called: target, **(row if is_named(row) else {inputs[0]: row})}
         for row, target in zip(rows, targets, strict=True)
     ]
 
 
-def _columns(columns: Any, inputs: list[str], targets: Any) -> Any:
+def _columns(columns: Any, inputs: list[str], called: str | None, targets: Any) -> Any:
     if targets is None:
         return columns
     columns = columns if is_named(columns) else {inputs[0]: columns}
     rows = columns.get(inputs[0])
     if not isinstance(targets, list):
         targets = [targets] * (len(rows) if isinstance(rows, list) else 1)
-    return {TARGET: targets, **columns}
+    return {called: targets, **columns}
