@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfgig.models.graphs.parsed import PARSERS, constant_among, keys_of
+
 
 def parsed_examples(definition: tf.compat.v1.GraphDef) -> Iterator[bytes]:
     """For each op of a graph that parses, an example of zeros that it takes, serialised.
@@ -16,17 +18,13 @@ def parsed_examples(definition: tf.compat.v1.GraphDef) -> Iterator[bytes]:
     functions = [function.node_def for function in definition.library.function]
     for nodes in (definition.node, *functions):
         for node in nodes:
-            if node.op == "ParseExampleV2":
-                keys = _constant(nodes, node.input[3])
-            elif node.op == "ParseSingleExample":
-                keys = np.array(node.attr["dense_keys"].list.s, object)
-            else:
-                continue
-            if keys is not None:
-                yield _example(node, keys).SerializeToString()
+            if node.op in PARSERS:
+                keys = keys_of(node, constant_among(nodes), "dense")
+                if len(keys) == len(node.attr["Tdense"].list.type):
+                    yield _example(node, keys).SerializeToString()
 
 
-def _example(node: tf.compat.v1.NodeDef, keys: np.ndarray) -> tf.train.Example:
+def _example(node: tf.compat.v1.NodeDef, keys: Sequence[bytes]) -> tf.train.Example:
     types, shapes = node.attr["Tdense"].list.type, node.attr["dense_shapes"].list.shape
     example = tf.train.Example()
     for key, kind, shape in zip(keys, types, shapes, strict=True):
@@ -40,12 +38,3 @@ def _example(node: tf.compat.v1.NodeDef, keys: np.ndarray) -> tf.train.Example:
         else:
             feature.float_list.value.extend([0.0] * count)
     return example
-
-
-def _constant(nodes: Sequence[tf.compat.v1.NodeDef], name: str) -> np.ndarray | None:
-    """The value of an input of a node, where it is a constant."""
-    name = name.removeprefix("^").partition(":")[0]
-    for node in nodes:
-        if node.name == name and node.op == "Const":
-            return tf.make_ndarray(node.attr["value"].tensor)
-    return None

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfgig.models.graphs.gradients import nodes
 from tfgig.models.graphs.inlining import called_by
+from tfgig.models.graphs.parsed import PARSERS, constant_among, keys_of
 from tfgig.models.graphs.refusal import check
 from tfgig.spec import nearest
 
@@ -22,7 +23,6 @@ Given = Mapping[str, Any] | Any  # rows by the input's name, or those of the onl
 _OPEN_SIZES = (7, 32, 224)  # tried in turn for what a signature leaves open beyond the batch
 _BOUNDS = (4, 2, 1)  # ids below these are tried in turn
 _TEXTS = (("the film was good", "bad", "a plot"), ("1", "2", "3"), ("0.5", "1.5", "2.5"))
-_PARSERS = ("ParseExampleV2", "ParseSingleExample")
 # How many values of a feature of variable length the three rows have; one is missing.
 _COUNTS = ((1, 0, 1), (1, 2, 1), (1, 1, 1))
 _MOST = 40  # candidates, if each of them fails
@@ -120,14 +120,15 @@ def _parsed(
     functions = [function.node_def for function in definition.library.function]
     for group in (definition.node, *functions):
         for node in group:
-            if node.op in _PARSERS and not any(called_by(node)):
+            if node.op in PARSERS and not any(called_by(node)):
                 yield [_example(node, group, row, counts[row], bound) for row in range(ROWS)]
 
 
 def _example(node: Any, group: Sequence[Any], row: int, count: int, bound: int) -> bytes:
     random = np.random.default_rng(row)
     example = tf.train.Example()
-    dense, sparse = _keys(node, group, "dense"), _keys(node, group, "sparse")
+    constant = constant_among(group)
+    dense, sparse = (keys_of(node, constant, kind) for kind in ("dense", "sparse"))
     types, shapes = node.attr["Tdense"].list.type, node.attr["dense_shapes"].list.shape
     for key, kind, shape in zip(dense, types, shapes, strict=True):
         # Where the first axis is open, one stretch of it.
@@ -151,17 +152,6 @@ def _fill(
         feature.int64_list.value.extend([(row + i) % bound for i in range(size)])
     else:
         feature.float_list.value.extend(random.uniform(0.0, 1.0, size).tolist())
-
-
-def _keys(node: Any, group: Sequence[Any], kind: str) -> Sequence[bytes]:
-    """The names of the features that an operation parses, of a kind; none if not known."""
-    if node.op == "ParseSingleExample":
-        return list(node.attr[f"{kind}_keys"].list.s)
-    name = node.input[{"sparse": 2, "dense": 3}[kind]].removeprefix("^").partition(":")[0]
-    for other in group:
-        if other.name == name and other.op == "Const":
-            return tf.make_ndarray(other.attr["value"].tensor).reshape(-1).tolist()
-    return ()
 
 
 def _given_rows(given: Given, inputs: Sequence[tf.TensorSpec]) -> Rows:

@@ -11,7 +11,6 @@ from tfgig.models.graphs.examples import Examples
 from tfgig.models.graphs.gradients import missing_gradient, reached_from
 from tfgig.models.graphs.graph_find import in_order, on_the_way
 from tfgig.models.graphs.graph_names import (
-    PARSERS,
     is_decoded,
     is_sparse,
     layer_of,
@@ -19,6 +18,7 @@ from tfgig.models.graphs.graph_names import (
     origin_of,
 )
 from tfgig.models.graphs.inlining import body_of, inline, needed_for
+from tfgig.models.graphs.parsed import PARSERS
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.row_trial import have_rows
 from tfgig.models.graphs.ways import LOOK_UPS

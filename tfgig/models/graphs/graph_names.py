@@ -10,13 +10,18 @@ import tensorflow as tf
 
 from tfgig.models.graphs.cut import Concrete
 from tfgig.models.graphs.gradients import own_name
+from tfgig.models.graphs.parsed import PARSERS, parsed_feature, parsed_row_by_row
 
 _PASSING_ON = ("Identity", "Reshape", "ExpandDims", "Squeeze", "Cast", "StridedSlice")
-PARSERS = ("ParseExampleV2", "ParseExample")
 # A map over rows, such as of images that are decoded, is a loop whose results are stacked.
 _DECODERS = (*PARSERS, "TensorListStack", "StringToNumber")
 # What a sparse feature is filled up by; before it, there is one value for each that is present.
-_FILLING_UP = {"SparseToDense": 2, "ScatterNd": 1, "TensorScatterUpdate": 2}  # its values' place
+_FILLING_UP = {  # the place of its values
+    "SparseToDense": 2,
+    "ScatterNd": 1,
+    "TensorScatterUpdate": 2,
+    "RaggedTensorToTensor": 1,
+}
 
 
 class First(NamedTuple):
@@ -79,8 +84,7 @@ def layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str | None:
 
 def is_sparse(tensor: tf.Tensor) -> bool:
     """Whether a tensor is the values of a sparse feature, of which an example may have none."""
-    op = _before_passing_on(tensor).op
-    return op.type in PARSERS and tensor.shape.rank == 1 and _parsed_feature(tensor)[1] == "sparse"
+    return tensor.shape.rank == 1 and parsed_feature(tensor)[1] in ("sparse", "ragged")
 
 
 def is_decoded(tensor: tf.Tensor) -> bool:
@@ -99,22 +103,13 @@ def origin_of(tensor: tf.Tensor) -> tf.Operation:
 def _before_passing_on(tensor: tf.Tensor) -> tf.Tensor:
     while tensor.op.type in (*_PASSING_ON, *_FILLING_UP):
         tensor = tensor.op.inputs[_FILLING_UP.get(tensor.op.type, 0)]
+    inner = parsed_row_by_row(tensor)
+    if inner is not None:
+        inner = _before_passing_on(inner)
+        return inner if inner.op.type in PARSERS else tensor
     return tensor
 
 
 def feature_of(tensor: tf.Tensor) -> str | None:
     """The key of the feature of tf.Example that a tensor holds, if it is one."""
-    return _parsed_feature(_before_passing_on(tensor))[0]
-
-
-def _parsed_feature(tensor: tf.Tensor) -> tuple[str | None, str | None]:
-    """The key of a feature of tf.Example, and whether it is "dense" or "sparse"."""
-    op = tensor.op
-    if op.type != "ParseExampleV2":
-        return None, None
-    sparse = op.get_attr("num_sparse")
-    place, kind, keys = tensor.value_index - 3 * sparse, "dense", op.inputs[3].op
-    if place < 0:  # all indices, then all values, then all shapes
-        place, kind, keys = tensor.value_index % sparse, "sparse", op.inputs[2].op
-    names = [] if keys.type != "Const" else tf.make_ndarray(keys.get_attr("value")).reshape(-1)
-    return (names[place].decode() if place < len(names) else None), kind
+    return parsed_feature(_before_passing_on(tensor))[0]
