@@ -32,6 +32,11 @@ TOKEN_TEXT = "token_text"
 _FEWEST_AXES = 3  # of what has positions: the batch, positions, channels
 
 
+def may_be_nan(spec: tf.TensorSpec, cut: Cut) -> bool:
+    """Whether the model itself says what stands for NaN in an input, in front of a cut."""
+    return spec not in cut.explained and spec not in cut.context
+
+
 class Explaining:
     """Explanations of one source; each objective is traced once, and each method once.
 
@@ -179,14 +184,16 @@ class Explaining:
             )
 
     def _marked(self, points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """The points, with NaN in each row of which an input that is not explained is not finite.
+        """The points, with NaN in each row of which an input that is not explained is infinite.
 
-        The model may hide it: the hyperbolic tangent of infinity is 1.
+        The model may hide it: the hyperbolic tangent of infinity is 1. NaN it hides on purpose
+        alone, as what fills in missing values does.
         """
         for spec, values in zip(self._source.inputs, inputs, strict=True):
             if not spec.dtype.is_floating or spec in cut.explained:
                 continue
-            finite = tf.reduce_all(tf.math.is_finite(values), list(range(1, values.shape.rank)))
+            good = ~tf.math.is_inf(values) if may_be_nan(spec, cut) else tf.math.is_finite(values)
+            finite = tf.reduce_all(good, list(range(1, values.shape.rank)))
             finite = tf.reshape(finite, [-1, *[1] * (points.shape.rank - 1)])
             points = tf.where(finite, points, tf.cast(float("nan"), points.dtype))
         return points

@@ -282,7 +282,7 @@ def test_floats_and_text_are_no_whole_numbers(handles, given):
 LAYERS = {
     "unknown": ("text", "embeding", r"no such layer. Did you mean 'embedding'"),
     "unknown, saved": ("saved text", "embeding", "none such. Did you mean 'embedding_1'"),
-    "called twice": ("twice", "shared", "called 2 times"),
+    "called twice": ("twice", "shared", "comes through no other"),
     "several outputs": ("twice", "both", "it has 3 outputs"),
     "not on the way": ("twice", "aside", "StopGradient.*passes no gradient on"),
 }

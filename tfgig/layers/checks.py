@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfgig.explaining import may_be_nan
 from tfgig.exported.fit import check_shape, check_type, fit, fit_targets
 from tfgig.methods.error import exceeds_change
+from tfgig.models.graphs.cut import Cut
 from tfgig.targets import TOP_CLASS
 
 
@@ -58,20 +60,25 @@ def check_rows(shapes: Sequence[tf.TensorShape], specs: Sequence[tf.TensorSpec])
         )
 
 
-def check_values(tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]) -> None:
-    """Raises `ValueError` where a row of the inputs [B, ...] holds a NaN or an infinity."""
+def check_values(tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], cut: Cut) -> None:
+    """Raises `ValueError` where a row of the inputs [B, ...] holds a NaN or an infinity.
+
+    In front of what is explained, the model may fill in what is missing.
+    """
     for tensor, spec in zip(tensors, specs, strict=True):
         if not len(tensor):
             raise ValueError("There is nothing to explain. Received: an empty batch.")
         if not spec.dtype.is_floating:
             continue
         values = tf.cast(tensor, tf.float32).numpy()
-        finite = np.isfinite(values).reshape(len(values), -1).all(1)
+        good = ~np.isinf(values) if may_be_nan(spec, cut) else np.isfinite(values)
+        finite = good.reshape(len(values), -1).all(1)
         if not finite.all():
             rows = np.flatnonzero(~finite).tolist()
             which = "" if len(specs) == 1 else f" of {spec.name!r}"
             raise ValueError(
-                "Inputs must be finite; replace NaN and infinity before explaining. "
+                "Inputs must be finite; replace NaN and infinity before explaining, or name the "
+                'layer behind which the model has filled in what is missing, layer="...". '
                 f"Received: such values in row{'s' if len(rows) > 1 else ''} {_some(rows)}{which}."
             )
 

@@ -107,7 +107,7 @@ class Explainer(keras.layers.Layer):
         check_rows([tensor.shape for tensor in tensors], specs)
         target = TOP_CLASS if target is None else target
         if tf.executing_eagerly():
-            check_values(tensors, specs)
+            check_values(tensors, specs, self._explained)
             check_targets(target, len(tensors[0]), self._classes)
         target = tf.broadcast_to(tf.cast(target, tf.int64), tf.shape(tensors[0])[:1])
         explanation = self._explain(target, *tensors)

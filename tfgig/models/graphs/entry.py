@@ -17,7 +17,7 @@ from tfgig.models.graphs.graph_cut import (
     decoded_of,
     names_of_rows,
 )
-from tfgig.models.graphs.graph_names import First, names_of_firsts
+from tfgig.models.graphs.graph_names import First, as_floats, names_of_firsts
 from tfgig.models.graphs.grids import last_of
 from tfgig.models.graphs.origins import Origins, spreads
 from tfgig.models.graphs.places import Survey
@@ -26,8 +26,9 @@ from tfgig.models.graphs.rows import MixedRows, prove_rows
 from tfgig.spec import Named, as_tuple
 
 _MOST_TRIED = 6  # places, to find one that can be advised
-# The model, the tensors of layers in its body, and what they are called; none for the graph's.
-Find = Callable[[Sequence[str]], tuple[Concrete, list[tf.Tensor], list[str]]]
+# The model, the tensors of each of some layers in its body, one for each call of a layer, and what
+# the layers are called; none for the graph's names.
+Find = Callable[[Sequence[str]], tuple[Concrete, list[list[tf.Tensor]], list[str]]]
 
 
 class Known(NamedTuple):
@@ -196,9 +197,13 @@ class _Cutter:
         words: list[str] = []
         for name in names:
             if name in found:
-                tensor, word = found[name]
-                chosen.append(First(tensor, origins.of(tensor)))
-                words.append(word)
+                tensors, word = found[name]
+                made = [t for tensor in tensors for t in as_floats(tensor, serve, self._where)]
+                firsts = [First(tensor, origins.of(tensor)) for tensor in made]
+                if all(first.origins for first in firsts):
+                    firsts = origins.in_order(firsts)
+                chosen += firsts
+                words += _words_of(word, firsts)
                 continue
             firsts = [first for first in origins.first if first.origins == {name}]
             check(
@@ -209,7 +214,7 @@ class _Cutter:
             chosen += firsts
             made = names_of_firsts(firsts, self._known.layers)
             words += [name] if len(firsts) == 1 else made
-        alone = len(names) == 1 and not called
+        alone = len(chosen) == 1 and not called
         return self._at_tensors(serve, origins, chosen, [] if alone and inner else words)
 
     def _at_tensors(
@@ -263,6 +268,16 @@ class _Cutter:
             f"Its rows are rows at layer={found!r}: load_model(handle, layer={found!r}) "
             f"(--layer={found}). {error}"
         )
+
+
+def _words_of(name: str, firsts: Sequence[First]) -> list[str]:
+    """What the tensors of one layer are called: after the inputs, if each has one of its own."""
+    if len(firsts) == 1:
+        return [name]
+    alone = [next(iter(f.origins)) if len(f.origins) == 1 else None for f in firsts]
+    if None in alone or len(set(alone)) < len(alone):
+        return [f"{name}_{index}" for index in range(len(firsts))]
+    return [f"{name}_{origin}" for origin in alone]
 
 
 def _has_fixed_size(tensor: tf.Tensor) -> bool:

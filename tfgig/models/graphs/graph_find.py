@@ -18,7 +18,7 @@ from tfgig.spec import nearest
 
 def find(
     serve: Concrete, where: str, names: Sequence[str]
-) -> tuple[Concrete, list[tf.Tensor], list[str]]:
+) -> tuple[Concrete, list[list[tf.Tensor]], list[str]]:
     """The tensors of layers, operations or name scopes of the model's graph.
 
     Args:
@@ -26,26 +26,33 @@ def find(
         names: Of the layers.
 
     Returns:
-        The model, the tensors in its body, and what they are called: if there is one, as the
-        graph does.
+        The model; for each name the tensor in its body; and what they are called: if there is
+        one, as the graph does.
 
     Raises:
-        ValueError: there is no such layer, or it has not one output of floats.
+        ValueError: there is no such layer, or it has not one output of floats or whole numbers.
     """
-    passed = list(on_the_way(*body_of(serve)))
-    tensors = [_tensor_of(passed, name, where) for name in names]
+    body, outputs = body_of(serve)
+    passed = list(on_the_way(body, outputs))
+    whole = [t for op in in_order(body, outputs) for t in op.outputs if t.dtype.is_integer]
+    tensors = [[_tensor_of(passed, whole, name, where)] for name in names]
     return serve, tensors, list(names) if len(names) > 1 else []
 
 
-def _tensor_of(passed: Sequence[tf.Tensor], layer: str, where: str) -> tf.Tensor:
-    """The one tensor that a name means."""
+def _tensor_of(
+    passed: Sequence[tf.Tensor], whole: Sequence[tf.Tensor], layer: str, where: str
+) -> tf.Tensor:
+    """The one tensor that a name means: of floats, or else of whole numbers, as ids are."""
+    if not _named(passed, layer) and len(of_ids := _named(whole, layer)) == 1:
+        return of_ids[0]
     found = [t for t in passed if layer in (own_name(t.op.node_def), t.op.name)]
     if not found:
         scopes = _scopes_of(passed, layer)
         if len(scopes) > 1:
             raise CannotExplain(
                 f"Several scopes of the graph have this name, which Keras numbers anew when it "
-                f"saves: {', '.join(scopes)}. Name one of them whole. Received: layer={layer!r} "
+                f"saves: {', '.join(scopes)}. Name one of them whole or, of a layer that is used "
+                f"several times, all of them. Received: layer={layer!r} "
                 f"for {where}."
             )
         found = [t for scope in scopes for t in _leaving(passed, scope)]

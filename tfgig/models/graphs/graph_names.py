@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from tfgig.models.graphs.cut import Concrete
 from tfgig.models.graphs.gradients import own_name
+from tfgig.models.graphs.inlining import body_of, needed_for
 from tfgig.models.graphs.parsed import PARSERS, parsed_feature, parsed_row_by_row
+from tfgig.models.graphs.refusal import CannotExplain
 
 _PASSING_ON = ("Identity", "Reshape", "ExpandDims", "Squeeze", "Cast", "StridedSlice")
 # A map over rows, such as of images that are decoded, is a loop whose results are stacked.
@@ -80,6 +82,32 @@ def layer_of(tensor: tf.Tensor, layers: Sequence[str]) -> str | None:
             if re.fullmatch(rf"{re.escape(layer)}(_\d+)?", part):
                 return layer
     return None if layers else name
+
+
+def as_floats(tensor: tf.Tensor, serve: Concrete, where: str) -> list[tf.Tensor]:
+    """A tensor as it is or, of whole numbers, the floats that become of it, such as one-hot rows.
+
+    Raises:
+        CannotExplain: nothing makes floats of them without looking them up.
+    """
+    if tensor.dtype.is_floating:
+        return [tensor]
+    _, outputs = body_of(serve)
+    needed = needed_for([output for output in outputs if output.dtype.is_floating])
+    found, waiting = [], [tensor]
+    while waiting:
+        for op in waiting.pop(0).consumers():
+            if op.name not in needed or op.type not in _PASSING_ON:
+                continue
+            found += [output for output in op.outputs if output.dtype.is_floating]
+            waiting += [output for output in op.outputs if not output.dtype.is_floating]
+    if not found:
+        raise CannotExplain(
+            "A gradient needs floating-point numbers, and nothing makes such of this layer's: "
+            f"name a layer behind it. Received: {own_name(tensor.op.node_def)!r} of "
+            f"{tensor.dtype.name} in {where}."
+        )
+    return found
 
 
 def is_sparse(tensor: tf.Tensor) -> bool:

@@ -21,8 +21,8 @@ _CALLS = ("call", "quantized_call")
 
 def find(
     model: keras.Model, call: Callable, inputs: Sequence[tf.TensorSpec], names: Sequence[str]
-) -> tuple[Concrete, list[tf.Tensor], list[str]]:
-    """The outputs of layers, each apart from what it may hand on as it is.
+) -> tuple[Concrete, list[list[tf.Tensor]], list[str]]:
+    """The outputs of layers, call by call, each apart from what it may hand on as it is.
 
     Args:
         model: The model.
@@ -31,10 +31,10 @@ def find(
         names: Of the layers, or their paths in nested models.
 
     Returns:
-        The model, traced, the tensors in its graph, and what they are called.
+        The model, traced; for each layer the tensors in its graph; and what layers are called.
 
     Raises:
-        ValueError: there is no such layer, or it is not called once, or has several outputs.
+        ValueError: there is no such layer, or it is called in a loop, or has several outputs.
     """
     layers = [_layer_of(model, name) for name in names]
     check(len({id(layer) for layer in layers}) == len(layers), "One layer is named twice.", names)
@@ -62,7 +62,7 @@ def find(
 
     traced = concrete(trace, *inputs)
     tensors = [
-        _only_output(layer, outputs, traced.graph)
+        _one_each(layer, outputs, traced.graph)
         for layer, outputs in zip(layers, found, strict=True)
     ]
     short = [layer.name for layer in layers]
@@ -102,17 +102,19 @@ def _calling(layer: keras.layers.Layer, function: Callable) -> Iterator[None]:
             layer.__dict__.pop(name, None)
 
 
-def _only_output(layer: keras.layers.Layer, found: Sequence[Any], graph: tf.Graph) -> tf.Tensor:
-    if len(found) == 1 and tf.is_tensor(found[0]) and found[0].graph is graph:
-        return found[0]
-    if len(found) != 1:
-        why = f"it is called {len(found)} times in the model"
-    elif tf.is_tensor(found[0]):
+def _one_each(layer: keras.layers.Layer, found: Sequence[Any], graph: tf.Graph) -> list[tf.Tensor]:
+    """The output of each call of a layer."""
+    inside = [output for output in found if not tf.is_tensor(output) or output.graph is not graph]
+    if found and not inside:
+        return list(found)
+    if not found:
+        why = "it is not called in the model"
+    elif tf.is_tensor(inside[0]):
         why = "it is called in a loop or a branch"
     else:
-        why = f"it has {len(tf.nest.flatten(found[0]))} outputs"
+        why = f"it has {len(tf.nest.flatten(inside[0]))} outputs"
     raise CannotExplain(
-        f"`layer` is one that is called once, outside of loops, and has one output; {why}. "
+        f"`layer` is one that is called outside of loops and has one output; {why}. "
         f"Received: layer={layer.name!r}."
     )
 

@@ -46,10 +46,11 @@ def keys_of(node: tf.compat.v1.NodeDef, constant: Constant, kind: Kind) -> Seque
     if node.op == "ParseExample":
         sparse, dense = node.attr["Nsparse"].i, node.attr["Ndense"].i
         first, count = {"sparse": (2, sparse), "dense": (2 + sparse, dense)}.get(kind, (0, 0))
-        keys = [constant(name) for name in node.input[first : first + count]]
-        return [] if any(key is None for key in keys) else [np.ravel(key)[0] for key in keys]
-    found = constant(node.input[_INPUTS_OF_KEYS[kind]])
-    return [] if found is None else found.reshape(-1).tolist()
+        found = [constant(name) for name in node.input[first : first + count]]
+        keys = [np.ravel(key)[0] for key in found if key is not None]
+        return keys if len(keys) == count else []
+    every = constant(node.input[_INPUTS_OF_KEYS[kind]])
+    return [] if every is None else every.reshape(-1).tolist()
 
 
 def constant_among(nodes: Iterable[tf.compat.v1.NodeDef]) -> Constant:
