@@ -33,6 +33,9 @@ EXTRAS = {
     "tensorflow_serving": "serving",
     "uvicorn": "serving",
     "yaml": "serving",
+    "pandas": "bulk",
+    "pyarrow": "bulk",
+    "pyspark": "bulk",
 }
 _HELP = ("help", "helpfull", "helpshort", "helpxml")
 

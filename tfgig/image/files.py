@@ -92,22 +92,25 @@ def read_image(
     return np.asarray(image, np.float32).reshape(height, width, channels)
 
 
-def encoded_image(path: str | os.PathLike) -> bytes:
+def encoded_image(file: str | os.PathLike | bytes) -> bytes:
     """An image file as models that decode images take it: JPEG, PNG or GIF, and upright.
 
     The file itself if it is one of these; else a PNG of the picture that `read_image` shows. A file
     that no picture can be read from is returned as it is.
+
+    Args:
+        file: Its path, or what it holds.
     """
     from PIL import Image
 
-    content = pathlib.Path(path).read_bytes()
+    content = file if isinstance(file, bytes) else pathlib.Path(file).read_bytes()
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            as_it_is = file.format in DECODED and file.getexif().get(_ORIENTATION, 1) == 1
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            as_it_is = image.format in DECODED and image.getexif().get(_ORIENTATION, 1) == 1
         if as_it_is:
             return content
         picture = io.BytesIO()
-        _opened(path).convert("RGB").save(picture, "png")
+        _opened(io.BytesIO(content)).convert("RGB").save(picture, "png")
         return picture.getvalue()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return content  # what decodes it says what is wrong with it

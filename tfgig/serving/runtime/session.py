@@ -28,6 +28,8 @@ class SessionModel:
         directory: A version's directory.
         inter_op_threads: How many threads run the operations of all requests, also those of other
             models; 0 for one a processor, as in TensorFlow Serving.
+        intra_op_threads: How many threads share one operation; 0 for one a processor. The first
+            session of a process decides for all of them.
 
     Attributes:
         signatures: For each signature, its inputs and outputs as `TensorInfo` by name.
@@ -37,9 +39,15 @@ class SessionModel:
         ValueError: TensorFlow cannot load it; a file is damaged or missing.
     """
 
-    def __init__(self, directory: str | os.PathLike, inter_op_threads: int = 0) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        inter_op_threads: int = 0,
+        intra_op_threads: int = 0,
+    ) -> None:
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph, config=_config(inter_op_threads))
+        config = _config(inter_op_threads, intra_op_threads)
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
             with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
@@ -111,8 +119,8 @@ class SessionModel:
         self.close()
 
 
-def _config(threads: int) -> tf.compat.v1.ConfigProto:
+def _config(threads: int, intra_op_threads: int) -> tf.compat.v1.ConfigProto:
     """One pool of threads that all sessions of the process share."""
-    config = tf.compat.v1.ConfigProto()
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=intra_op_threads)
     config.session_inter_op_thread_pool.add(global_name=f"tfgig-{threads}", num_threads=threads)
     return config

@@ -1,0 +1,13 @@
+"""Bulk: explains tables, images, texts and records by the million, and sums the answers up.
+
+`tfgig-bulk` is the program. It needs the extra `bulk`, and Spark a Java of 17 or later.
+"""
+
+from tfgig.bulk.extra import check_extra
+
+check_extra("pyarrow")
+
+from tfgig.bulk.running import on_this_machine, prepare, run_job  # noqa: E402
+from tfgig.bulk.settings import Settings  # noqa: E402
+
+__all__ = ("Settings", "on_this_machine", "prepare", "run_job")

@@ -1,0 +1,155 @@
+"""What a job asks of a version: its signatures, its inputs' columns, and the answer's schema."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+
+import pyarrow as pa
+import tensorflow as tf
+
+from tfgig.bulk.settings import Settings
+from tfgig.exported import kinds
+from tfgig.exported.description import read_description
+from tfgig.exported.directory import latest, signatures_in
+from tfgig.exported.fit import spec_of
+from tfgig.exported.signatures import TARGET, model_inputs
+from tfgig.serving.protocol.errors import InvalidRequest
+from tfgig.serving.protocol.explanation import choose
+from tfgig.spec import check, nearest
+
+NUMBERS = ("score", "baseline_score", "delta", "error")
+TOKEN_TEXT = "token_text"
+HEATMAP = "heatmap_bytes"
+_BATCH_BYTES, _MOST_ROWS = 4 << 20, 256
+_OPEN_AXIS = 64  # what an axis of open size is taken for, when rows are counted
+
+
+class Request:
+    """A job's settings as a version can answer them.
+
+    Args:
+        model: A model's directory, of which the newest version is taken, or a version's.
+        settings: The job's choices.
+
+    Attributes:
+        directory: The version's directory.
+        settings: The settings.
+        signature: The signature that is called.
+        heatmap: The signature that draws; None if none is asked for.
+        inputs: What the model takes, by name.
+        answers: The outputs that hold attributions.
+        batch: How many rows are explained at once.
+        schema: What is written of a row.
+        description: What the version says of itself.
+
+    Raises:
+        FileNotFoundError: there is no version.
+        ValueError: the version does not have such a signature, or has no such input.
+    """
+
+    def __init__(self, model: str | os.PathLike, settings: Settings) -> None:
+        self.directory = latest(model)
+        self.settings = settings
+        self.description = read_description(self.directory)
+        signatures = signatures_in(self.directory)
+        try:
+            self.signature = choose(signatures, settings.method, settings.kind)
+            method = self.signature.removeprefix(kinds.get(settings.kind).prefix)
+            self.heatmap = choose(signatures, method, "heatmap") if settings.heatmaps else None
+        except InvalidRequest as error:
+            raise ValueError(str(error)) from error
+        definition = signatures[self.signature]
+        self._outputs = {name: spec_of(name, info) for name, info in definition.outputs.items()}
+        self.inputs = {n: spec_of(n, definition.inputs[n]) for n in model_inputs(definition)}
+        self.takes_target = TARGET in definition.inputs
+        self.answers = kinds.get(settings.kind).answers(self._outputs)
+        self.has_text = TOKEN_TEXT in self._outputs
+        for name in settings.columns:
+            check(
+                name in self.inputs,
+                f"The model has no input {name!r}. {nearest(name, self.inputs)}",
+                self.signature,
+            )
+        self.batch = settings.batch or self._rows_at_once()
+        self.schema = self._schema()
+
+    def columns(self, known: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+        """By input, the columns that hold it.
+
+        Args:
+            known: The columns of the table; None if rows have names of their own.
+
+        Raises:
+            ValueError: there is no such column.
+        """
+        found = {}
+        for name in self.inputs:
+            given = self.settings.columns.get(name)
+            if given is None:
+                alone = known is not None and len(known) == len(self.inputs) == 1
+                given = known[0] if alone and known else name
+            found[name] = (given,) if isinstance(given, str) else tuple(given)
+        for name, columns in found.items():
+            for column in columns:
+                if known is not None and column not in known:
+                    raise ValueError(
+                        f"There is no column {column!r} for the input {name!r}. "
+                        f"{nearest(column, known)} Another one is named by "
+                        f"columns={{{name!r}: ...}}, --columns='{{\"{name}\": ...}}'."
+                    )
+        for option in ("id", "target"):
+            column = getattr(self.settings, option)
+            if known is not None and isinstance(column, str) and column not in known:
+                raise ValueError(f"There is no column {column!r} (`{option}`). "
+                                 f"{nearest(column, known)}")  # fmt: skip
+        return found
+
+    def needed(self, known: Sequence[str] | None) -> list[str]:
+        """The columns that a job reads, each once."""
+        inputs = [column for columns in self.columns(known).values() for column in columns]
+        more = [c for c in (self.settings.id, self.settings.target) if isinstance(c, str)]
+        return list(dict.fromkeys([*inputs, *more]))
+
+    def fingerprint(self) -> str:
+        """A digest of the version's graph and weights, wherever it lies."""
+        digest = hashlib.sha256()
+        for file in ("saved_model.pb", "variables/variables.index"):  # which has checksums of all
+            path = pathlib.Path(self.directory) / file
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        return digest.hexdigest()[:16]
+
+    def reduced(self, answer: str) -> bool:
+        """Whether an answer's last axis is added up."""
+        rank = self._outputs[answer].shape.rank
+        return self.settings.reduce == "channels" and (rank is None or rank > 2)
+
+    def _rows_at_once(self) -> int:
+        size = 0
+        for spec in self.inputs.values():
+            row = 1 if spec.dtype == tf.string else spec.dtype.size
+            for axis in spec.shape.as_list()[1:]:
+                row *= axis or _OPEN_AXIS
+            size += row
+        for name in self.answers:  # of an encoded picture, only the answer tells the size
+            row = 4
+            for axis in (self._outputs[name].shape.as_list() or [None])[1:]:
+                row *= axis or _OPEN_AXIS
+            size = max(size, row)
+        return max(1, min(_MOST_ROWS, _BATCH_BYTES // max(size, 1)))
+
+    def _schema(self) -> pa.Schema:
+        number = pa.float16() if self.settings.dtype == "float16" else pa.float32()
+        fields = [pa.field("id", pa.string()), pa.field("target", pa.int64())]
+        fields += [pa.field(name, pa.float32()) for name in NUMBERS]
+        fields += [pa.field("ok", pa.bool_()), pa.field("reason", pa.string())]
+        for name in self.answers:
+            fields.append(pa.field(name, pa.list_(number)))
+            fields.append(pa.field(f"{name}_shape", pa.list_(pa.int32())))
+        if self.has_text:
+            fields.append(pa.field(TOKEN_TEXT, pa.list_(pa.string())))
+        if self.heatmap:
+            fields.append(pa.field(HEATMAP, pa.binary()))
+        return pa.schema(fields)

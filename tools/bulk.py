@@ -1,0 +1,165 @@
+r"""Explains many rows through an exported SavedModel, on all cores or on Spark.
+
+Reads Parquet, CSV, JSON lines, TFRecords or a directory of images; writes Parquet: a row's id, the
+explained target, score, baseline score, delta, error, ok (with the reason where it is false) and
+attributions, as the exported signature answers them.
+
+  tfgig-bulk --model=/models/flowers --input=photos/ --output=out --method=ig
+  tfgig-bulk --model=/models/credit --input=customers.parquet --output=out --id=customer \
+      --kind=features --columns='{"numbers": ["age", "income"]}'
+  tfgig-bulk --model=/models/reviews --input=reviews.jsonl --output=out --kind=tokens --resume
+
+A run that was interrupted is continued with --resume: every row is answered once. Rows that cannot
+be explained are counted, and files that cannot be read are listed in out/rejected; the exit status
+is then 1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, cast
+
+from absl import flags
+
+from tfgig import program
+from tfgig.bulk import Settings, on_this_machine, prepare, run_job, settings
+from tfgig.bulk.running import Prepared, default_workers
+from tfgig.bulk.sources import FORMATS
+from tfgig.bulk.tally import count_up
+from tfgig.image.files import FITS
+
+MODEL = flags.DEFINE_string(
+    "model", None, "An exported model's directory (its newest version), or a version."
+)
+INPUT = flags.DEFINE_string("input", None, "A file, a directory, or a pattern such as 'day=*/*'.")
+OUTPUT = flags.DEFINE_string("output", None, "The directory for the answers.")
+FORMAT = flags.DEFINE_enum(
+    "format", None, list(FORMATS), "The input's format; told by the files' names if not given."
+)
+METHOD = flags.DEFINE_string(
+    "method", None, "The method, such as ig, or a signature; not needed if there is only one."
+)
+KIND = flags.DEFINE_enum(
+    "kind", "attributions", list(settings.KINDS), "What is kept of a row's explanation."
+)
+TARGET = flags.DEFINE_string(
+    "target", "-1", "The class to explain, or the column that holds it; -1 for each top class."
+)
+COLUMNS = flags.DEFINE_string(
+    "columns",
+    None,
+    'By input, the column or the columns of numbers that hold it, as JSON: \'{"image": "content", '
+    '"numbers": ["age", "income"]}\'. An input that is not named is the column of its name.',
+)
+ID = flags.DEFINE_string("id", None, "The column of ids; the file and the row's number if none.")
+REDUCE = flags.DEFINE_enum(
+    "reduce", "none", list(settings.REDUCTIONS), "Add attributions up over channels."
+)
+DTYPE = flags.DEFINE_enum("dtype", "float32", list(settings.DTYPES), "The type of attributions.")
+HEATMAPS = flags.DEFINE_boolean("heatmaps", False, "Also keep the method's heat-maps (PNG).")
+FIT = flags.DEFINE_enum("fit", "crop", list(FITS), "How images are fitted to the model's size.")
+BATCH = flags.DEFINE_integer(
+    "batch", 0, "Rows explained at once; 0 for as many as hold 4 MiB, at most 256.", lower_bound=0
+)
+PART_ROWS = flags.DEFINE_integer(
+    "part_rows", 0, "Rows written, and lost by a kill, at once; 0 for 16 batches.", lower_bound=0
+)
+WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    "Worker processes; 0 or 1 for none. By default one a core, or none where there is a GPU.",
+    lower_bound=0,
+)
+RESUME = flags.DEFINE_boolean("resume", False, "Go on with what was begun in --output.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Explains what is left of the input."""
+    if len(arguments) > 1:
+        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+    output = _given(OUTPUT)
+    prepared = prepare(
+        _given(MODEL),
+        _given(INPUT),
+        output,
+        _settings(),
+        FORMAT.value,
+        PART_ROWS.value,
+        RESUME.value,
+    )
+    _run(prepared)
+    tally = count_up(output)
+    print(tally.text())
+    print(f"Wrote {len(prepared.plan.parts)} parts to {output}/.")
+    return 1 if tally.rejected or tally.bad else 0
+
+
+def _given(flag: flags.FlagHolder) -> str:
+    if not flag.value:
+        raise ValueError(f"--{flag.name} is needed; see --help.")
+    return flag.value
+
+
+def _run(prepared: Prepared) -> None:
+    from tqdm import tqdm
+
+    workers = default_workers() if WORKERS.value is None else WORKERS.value
+    if prepared.done:
+        print(f"{prepared.done} of {prepared.total} rows are finished.", file=sys.stderr)
+    with tqdm(
+        total=prepared.total, initial=prepared.done, unit="row", smoothing=0.05, disable=None
+    ) as progress:
+        run_job(prepared, on_this_machine(workers), progress.update)
+
+
+def _settings() -> Settings:
+    return Settings(
+        METHOD.value,
+        KIND.value,
+        _target(TARGET.value),
+        _columns(COLUMNS.value),
+        ID.value,
+        cast(settings.Reduce, REDUCE.value),
+        cast(settings.Dtype, DTYPE.value),
+        HEATMAPS.value,
+        cast(Any, FIT.value),
+        BATCH.value,
+    )
+
+
+def _target(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _columns(text: str | None) -> dict[str, str | tuple[str, ...]]:
+    wrong = ValueError(
+        '--columns takes a JSON object such as \'{"numbers": ["age", "income"]}\'. '
+        f"Received: {text!r}."
+    )
+    try:
+        found = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise wrong from error
+    if not isinstance(found, dict):
+        raise wrong
+    columns = {}
+    for name, value in found.items():
+        several = [value] if isinstance(value, str) else value
+        if not isinstance(several, list) or not all(isinstance(c, str) for c in several):
+            raise wrong
+        columns[name] = value if isinstance(value, str) else tuple(several)
+    return columns
+
+
+def run() -> None:
+    """The installed program's entry."""
+    program.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()
