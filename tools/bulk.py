@@ -16,17 +16,19 @@ is then 1.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from absl import flags
 
 from tfgig import program
 from tfgig.bulk import Settings, on_this_machine, prepare, run_job, settings
-from tfgig.bulk.running import Prepared, default_workers
+from tfgig.bulk.running import Engine, Prepared, default_workers
 from tfgig.bulk.sources import FORMATS
+from tfgig.bulk.spark import on_spark, start_session
 from tfgig.bulk.tally import count_up
 from tfgig.image.files import FITS
 
@@ -72,6 +74,15 @@ WORKERS = flags.DEFINE_integer(
     "Worker processes; 0 or 1 for none. By default one a core, or none where there is a GPU.",
     lower_bound=0,
 )
+MASTER = flags.DEFINE_string(
+    "master",
+    None,
+    "Run on Spark: local[*], spark://host:7077, k8s://https://host:443 or yarn. Every machine sees "
+    "input and output under the same paths.",
+)
+SPARK = flags.DEFINE_multi_string(
+    "spark", [], "A setting of Spark, such as spark.executor.memory=4g; may be repeated."
+)
 RESUME = flags.DEFINE_boolean("resume", False, "Go on with what was begun in --output.")
 
 
@@ -105,13 +116,32 @@ def _given(flag: flags.FlagHolder) -> str:
 def _run(prepared: Prepared) -> None:
     from tqdm import tqdm
 
-    workers = default_workers() if WORKERS.value is None else WORKERS.value
-    if prepared.done:
-        print(f"{prepared.done} of {prepared.total} rows are finished.", file=sys.stderr)
-    with tqdm(
-        total=prepared.total, initial=prepared.done, unit="row", smoothing=0.05, disable=None
-    ) as progress:
-        run_job(prepared, on_this_machine(workers), progress.update)
+    with (
+        _engine() as engine,
+        tqdm(
+            total=prepared.total, initial=prepared.done, unit="row", smoothing=0.05, disable=None
+        ) as progress,
+    ):
+        if prepared.done:
+            progress.write(f"{prepared.done} of {prepared.total} rows are finished.", sys.stderr)
+        run_job(prepared, engine, progress.update)
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[Engine]:
+    if MASTER.value is None:
+        if SPARK.value:
+            raise ValueError("--spark is an option of --master, which is not given.")
+        yield on_this_machine(default_workers() if WORKERS.value is None else WORKERS.value)
+        return
+    if WORKERS.value is not None:
+        raise ValueError("--workers is of this machine; on Spark, --master=local[2] says it.")
+    options = dict(text.partition("=")[::2] for text in SPARK.value)
+    session = start_session(MASTER.value, options)
+    try:
+        yield on_spark(session)
+    finally:
+        session.stop()
 
 
 def _settings() -> Settings:

@@ -7,7 +7,8 @@ from tfgig.bulk.extra import check_extra
 
 check_extra("pyarrow")
 
+from tfgig.bulk.frames import explain  # noqa: E402
 from tfgig.bulk.running import on_this_machine, prepare, run_job  # noqa: E402
 from tfgig.bulk.settings import Settings  # noqa: E402
 
-__all__ = ("Settings", "on_this_machine", "prepare", "run_job")
+__all__ = ("Settings", "explain", "on_this_machine", "prepare", "run_job")

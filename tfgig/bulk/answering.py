@@ -119,7 +119,7 @@ class Answerer:
     ) -> Iterator[tuple[list[int], Mapping[str, np.ndarray]]]:
         """The answers for rows of one size; where one of them fails them all, row by row."""
         try:
-            yield group, self._run({**inputs, TARGET: targets[group]})
+            yield group, self._run(inputs, targets[group])
             return
         except tf.errors.InvalidArgumentError as error:
             if len(group) == 1:
@@ -129,14 +129,12 @@ class Answerer:
             alone = {name: values[i : i + 1] for name, values in inputs.items()}
             yield from self._called([place], alone, targets, reasons)
 
-    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, inputs: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, np.ndarray]:
         request = self.request
-        without = {name: value for name, value in inputs.items() if name != TARGET}
-        outputs = self._model.run(
-            request.signature, **(inputs if request.takes_target else without)
-        )
+        target = {} if request.target is None else {request.target: targets}
+        outputs = self._model.run(request.signature, **inputs, **target)
         if request.heatmap is not None:
-            outputs[HEATMAP] = self._model.call(request.heatmap, without, [HEATMAP])[HEATMAP]
+            outputs[HEATMAP] = self._model.call(request.heatmap, inputs, [HEATMAP])[HEATMAP]
         return outputs
 
     def _keep(

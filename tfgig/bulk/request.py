@@ -15,7 +15,7 @@ from tfgig.exported import kinds
 from tfgig.exported.description import read_description
 from tfgig.exported.directory import latest, signatures_in
 from tfgig.exported.fit import spec_of
-from tfgig.exported.signatures import TARGET, model_inputs
+from tfgig.exported.signatures import has_rows, model_inputs, target_of
 from tfgig.serving.protocol.errors import InvalidRequest
 from tfgig.serving.protocol.explanation import choose
 from tfgig.spec import check, nearest
@@ -39,7 +39,8 @@ class Request:
         settings: The settings.
         signature: The signature that is called.
         heatmap: The signature that draws; None if none is asked for.
-        inputs: What the model takes, by name.
+        inputs: What the model takes of each row, by name.
+        target: The signature's input for the class to explain; None if it has none.
         answers: The outputs that hold attributions.
         batch: How many rows are explained at once.
         schema: What is written of a row.
@@ -63,8 +64,12 @@ class Request:
             raise ValueError(str(error)) from error
         definition = signatures[self.signature]
         self._outputs = {name: spec_of(name, info) for name, info in definition.outputs.items()}
-        self.inputs = {n: spec_of(n, definition.inputs[n]) for n in model_inputs(definition)}
-        self.takes_target = TARGET in definition.inputs
+        self.inputs = {
+            name: spec_of(name, definition.inputs[name])
+            for name in model_inputs(definition)
+            if has_rows(definition.inputs[name]) or name not in definition.defaults
+        }
+        self.target = target_of(definition)
         self.answers = kinds.get(settings.kind).answers(self._outputs)
         self.has_text = TOKEN_TEXT in self._outputs
         for name in settings.columns:
