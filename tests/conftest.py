@@ -20,6 +20,19 @@ def same_weights_every_time(request):
 # Whose files take longest: one that is begun last would leave the other processes idle.
 _FIRST = ("conformance", "tools", "fuzz", "docs", "evaluation", "export", "serving", "models")
 
+# A part of the tests that takes minutes and meets every room: `pytest -m quick`.
+_QUICK = (
+    "tests",
+    "baselines",
+    "exported",
+    "image",
+    "metrics",
+    "paths",
+    "plots",
+    "regions",
+    "targets",
+)
+
 
 def pytest_collection_modifyitems(items):
     """Longest first; with `--no-loadscope-reorder` the files are shared out in this order."""
@@ -29,3 +42,6 @@ def pytest_collection_modifyitems(items):
         return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
 
     items.sort(key=place)
+    for item in items:
+        if pathlib.Path(item.path).parent.name in _QUICK and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.quick)

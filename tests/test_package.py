@@ -67,6 +67,26 @@ def test_the_oldest_versions_are_the_ones_that_are_tried():
             assert Version(pins[name]).release[: len(series)] == series, name
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_wheel_in_an_empty_environment_runs_the_demonstration(tmp_path):
+    """As somebody who has never seen the repository installs it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*_cache", ".venv", ".git", "build"))
+    python = tmp_path / "venv" / "bin" / "python"
+    steps = [
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, copy],
+        [sys.executable, "-m", "venv", tmp_path / "venv"],
+    ]
+    for step in steps:
+        subprocess.run(step, check=True)
+    (wheel,) = tmp_path.glob("tfgig-*.whl")
+    subprocess.run([python, "-m", "pip", "install", "-q", f"{wheel}[pictures]"], check=True)
+    demonstration = [python.with_name("tfgig-demo"), "--images=1", "--methods=gradient,ig"]
+    subprocess.run([*demonstration, "--output=demo.png"], check=True, cwd=tmp_path)
+    assert (tmp_path / "demo.png").stat().st_size > 10_000
+
+
 def test_the_source_distribution_holds_what_its_tests_need(tmp_path):
     setuptools = Version(importlib.metadata.version("setuptools"))
     if setuptools not in Requirement(re.findall(r'"(setuptools>=.*?)"', PROJECT)[0]).specifier:

@@ -24,6 +24,8 @@ from tfgig.quadratures import Left, Midpoint, Right, Trapezoid
 from tfgig.rules import ImportantDirection, Riemann
 from tfgig.spec import nearest
 
+__all__ = ("get", "names", "title")
+
 _PRESETS: dict[str, tuple[str, Method]] = {
     "gradient": ("gradient", Gradient()),
     "ig": ("Integrated Gradients", PathIntegral(Straight(), Riemann(), Midpoint(), steps=50)),

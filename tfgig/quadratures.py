@@ -17,6 +17,8 @@ import numpy as np
 
 from tfgig.spec import Spec, check
 
+__all__ = ("Endpoints", "GaussLegendre", "Left", "Midpoint", "Quadrature", "Right", "Trapezoid")
+
 
 class Cut(NamedTuple):
     """A quadrature's table: `nodes` [steps] and `edges` [steps + 1], float64, on [0, 1]."""

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tfgig.spec import Spec
 
+__all__ = ("ImportantDirection", "Riemann", "Rule")
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule(Spec, abc.ABC):

@@ -50,6 +50,25 @@ def test_an_image(explanation, style):
     assert len(bars) == (style != "mask")
 
 
+@pytest.mark.parametrize("rows", [1, [0, 1]])
+def test_titles_are_within_the_figure(explanation, rows):
+    figure = tfgig.plot({"one": explanation, "two": explanation}, rows=rows)
+    figure.canvas.draw()
+    titles = [axis.get_title(loc="left") and axis._left_title for axis in figure.axes]
+    tops = [title.get_window_extent().y1 for title in titles if title]
+    assert len(tops) == 3 * np.size(rows)
+    assert max(tops) <= figure.bbox.y1 + 2  # the space above capitals
+
+
+def test_the_places_of_several_scales_have_captions_of_their_own():
+    source = tfgig.load_model(image_model())
+    found = tfgig.Explainer(source, "multiscale_ig")(images(1))
+    places = [name.removeprefix("delta_") for name in found if name.startswith("delta_")]
+    written = words(tfgig.plot(found))
+    assert places
+    assert {f"multiscale_ig at {place}" for place in places} < set(written)
+
+
 def test_methods_side_by_side_and_rows(explanation):
     figure = tfgig.plot({"one": explanation, "two": explanation})
     pictures = [axis for axis in figure.axes if axis.get_images()]
@@ -89,6 +108,16 @@ def test_inputs_of_one_number_each_are_one_table():
     (part,) = parts_of(answer, Subject(inputs={"age": np.ones((2, 1)), "income": np.zeros((2, 1))}))
     assert (part.kind, part.names) == ("table", ("age", "income"))
     np.testing.assert_array_equal(part.data, [[1, 0], [1, 0]])
+
+
+def test_a_category_is_one_bar_with_its_value():
+    """At its embedding, [B, 1, width], beside numbers."""
+    answer = {"attributions_city": np.full((2, 1, 4), 0.25), "attributions_facts": np.ones((2, 2))}
+    given = {"city": np.array([[b"Basel"], [b"Zurich"]], object), "facts": np.ones((2, 2))}
+    (part,) = parts_of(answer, Subject(inputs=given, inner=True))
+    assert (part.kind, part.names) == ("table", ("city", "facts 0", "facts 1"))
+    np.testing.assert_allclose(part.attributions[0], 1)
+    assert "city = Zurich" in words(tfgig.plot(answer | NUMBERS, given, rows=1))
 
 
 def test_several_inputs_are_panels():

@@ -11,16 +11,23 @@ import numpy as np
 from tfgig.plots.subject import Subject
 
 
-def caption(explanation: Mapping[str, Any], subject: Subject, row: int) -> list[str]:
+def caption(
+    explanation: Mapping[str, Any], subject: Subject, row: int, name: str = ""
+) -> list[str]:
     """The lines above a panel: the class with its score, the baseline's, delta and error.
 
-    What the explanation does not have is left out.
+    What the explanation does not have is left out; what it has for the part of this name, such as
+    `delta_<name>`, goes first.
     """
+    given = ("target", "score", "baseline_score", "delta", "error", "ok")
+    own = {key: f"{key}_{name}" if f"{key}_{name}" in explanation else key for key in given}
     found = {
-        name: np.asarray(explanation[name])[row]
-        for name in ("target", "score", "baseline_score", "delta", "error", "ok")
-        if name in explanation
+        key: np.asarray(explanation[value])[row]
+        for key, value in own.items()
+        if value in explanation
     }
+    if own["delta"] != "delta" and own["error"] == "error":
+        found.pop("error", None)  # that of all parts together
     if not found.get("ok", True):
         return ["this row could not be explained"]
     lines = []

@@ -89,6 +89,8 @@ def draw(
     )
     for strip, space in zip(strips, spaces[:, 0], strict=True):
         strip.draw(space)
+    # A first pass leaves too little room for titles above pictures that keep their proportions.
+    figure.draw_without_rendering()
     return figure
 
 
@@ -111,10 +113,13 @@ def _of_images(shown: Sequence[Shown], row: int, index: int, style: Style) -> _S
     def fill(space: SubFigure) -> None:
         axes = list(space.subplots(1, 1 + len(shown), squeeze=False)[0])
         images.draw_picture(axes[0], part, shown[0].subject, row)
-        _title(axes[0], part.name or "input", [])
+        known = part.name in shown[0].subject.inputs
+        _title(axes[0], part.name if known else "input", [])
         for axis, one in zip(axes[1:], shown, strict=True):
             images.draw_map(axis, one.parts[index], one.subject, row, style)
-            _title(axis, one.subject.method, caption(one.explanation, one.subject, row))
+            place = f" at {part.name}" if part.name and not known else ""
+            words = caption(one.explanation, one.subject, row, part.name)
+            _title(axis, f"{one.subject.method}{place}".strip(), words)
         images.bar(axes, style)
 
     return _Strip(wide * (1 + len(shown)) + 0.9, _PICTURE + _CAPTION, fill)

@@ -101,6 +101,7 @@ def _show(axes: Axes, picture: np.ndarray) -> None:
     if picture.shape[-1] == 1:
         picture = np.repeat(picture, 3, -1)
     axes.imshow(picture, interpolation="nearest")
+    axes.set_anchor("N")  # the layout keeps room for titles above the space, not above the picture
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -173,12 +173,13 @@ def channels_shown(part: Part) -> int:
 
 def _column(part: Part, row: int, index: int) -> str:
     name = shortened(part.names[index], 24)
-    return name if part.data is None else f"{name} = {_value(part.data[row, index])}"
+    value = None if part.data is None else part.data[row, index]
+    return name if value is None else f"{name} = {_value(value)}"
 
 
 def _value(value: Any) -> str:
     return (
-        number(value) if isinstance(value, (np.number, int, float)) else shortened(str(value), 16)
+        number(value) if isinstance(value, (np.number, int, float)) else shortened(_text(value), 16)
     )
 
 

@@ -28,7 +28,7 @@ class Part:
         attributions: Image [B, h, w, c] or of a layer; tokens [B, positions]; table [B, columns];
             series [B, steps, channels].
         data: What was explained: images [B, height, width, c]; texts [B, positions]; values
-            [B, columns] or [B, steps, channels]; None if not known.
+            [B, columns] or [B, steps, channels]; None if not known, as is a column's value.
         names: The columns or channels.
     """
 
@@ -67,7 +67,9 @@ def parts_of(
     columns, others = [], []
     for name, values in answers.items():
         found = kind or _kind(values, subject, texts, name)
-        if found == "table":
+        if found == "table" and values.ndim == 3 and _one_value(values, subject, name):
+            columns.append((name, values.sum(-1)))  # a category, explained at its embedding
+        elif found == "table":
             columns.append((name, values.reshape(len(values), -1)))
         else:
             others.append(_part(found, name, values, subject, texts))
@@ -89,9 +91,17 @@ def _kind(values: np.ndarray, subject: Subject, texts: Any, name: str) -> Kind:
     if values.ndim == 4:
         return "image"
     if values.ndim == 3:
+        if _one_value(values, subject, name):
+            return "table"
         known = _input(subject, name, values.shape) is not None and not subject.inner
         return "series" if known and texts is None else "tokens"
     return "tokens" if texts is not None and len(texts[0]) == values.shape[1] else "table"
+
+
+def _one_value(values: np.ndarray, subject: Subject, name: str) -> bool:
+    """Whether an embedding [B, 1, width] belongs to one value a row of a named input."""
+    given = subject.inputs.get(name)
+    return values.shape[1] == 1 and given is not None and np.size(given) == len(values)
 
 
 def _part(kind: Kind, name: str, values: np.ndarray, subject: Subject, texts: Any) -> Part:
@@ -125,9 +135,11 @@ def _table(columns: Sequence[tuple[str, np.ndarray]], subject: Subject) -> list[
     names: list[str] = []
     data: list[np.ndarray] = []
     for name, values in columns:
-        found = None if subject.inner else _input(subject, name, values.shape)
+        by_name = name in subject.inputs
+        found = _input(subject, name, values.shape) if by_name or not subject.inner else None
+        data.append(np.full(values.shape, None, object))
         if found is not None:
-            data.append(np.asarray(found).reshape(values.shape))
+            data[-1][:] = np.asarray(found).reshape(values.shape)
         width = values.shape[1]
         names += [name] if name and width == 1 else _numbered(name or "feature", width)
     if subject.feature_names is not None:
@@ -137,8 +149,7 @@ def _table(columns: Sequence[tuple[str, np.ndarray]], subject: Subject) -> list[
             f"`feature_names` has one name for each of the {attributions.shape[1]} columns.",
             names,
         )
-    whole = np.concatenate(data, 1) if len(data) == len(columns) else None
-    return [Part("table", "", attributions, whole, tuple(names))]
+    return [Part("table", "", attributions, np.concatenate(data, 1), tuple(names))]
 
 
 def _numbered(word: str, count: int) -> tuple[str, ...]:

@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+# %% [markdown]
+# # Choosing a method
+#
+# Which method to export is a question about your model and your data. This page measures a few methods
+# on the model that ships with tfgig, where it is known where the evidence is.
+#
+#     pip install 'tfgig[pictures]'
+
+# %%
+import dataclasses
+import time
+from importlib import resources
+
+import numpy as np
+
+import tfgig
+from tfgig import metrics, scenes
+
+with resources.as_file(resources.files("tfgig_saved_models") / "shapes" / "model.keras") as file:
+    source = tfgig.load_model(str(file))
+some = scenes.compose(4, seed=3, split="test")
+images = some.images.astype("float32")
+
+# %% [markdown]
+# ## Look
+#
+# `gradient` is the yardstick, `ig` the standard, `guided_ig_idgi` a good map of pixels, and `block_ig`
+# explains what an inner block holds: coarser, and it finds objects better.
+
+# %%
+names = ("gradient", "ig", "guided_ig_idgi", "block_ig")
+explainers = {name: tfgig.Explainer(source, name) for name in names}
+tfgig.plot(
+    {name: explainer(images[:2]) for name, explainer in explainers.items()},
+    class_names=scenes.CLASSES,
+)
+
+# %% [markdown]
+# ## Measure
+#
+# Three numbers a method. **ROC-AUC**: does the map separate the object's pixels from the rest? 0.5 is
+# chance. **Relative gap**: how much of the score's change the attributions miss. **Error**: how far
+# the map is from that of an exact integral. A low gap does not imply a low error.
+
+# %%
+print(f"{'method':16}{'ROC-AUC':>9}{'gap':>9}{'error':>9}{'seconds':>9}")
+for name, explainer in explainers.items():
+    explainer(images)  # the first call traces the graph
+    started = time.perf_counter()
+    explanation = explainer(images)
+    seconds = (time.perf_counter() - started) / len(images)
+    saliency = metrics.pixel_saliency(
+        np.asarray(explanation["attributions"]), None, explanation.subject.layout
+    )
+    auc = np.mean([metrics.roc_auc(s, m) for s, m in zip(saliency, some.masks, strict=True)])
+    change = np.abs(explanation["score"] - explanation["baseline_score"])
+    gap = np.mean(np.abs(explanation["delta"]) / np.maximum(change, 1e-6))
+    gap = f"{gap:9.3f}" if tfgig.presets.get(name).complete else f"{'-':>9}"
+    print(f"{name:16}{auc:9.3f}{gap}{np.mean(explanation['error']):9.3f}{seconds:9.3f}")
+
+# %% [markdown]
+# Four images rank nothing. For intervals, curves and a report, run the program on your own images:
+#
+#     tfgig-evaluate --handle=flowers.keras --output=out --dataset=directory \
+#         --directory.path=photos --methods=ig,guided_ig_idgi,block_ig --report=report.html
+#
+# ## Spend no more than it takes
+#
+# A method is a frozen dataclass. Change a field, and look at `error`.
+
+# %%
+for steps in (8, 16, 32, 64):
+    method = dataclasses.replace(tfgig.presets.get("ig"), steps=steps)
+    print(steps, np.round(tfgig.Explainer(source, method)(images)["error"], 3))
+
+# %% [markdown]
+# `ig_converged` does that by itself: it takes more steps for the rows that need them, until each row's
+# `error` is at most 0.1.
+
+# %%
+np.round(tfgig.Explainer(source, "ig_converged")(images)["error"], 3)
