@@ -35,6 +35,7 @@ REFERENCE = {
     "tfgig.models": "Models",
     "tfgig.image": "Images",
     "tfgig.export": "Export",
+    "tfgig.bulk": "Bulk",
     "tfgig.serving": "Serving",
     "tfgig.metrics": "Metrics",
     "tfgig.scenes": "Scenes",
