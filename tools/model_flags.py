@@ -48,6 +48,12 @@ CONSTANTS = flags.DEFINE_string(
     'or as JSON by their names: {"weights": [1, 2]}. Explaining signatures have them fixed; in '
     "others they are inputs with these defaults.",
 )
+INPUT_NAMES = flags.DEFINE_list(
+    "input_names",
+    None,
+    "What to call the inputs of a .keras or .h5 file, in their order: Keras calls those without a "
+    "name after a counter, and the next export would have others.",
+)
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",
     [],
@@ -90,6 +96,7 @@ def _load(handle: str, layer: Sequence[str] | None) -> SourceModel:
         allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
         example=None if EXAMPLE.value is None else read_example(EXAMPLE.value),
         constants=_constants(),
+        input_names=INPUT_NAMES.value,
     )
 
 

@@ -1,5 +1,7 @@
 """Outputs that can be explained, and names that last."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tensorflow as tf
 import tfgig
 from tests.models import sources
 from tfgig.exported.description import read_description
+from tfgig.exported.directory import signatures_in
 from tfgig.targets import ClassScore
 
 
@@ -44,6 +47,30 @@ def test_a_name_that_counts_is_warned_of(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
     with pytest.warns(UserWarning, match=r"called keras_tensor.*keras\.Input\(shape, name="):
         tfgig.export_saved_model(model, tmp_path, ("gradient",), warmup=())
+
+
+def test_inputs_are_named_when_they_are_loaded(tmp_path):
+    inputs = [keras.Input((4,)), keras.Input((2,))]
+    hidden = keras.layers.Concatenate()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(hidden))
+    source = tfgig.load_model(model, input_names=("first", "second"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        version = tfgig.export_saved_model(source, tmp_path / "export", ("gradient",), warmup=())
+    assert set(signatures_in(version)["serving_default"].inputs) == {"first", "second"}
+    rows = {"first": np.ones((1, 4), np.float32), "second": np.ones((1, 2), np.float32)}
+    found = tfgig.Explainer(source, "gradient")(rows)
+    assert {"attributions_first", "attributions_second"} <= set(found)
+    assert tfgig.load_model(model, layer="first", input_names=("first", "x")).layer == "first"
+    by_name = tfgig.load_model(model, input_names={inputs[1].name: "second"})
+    assert [spec.name for spec in by_name.inputs] == [inputs[0].name, "second"]
+    for names in (("first",), ("same", "same"), ("first", 2)):
+        with pytest.raises(ValueError, match="`input_names` is one name for each input"):
+            tfgig.load_model(model, input_names=names)
+    with pytest.raises(ValueError, match="no such input"):
+        tfgig.load_model(model, input_names={"nothing": "first"})
+    with pytest.raises(ValueError, match="names its inputs; leave `input_names` out"):
+        tfgig.load_model(version, input_names=("first", "second"))
 
 
 def test_a_gap_larger_than_the_change_is_said():

@@ -98,7 +98,8 @@ def _warn_of_unnamed(source: SourceModel) -> None:
         warnings.warn(
             f"The model's input is called {', '.join(counted)}, after a counter of this process, "
             "and clients name inputs: the next export may break them. Name it in the model: "
-            'keras.Input(shape, name="image").',
+            'keras.Input(shape, name="image"); or here: load_model(model, input_names=("image",)) '
+            "(--input_names=image).",
             stacklevel=3,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -18,12 +18,13 @@ from tfgig.models.graphs.entry import Known, cuts_of
 from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.gradients import refuse_unservable
 from tfgig.models.graphs.keras_cut import find, layers_of, survey
-from tfgig.models.graphs.refusal import CannotExplain
+from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.shapes import Shape, with_shape
 from tfgig.models.graphs.tensorflow_private import flat_layers
 from tfgig.models.source import Served, SourceModel, model_outputs, resources_of
-from tfgig.spec import Named
+from tfgig.spec import Named, nearest
 
+Names = str | Sequence[str] | Mapping[str, str]  # of inputs, in their order or by the old ones
 # Beside Keras's Random... layers, which do something in training only.
 _KEEPING_UNITS = (
     keras.layers.InputLayer,
@@ -43,6 +44,7 @@ def from_keras(
     layer: Named = None,
     example: Given | None = None,
     constants: Constants | None = None,
+    input_names: Names | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
 
@@ -55,6 +57,7 @@ def from_keras(
             input; None for all float inputs, or what is decoded from them.
         example: Rows that the model takes, to see whether they depend on each other.
         constants: The values of inputs without rows, by their names.
+        input_names: What to call the inputs, in their order or by their names.
 
     Raises:
         ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
@@ -66,7 +69,7 @@ def from_keras(
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
     where = f"the Keras model {model.name!r}"
-    every = _inputs_of(model)
+    every = _renamed(_inputs_of(model), input_names, where)
     fixed = fixed_of(every, constants, {}, where)
     inputs = with_shape([spec for spec in every if spec.name not in fixed], shape, where)
     names = _output_names(model)
@@ -164,6 +167,30 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
                 f"input; build the model with stateful=False. Received: {layer.name!r}."
             )
     return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
+
+
+def _renamed(
+    inputs: Sequence[tf.TensorSpec], names: Names | None, where: str
+) -> tuple[tf.TensorSpec, ...]:
+    """The inputs under other names."""
+    if names is None:
+        return tuple(inputs)
+    old = [str(spec.name) for spec in inputs]
+    if isinstance(names, Mapping):
+        for name in names:
+            check(name in old, f"The model has no such input. {nearest(name, old)}", name)
+        new = [names.get(name, name) for name in old]
+    else:
+        new = [names] if isinstance(names, str) else list(names)
+    check(
+        len(new) == len(old) == len(set(new)) and all(isinstance(name, str) for name in new),
+        f"`input_names` is one name for each input of {where}, no two the same; the inputs are "
+        f"{', '.join(old)}.",
+        names,
+    )
+    return tuple(
+        tf.TensorSpec(spec.shape, spec.dtype, name) for spec, name in zip(inputs, new, strict=True)
+    )
 
 
 def _structured(model: keras.Model, values: Sequence[tf.Tensor]) -> Any:

@@ -22,10 +22,10 @@ from tfgig.models.graphs.singular import is_normalised, words_of_singular
 from tfgig.models.source import SourceModel
 from tfgig.models.sources import archive, hub
 from tfgig.models.sources.keras_file import KERAS_2, read_keras_file
-from tfgig.models.sources.keras_model import from_keras
+from tfgig.models.sources.keras_model import Names, from_keras
 from tfgig.models.sources.opening import open_saved_model
 from tfgig.models.sources.saved_model import Kept, from_saved_model
-from tfgig.spec import as_named
+from tfgig.spec import as_named, check
 from tfgig.temporary import TemporaryDirectory
 
 # Tasks of keras-hub have one.
@@ -48,6 +48,7 @@ def load_model(
     allow_unsafe_deserialization: bool = False,
     example: Given | None = None,
     constants: Constants | None = None,
+    input_names: Names | None = None,
 ) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
 
@@ -75,6 +76,10 @@ def load_model(
             `{"is_training": False}`. Explaining signatures have them fixed; in other signatures
             they stay inputs, with these defaults. What the model itself has a default for needs
             none.
+        input_names: What to call the inputs of a Keras model, in their order or by their names,
+            `{"keras_tensor_28": "image"}`. Keras names unnamed inputs after a counter of the
+            process, so that clients of the next export of the same model would not find them; so
+            does `model.export`, whose names are taken if none are given.
 
     Raises:
         OSError: there is nothing there, or it cannot be read or downloaded.
@@ -82,14 +87,21 @@ def load_model(
     """
     layer = as_named(layer, "`layer`")
     if isinstance(handle, SourceModel):
-        _refuse(handle.name, signature=signature, shape=shape, example=example, constants=constants)
+        _refuse(
+            handle.name,
+            signature=signature,
+            shape=shape,
+            example=example,
+            constants=constants,
+            input_names=input_names,
+        )
         source = handle if layer is None else handle.at(layer)
         return (
             source if value_range is None else dataclasses.replace(source, value_range=value_range)
         )
     if isinstance(handle, keras.Model):
         _refuse(handle.name, signature=signature)
-        return _told(from_keras(handle, value_range, shape, layer, example, constants))
+        return _told(from_keras(handle, value_range, shape, layer, example, constants, input_names))
     if _is_keras_2(handle):
         raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
@@ -99,6 +111,11 @@ def load_model(
         )
     with located(handle) as place:
         if place is not None:
+            check(
+                input_names is None,
+                "The signature of a SavedModel names its inputs; leave `input_names` out.",
+                input_names,
+            )
             opened = open_saved_model(place.directory, str(handle))
             source = from_saved_model(
                 opened, value_range, signature, shape, layer, example, constants
@@ -106,7 +123,7 @@ def load_model(
             return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
     _refuse(str(handle), signature=signature)
     model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
-    return _told(from_keras(model, value_range, shape, layer, example, constants))
+    return _told(from_keras(model, value_range, shape, layer, example, constants, input_names))
 
 
 def _told(source: SourceModel) -> SourceModel:
@@ -134,7 +151,7 @@ def _refuse(name: str, **choices: Any) -> None:
     if given:
         raise ValueError(
             "A Keras model has no signatures to choose from, and what `load_model` returned has "
-            f"its shape and constants; leave it out. Received: {name!r} with {given}."
+            f"its shape, constants and names; leave it out. Received: {name!r} with {given}."
         )
 
 
