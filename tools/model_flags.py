@@ -21,7 +21,7 @@ VALUE_RANGE = flags.DEFINE_list(
     "value_range",
     None,
     "What is black and what is white in the model's input, such as 0,255 or -1,1. Read off the "
-    "model's Rescaling layer if not given.",
+    "first arithmetic on the image if not given.",
 )
 SIGNATURE = flags.DEFINE_string(
     "signature",

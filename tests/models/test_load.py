@@ -143,7 +143,7 @@ def test_the_shape_of_one_example_fills_in_what_is_open():
         (1 / 255, -0.5, (0, 255)),
         (2.0, -1.0, (0, 1)),
         (127.5, 127.5, None),
-        ([1 / 255] * 3, 0.0, None),
+        ([1 / 255] * 3, 0.0, (0, 255)),
     ],
 )
 def test_the_value_range_is_read_off_a_rescaling(scale, offset, expected):

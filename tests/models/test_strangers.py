@@ -75,7 +75,20 @@ def test_a_saved_model_beside_a_file_is_not_loaded(tmp_path):
     text = json.dumps({"module": "keras.layers", "class_name": "TFSMLayer", "registered_name": None,
                        "config": {"filepath": str(tmp_path), "name": "there"}})  # fmt: skip
     configured(path, lambda _: text)
-    assert "allow_unsafe" not in refused(path, "Keras refuses what the file asks for")
+    found = refused(path, "holds a TFSMLayer", "the path of a SavedModel", str(tmp_path))
+    assert "allow_unsafe" not in found
+
+
+def test_a_file_that_keras_wrote_of_a_saved_model_is_refused_for_what_it_is(tmp_path):
+    sources.dense_model(keras).export(tmp_path / "there", verbose=False)
+    features = keras.Input((sources.FEATURES,), name="features")
+    there = keras.layers.TFSMLayer(str(tmp_path / "there"), call_endpoint="serve")
+    live = keras.Model(features, there(features))
+    live.save(tmp_path / "model.keras")
+    refused(tmp_path / "model.keras", "holds a TFSMLayer", str(tmp_path / "there"))
+    found = tfgig.Explainer(live, "gradient")(sources.X, target=1)
+    expected = sources.gradient_of(sources.X, 1)
+    np.testing.assert_allclose(found["attributions"], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.tensorflow_private import CapturableResource, flat_layers
+from tfgig.models.graphs.units import range_of
 from tfgig.spec import Named, as_named, check
 from tfgig.targets import ModelOutputs
 
@@ -188,6 +189,20 @@ def is_channels_first(spec: tf.TensorSpec) -> bool:
     """Whether pictures are [None, channels, height, width]."""
     shape = spec.shape
     return shape.rank == 4 and shape[1] in IMAGE_CHANNELS and shape[-1] not in IMAGE_CHANNELS
+
+
+def range_of_image(
+    serve: tf.types.experimental.ConcreteFunction,
+    inputs: Sequence[tf.TensorSpec],
+    entry: Cut | None,
+) -> tuple[float, float] | None:
+    """What is black and white in the only image among a model's inputs, if its graph tells it."""
+    images = [spec.name for spec in inputs if spec.shape.rank == 4 and _has_channels(spec)]
+    return range_of(serve, inputs, images[0]) if entry is not None and len(images) == 1 else None
+
+
+def _has_channels(spec: tf.TensorSpec) -> bool:
+    return spec.shape[-1] in IMAGE_CHANNELS or is_channels_first(spec)
 
 
 def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:

@@ -46,7 +46,7 @@ class Heatmap(EndpointKind):
                 "Heat-maps are drawn over the images, and this model does not say what is black "
                 "and what is white in its input. Give the range: tfgig.load_model(model, "
                 "value_range=(0, 255)), or (0, 1), or (-1, 1); --value_range=0,255 for programs. "
-                f"Received: {source.name!r} without a Rescaling of its input."
+                f"Received: {source.name!r}, whose graph does not tell it."
             )
         return None
 

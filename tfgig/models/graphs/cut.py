@@ -186,8 +186,9 @@ def join(
     for spec in explained:
         check(
             not several or None not in spec.shape[1:],
-            "Several tensors are explained together only if each has a fixed size; give the size "
-            "with shape=..., or name one of them with layer=...",
+            "Several tensors are explained together only if each has a fixed size. Give that of "
+            f"one example: shape={{{spec.name!r}: (9, 2), ...}} "
+            f'(--shape={{"{spec.name}": [9, 2]}}), or name one of them with layer=...',
             f"{spec.name!r} of shape {spec.shape}",
         )
     parts = explained if several else ()

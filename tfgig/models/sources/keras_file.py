@@ -19,6 +19,7 @@ _UNKNOWN = re.compile(
 _ADVICE = re.compile(
     r" ?If you trust the source of the artifact.*?unsafe_deserialization\(\)\.", re.S
 )
+_TFSM = re.compile(r'"class_name": ?"TFSMLayer".*?"filepath": ?"([^"]*)"', re.S)
 _LONGEST = 400  # characters of Keras's own words
 KERAS_2 = (
     "The model is one of Keras 2, which Keras 3 does not read whole. Open it with tf_keras "
@@ -57,6 +58,13 @@ def _reason(error: str, looked: Looked) -> str:
             "run. Allow it with allow_unsafe_deserialization=True "
             "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
             "code can do whatever you can."
+        )
+    elsewhere = _TFSM.search(looked.config)
+    if elsewhere is not None:
+        return (
+            "The file holds a TFSMLayer, which is no model but the path of a SavedModel, "
+            f"{elsewhere[1]!r}, that Keras would load and run. If you trust it, give that "
+            "directory itself (with signature=..., --signature)."
         )
     if _ADVICE.search(error):
         return f"Keras refuses what the file asks for: {own} Do not trust it."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import keras
@@ -21,20 +20,16 @@ from tfgig.models.graphs.keras_cut import find, layers_of, survey
 from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.shapes import Shape, with_shape
 from tfgig.models.graphs.tensorflow_private import flat_layers
-from tfgig.models.source import Served, SourceModel, model_outputs, resources_of
+from tfgig.models.source import (
+    Served,
+    SourceModel,
+    model_outputs,
+    range_of_image,
+    resources_of,
+)
 from tfgig.spec import Named, nearest
 
 Names = str | Sequence[str] | Mapping[str, str]  # of inputs, in their order or by the old ones
-# Beside Keras's Random... layers, which do something in training only.
-_KEEPING_UNITS = (
-    keras.layers.InputLayer,
-    keras.layers.Identity,
-    keras.layers.Dropout,
-    keras.layers.GaussianNoise,
-    keras.layers.Resizing,
-    keras.layers.CenterCrop,
-)
-_COMMON_RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
 
 
 def from_keras(
@@ -50,8 +45,8 @@ def from_keras(
 
     Args:
         model: A functional, Sequential or subclassed model that knows its inputs.
-        value_range: What is black and what is white in the input's units; None reads it off a
-            leading `Rescaling` layer, where there is one.
+        value_range: What is black and what is white in the input's units; None reads it off
+            the first arithmetic on the image, where that shows it.
         shape: Of one example, where the only input leaves it open; or by the inputs' names.
         layer: Where it is explained: the name of a layer, of one in a nested model, or of an
             input; None for all float inputs, or what is decoded from them.
@@ -103,7 +98,7 @@ def from_keras(
         serve=serve,
         **cuts._asdict(),
         signature_outputs=names,
-        value_range=value_range or _range_of_rescaling(model),
+        value_range=value_range or range_of_image(serve, inputs, cuts.entry),
         origin=model,
         resources=tuple(resources_of(model)),
         keys=tuple(
@@ -220,49 +215,3 @@ def _output_names(model: keras.Model) -> dict[str, str]:
     if len(set(names)) != len(exported):  # one layer may have several outputs
         names = exported
     return dict(zip(names, exported, strict=True))
-
-
-def _range_of_rescaling(model: keras.Model) -> tuple[float, float] | None:
-    """The input range that a leading Rescaling maps to [0, 1], [-1, 1] or around 0."""
-    layer = _leading_rescaling(model)
-    scale, offset = getattr(layer, "scale", None), getattr(layer, "offset", None)
-    if not isinstance(scale, Real) or not isinstance(offset, Real):
-        return None
-    for low, high in _COMMON_RANGES:
-        scaled = (low * float(scale) + float(offset), high * float(scale) + float(offset))
-        if any(_close(scaled, to) for to in ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5))):
-            return (low, high)
-    return None
-
-
-def _leading_rescaling(model: keras.Model) -> keras.layers.Rescaling | None:
-    """The Rescaling of a model's input, or of what comes of it without a change of units."""
-    reached = list(model.inputs)
-    for layer in model.layers:
-        for node in layer._inbound_nodes:
-            if not any(tensor is at for tensor in node.input_tensors for at in reached):
-                continue
-            found = layer if isinstance(layer, keras.layers.Rescaling) else None
-            if found is None and _is_graph(layer):
-                found = _leading_rescaling(layer)
-            if found is not None:
-                return found
-            if _keeps_units(layer):
-                reached += node.outputs
-    return None
-
-
-def _is_graph(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
-
-
-def _keeps_units(layer: keras.layers.Layer) -> bool:
-    """Whether the numbers that a layer returns at inference are in the units of its input."""
-    if _is_graph(layer):
-        return all(_keeps_units(inner) for inner in layer.layers)
-    own = type(layer).__module__.partition(".")[0] == "keras"
-    return isinstance(layer, _KEEPING_UNITS) or (own and type(layer).__name__[:6] == "Random")
-
-
-def _close(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    return all(abs(a - b) < 1e-2 for a, b in zip(first, second, strict=True))

@@ -57,7 +57,8 @@ def load_model(
             `.h5` file; the directory of a SavedModel, or of versions of one (the latest is taken);
             a `.tar.gz` archive of one; or the address of one, as TensorFlow Hub's.
         value_range: For models of images, what is black and what is white in the input's units:
-            (0, 255), (-1, 1), ...; None reads it off a leading `Rescaling` layer, if there is one.
+            (0, 255), (-1, 1), ...; None reads it off the first arithmetic on the image
+            (scaling, standardising, as by `Rescaling`, `Normalization`, `preprocess_input`).
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
         shape: Of one example, (height, width, channels) say, where the model leaves it open; of
             several inputs by their names, `{"image": (224, 224, 3), "sound": (16000,)}`.

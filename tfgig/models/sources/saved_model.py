@@ -23,12 +23,13 @@ from tfgig.models.graphs.inlining import body_of, inline
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import Shape, refuse_ragged, with_shape
-from tfgig.models.source import Served, SourceModel, model_outputs, resources_of
+from tfgig.models.source import Served, SourceModel, model_outputs, range_of_image, resources_of
 from tfgig.models.sources.archive import SUFFIXES
 from tfgig.models.sources.opening import CALL, Opened, Signature, choose, defaults_of
 from tfgig.spec import Named
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
+_AXES_OF_SERIES = 2  # of one example: steps, features
 _REFERENCES = ("Variable", "VariableV2")
 
 
@@ -69,7 +70,9 @@ def from_saved_model(
         serve=found.serve,
         **found.cuts._asdict(),
         signature_outputs={name: name for name in names},
-        value_range=value_range or ours.value_range,
+        value_range=value_range
+        or ours.value_range
+        or range_of_image(found.serve, found.inputs, found.cuts.entry),
         origin=Kept((opened.loaded, found.replaced)),
         signatures=others,
         resources=tuple(resources_of(opened.loaded)),
@@ -165,7 +168,7 @@ def _inputs(
     inputs = with_shape(named, shape, where)
     for spec in inputs:
         open_axes = spec.shape.rank is None or (
-            spec.dtype.is_floating and (spec.shape.rank < 2 or None in spec.shape[1:])
+            spec.dtype.is_floating and (spec.shape.rank < 2 or None in _fixed_axes(spec))
         )
         if open_axes:
             raise CannotExplain(
@@ -174,6 +177,12 @@ def _inputs(
                 f"{spec.name!r} of shape {spec.shape}."
             )
     return inputs
+
+
+def _fixed_axes(spec: tf.TensorSpec) -> list[int | None]:
+    """The axes whose size must be known; the length of a series [B, steps, features] need not."""
+    axes = spec.shape.as_list()[1:]
+    return axes[1:] if len(axes) <= _AXES_OF_SERIES else axes
 
 
 def _advice(inputs: Sequence[tf.TensorSpec]) -> str:
