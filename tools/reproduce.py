@@ -1,4 +1,4 @@
-r"""Repeats published experiments on models and images of your own, beside the published figures.
+r"""Repeats published experiments on models and images of your own, or compares all methods.
 
 Prints, for each table, what is measured here beside what was published, and of how many pairs of
 methods the order agrees. Results are kept and resumed as tfgig-evaluate does.
@@ -7,6 +7,16 @@ methods the order agrees. Results are kept and resumed as tfgig-evaluate does.
   tfgig-reproduce --table=idgi/insertion,idgi/insertion_ratio --builtin.count=100
   tfgig-reproduce --table=guided_ig/2 --handles=https://tfhub.dev/... --shape=224,224,3 \
       --value_range=0,1 --probabilities=softmax --dataset=records --records.path='validation-*'
+
+`choosing` puts every method at its defaults beside the others, on the same images: where the object
+is (ROC-AUC), insertion, deletion, DiffID, SIC, `error`, delta, gradients and seconds, with 95 %
+intervals over images; <name>_smoothed is a map of pixels, smoothed. It writes choosing.md and, for
+each model, a picture of the maps of six images. --measures=localization,integration_error leaves
+out what takes long.
+
+  tfgig-reproduce choosing --builtin.count=16
+  tfgig-reproduce choosing --handles=model.keras --value_range=0,255 --dataset=directory \
+      --directory.path=photos
 
 Without models and images it takes the two that come with tfgig and the generated images: minutes,
 not days, and other numbers than ImageNet's; it is the order of methods that may be compared.
@@ -20,7 +30,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from absl import flags
-from tfgig_tools import model_flags
+from tfgig_tools import choosing, model_flags
 
 import tfgig
 from tfgig import command_line, program, workers
@@ -35,7 +45,7 @@ from tfgig.spec import members
 DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
 
 TABLES = flags.DEFINE_list(
-    "table", None, f"Which tables, of: {', '.join(protocols.names())}.", required=True
+    "table", [], f"Which published tables, of: {', '.join(protocols.names())}."
 )
 HANDLES = flags.DEFINE_list("handles", model_flags.shipped(), "The models.")
 OUTPUT = flags.DEFINE_string("output", "tfgig-reproduce", "Where results are kept.")
@@ -68,6 +78,7 @@ SKIP = flags.DEFINE_list(
     "(default: none; SmoothGrad, 25 times as slow as the others, on the built-in images)",
 )
 flags.adopt_module_key_flags(model_flags)
+flags.adopt_module_key_flags(choosing)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 for _name, _spec in DATASETS.items():
     command_line.define_spec_flags(_name, _spec(**({"count": 24} if _name == "builtin" else {})))
@@ -78,12 +89,34 @@ for _metric in members(Metric):
 
 def main(arguments: Sequence[str]) -> int:
     """Measures and compares, table by table."""
-    if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+    chooses = list(arguments[1:]) == ["choosing"]
+    if len(arguments) > 1 and not chooses:
+        given = " ".join(arguments[1:])
+        raise ValueError(f"Only flags are taken, or the word choosing. Received: {given!r}.")
+    if chooses == bool(TABLES.value):
+        given = "both" if chooses else "neither"
+        raise ValueError(
+            "Say what to do: --table=guided_ig/1, say, repeats a published table, and the word "
+            f"choosing compares all methods. Received: {given!r}."
+        )
     if not HANDLES.value:
         raise ValueError("--handles takes at least one model. Received: ''.")
-    _check_flags()
+    _check_flags(chooses)
     sources = _named([model_flags.load(handle) for handle in HANDLES.value])
+    if chooses:
+        output = pathlib.Path(OUTPUT.value)
+        text = choosing.choose(
+            sources,
+            _dataset(),
+            output,
+            KEEP.value,
+            PROBABILITY.value,
+            RESAMPLES.value,
+            WORKERS.value,
+        )
+        print(text)
+        (output / "choosing.md").write_text(text)
+        return 0
     for name in TABLES.value:
         cells, notes = {}, {}
         for label, source in sources.items():
@@ -105,9 +138,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check_flags() -> None:
+def _check_flags(chooses: bool) -> None:
     """Before anything is loaded: every table there is, and no option that nothing looks at."""
-    wanted = {protocols.get(name, (0.0, 1.0)).metric.kind for name in TABLES.value}
+    if chooses:
+        wanted = choosing.check_flags()
+    else:
+        wanted = {protocols.get(name, (0.0, 1.0)).metric.kind for name in TABLES.value}
     metrics = {metric.kind: f"a table of {metric.kind}" for metric in members(Metric)}
     command_line.refuse_unused(metrics, wanted)
     command_line.refuse_unused({name: f"--dataset={name}" for name in DATASETS}, [DATASET.value])
@@ -141,14 +177,18 @@ def _adapted(protocol: protocols.Protocol) -> protocols.Protocol:
     )
 
 
+def _dataset() -> datasets.Dataset:
+    default = DATASETS[DATASET.value](**({"count": 24} if DATASET.value == "builtin" else {}))
+    return command_line.spec_from_flags(DATASET.value, default)
+
+
 def _measure(protocol: protocols.Protocol, source: Any, label: str) -> Results:
     from tqdm import tqdm
 
-    default = DATASETS[DATASET.value](**({"count": 24} if DATASET.value == "builtin" else {}))
     experiment = experiments.Experiment(
         protocol.methods,
         {protocol.metric.kind: protocol.metric},
-        command_line.spec_from_flags(DATASET.value, default),
+        _dataset(),
         command_line.spec_from_flags("target", tfgig.targets.ClassScore()),
         cast(Probabilities, PROBABILITY.value),
         protocol.keep,

@@ -34,6 +34,7 @@ def explained(subject, batch):
             float(found["baseline_score"][i]),
             float(found["delta"][i]),
             mask_of(),
+            float(found["error"][i]),
         )
         for i in range(len(batch))
     ]

@@ -105,8 +105,37 @@ def test_reproduce_prints_ours_beside_the_published(tmp_path):
     assert (tmp_path / "tfgig-reproduce" / "guided_ig-1.txt").read_text() in done.stdout + "\n"
 
 
+def test_choosing_compares_methods_and_draws_them(tmp_path):
+    arguments = (
+        "choosing",
+        "--handles=shapes_residual",
+        "--builtin.count=2",
+        "--methods=gradient_x_input,gradient,block_ig",
+        "--measures=localization,integration_error",
+        "--resamples=20",
+        f"--output={tmp_path}",
+    )
+    done = program("reproduce", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "choosing.md").read_text()
+    assert "shapes_residual: 2 images" in table
+    rows = dict(re.findall(r"\| `(\w+)` \| [*~]*([\d.]+)", table))
+    assert float(rows["block_ig"]) > float(rows["gradient"]) > 0.5
+    assert (tmp_path / "choosing-shapes_residual.jpg").stat().st_size > 5000
+    # Again: nothing is explained anew, and the seconds are kept.
+    seconds = (tmp_path / "choosing-shapes_residual" / "seconds.jsonl").read_text()
+    assert program("reproduce", *arguments, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "choosing.md").read_text() == table
+    assert (tmp_path / "choosing-shapes_residual" / "seconds.jsonl").read_text() == seconds
+
+
 def test_reproduce_refuses_before_it_measures(tmp_path):
     cases = {
+        "Received: 'neither'": [],
+        "Received: 'both'": ["choosing", "--table=guided_ig/1"],
+        "or the word choosing": ["choose"],
+        "Did you mean 'ig_smoothed'": ["choosing", "--methods=ig_smooth"],
+        "Did you mean 'localization'": ["choosing", "--measures=localisation"],
         "--handles takes at least one model": ["--table=guided_ig/1", "--handles="],
         "Did you mean 'idgi/sic'": ["--table=guided_ig/1,idgi/sick"],
         "--deletion.steps is an option of a table of deletion": [

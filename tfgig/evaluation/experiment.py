@@ -23,7 +23,8 @@ class Experiment:
     """What is compared, on what.
 
     Args:
-        methods: The methods, on their own or over regions, by the names that tables give them.
+        methods: The methods, on their own, over regions or smoothed, by the names that tables give
+            them.
         metrics: The metrics, by name.
         dataset: The images.
         target: Which output is explained; of each image its top class.

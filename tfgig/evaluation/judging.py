@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from tfgig.models import SourceModel
 from tfgig.workers import Call, Future, Workers, all_made
 
 Lines = Callable[[], Iterator[dict[str, Any]]]
+# A method, how many images it explained, and the seconds: on the clock, and of all cores together.
+Clock = Callable[[str, int, float, float], Any]
 
 
 class Judge:
@@ -33,8 +36,10 @@ class Judge:
         source: SourceModel,
         directory: pathlib.Path,
         workers: Workers,
+        clock: Clock | None = None,
     ) -> None:
         self._experiment = experiment
+        self._clock, self._warm = clock, set[str]()
         self._workers = workers
         self._subjects = {
             name: Subject(source, method, experiment.target, experiment.probabilities)
@@ -82,7 +87,7 @@ class Judge:
 
     def _explained(self, name, items, images, targets) -> _Group:
         subject = self._subjects[name]
-        found = subject.explain(images, targets)
+        found = self._timed(name, images, targets)
         examples = [
             Example(
                 images[i],
@@ -103,6 +108,19 @@ class Judge:
             for item, example, good in zip(items, examples, ok, strict=True)
         ]
         return _Group(name, items, examples, ok, under_way)
+
+    def _timed(self, name: str, images: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        subject = self._subjects[name]
+        if self._clock is None or not len(images):
+            return subject.explain(images, targets)
+        if name not in self._warm:  # traced and run once, by rows that cost one step
+            subject.explain(np.full_like(images, np.nan), targets)
+            self._warm.add(name)
+        started, cores = time.perf_counter(), time.process_time()
+        found = subject.explain(images, targets)
+        taken = time.perf_counter() - started
+        self._clock(name, len(images), taken, time.process_time() - cores)
+        return found
 
     def _begun(self, name: str, example: Example) -> _UnderWay | None:
         metrics = self._experiment.metrics.values()

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from tfgig.evaluation.dataset import Item
 from tfgig.evaluation.experiment import Experiment, image_shape
-from tfgig.evaluation.judging import Judge, Lines
+from tfgig.evaluation.judging import Clock, Judge, Lines
 from tfgig.evaluation.results import RESULTS, SHARD, Results, claim, finished, gather
 from tfgig.models import SourceModel
 from tfgig.spec import check
@@ -58,6 +58,7 @@ def run(
     progress: Progress = lambda done: None,
     shard: Shard = Shard(),
     workers: int = 0,
+    clock: Clock | None = None,
 ) -> Results:
     """Runs an experiment, or what is left of it, and returns all its results.
 
@@ -68,6 +69,9 @@ def run(
         progress: Called with how many examples were just finished.
         shard: Which part of the images to do.
         workers: How many processes help with metrics; 0 or 1 for none. The file is the same.
+        clock: Told, after each explanation of a batch, the method, how many images there were, and
+            the seconds that it took, on the clock and of all cores together; each method is warmed
+            up before its first.
 
     Raises:
         ValueError: the directory holds another experiment or another part, two images have one
@@ -81,7 +85,7 @@ def run(
     done = finished(directory)
     count = 0
     with Workers(workers) as helpers, (directory / RESULTS).open("ab") as file:
-        judge = Judge(experiment, source, directory, helpers)
+        judge = Judge(experiment, source, directory, helpers, clock)
         batches = _batches(_distinct(experiment.dataset.items(judge.shape)))
         mine = itertools.islice(batches, shard.place - 1, None, shard.of)
         groups = _groups(judge, mine, done)

@@ -7,10 +7,12 @@ from tfgig.metrics.diff_id import DiffID
 from tfgig.metrics.infidelity import Infidelity
 from tfgig.metrics.information_curves import EntropyCurve, SimilarityCurve
 from tfgig.metrics.insertion_deletion import Deletion, Insertion
+from tfgig.metrics.integration_error import IntegrationError
 from tfgig.metrics.localization import Localization, boxes_to_mask, roc_auc
 from tfgig.metrics.saliency import pixel_saliency
 from tfgig.metrics.sensitivity import MaxSensitivity
 from tfgig.metrics.similarity import ClassSensitivity, ModelRandomization
+from tfgig.metrics.smoothed import Smoothed
 from tfgig.metrics.stability import Stability
 from tfgig.metrics.subject import Subject
 
@@ -26,12 +28,14 @@ __all__ = (
     "Example",
     "Infidelity",
     "Insertion",
+    "IntegrationError",
     "Localization",
     "MaxSensitivity",
     "Metric",
     "ModelRandomization",
     "Need",
     "SimilarityCurve",
+    "Smoothed",
     "Stability",
     "Statistic",
     "Subject",

@@ -16,12 +16,13 @@ from tfgig.image.layout import Layout
 from tfgig.layers import Explainer
 from tfgig.methods import Method
 from tfgig.metrics.saliency import pixel_saliency
+from tfgig.metrics.smoothed import Smoothed
 from tfgig.models import SourceModel, load_model
 from tfgig.regions import Regional
 from tfgig.spec import check, leaves, replace_all
 from tfgig.targets import ClassScore, Target
 
-Judged = Method | Regional  # what can be judged
+Judged = Method | Regional | Smoothed  # what can be judged
 Probabilities = Literal["as_is", "softmax", "sigmoid"]
 PROBABILITIES = get_args(Probabilities)
 _ACTIVATIONS: dict[str, Callable] = {
@@ -38,7 +39,7 @@ class Subject:
 
     Args:
         model: What is explained: a Keras model, or what `tfgig.load_model` takes or returns.
-        method: The method that explains it, on its own or over regions.
+        method: The method that explains it, on its own, over regions or smoothed.
         target: Which output is explained.
         probabilities: How the model's output becomes probabilities: "as_is", "softmax" or
             "sigmoid".
@@ -66,8 +67,8 @@ class Subject:
         self.method = method
         self.target = target
         self.probabilities = probabilities
-        self._regional = method if isinstance(method, Regional) else None
-        inner = method.method if isinstance(method, Regional) else method
+        self._gathered = None if isinstance(method, Method) else method
+        inner = method if isinstance(method, Method) else method.method
         explainer = Explainer(self.source, inner, target)
         self.layout = _layout_of(explainer)
         self._explain = _in_graph(explainer)
@@ -75,8 +76,8 @@ class Subject:
 
     @property
     def only_ranks(self) -> bool:
-        """Whether maps put pixels in an order, but are no attributions: those of regions."""
-        return self._regional is not None
+        """Whether maps put pixels in an order, but are no attributions: of regions, or smoothed."""
+        return self._gathered is not None
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -127,12 +128,12 @@ class Subject:
         """
         images = np.asarray(images, np.float32)
         found = _in_rows(self._explain, images, targets)
-        if self._regional is not None:
+        if self._gathered is not None:
             good, pixels = found["ok"], found["attributions"]
             if self.layout is not None:
                 pixels = pixel_saliency(pixels, None, self.layout)[..., np.newaxis]
             found["attributions"] = np.zeros((*pixels.shape[:-1], 1), np.float32)
-            found["attributions"][good] = self._regional.gather(pixels[good], images[good])
+            found["attributions"][good] = self._gathered.gather(pixels[good], images[good])
         return found
 
     def explain_between(
