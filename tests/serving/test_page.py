@@ -7,9 +7,10 @@ import pytest
 import requests
 from PIL import Image
 
+import tfgig
 from tests import cases
-from tests.serving.conftest import eventually
-from tfgig.serving import Client
+from tests.serving.conftest import eventually, options
+from tfgig.serving import Client, LocalServer
 from tfgig.serving.devserver.page import Page, address_of
 
 CHROMIUM = next(
@@ -113,6 +114,34 @@ def test_in_a_browser(browser, server, tmp_path, monkeypatch):
     exec("\n".join([*lines, f"answer = {last}"]), names)
     names["client"].close()
     assert names["answer"]["target"] == [3]
+
+
+def test_two_versions_side_by_side(browser, tmp_path):
+    """Of the same class, which one of them may not put first."""
+    base = tmp_path / "tiny"
+    for seed in (1, 2):
+        cases.keras.utils.set_random_seed(seed)
+        tfgig.export_saved_model(cases.image_model(), base, methods=["gradient", "ig"])
+    Image.fromarray(cases.images(1)[0].astype(np.uint8)).save(tmp_path / "photo.png")
+    picture = cases.images(1).astype(np.uint8).astype(np.float32)
+    with LocalServer(base, options(keep=2)) as server:
+        browser.get(f"{server.rest_address}/")
+        eventually(lambda: browser.find_elements("css selector", "input[type=file]"))
+        file = browser.find_element("css selector", "input[type=file]")
+        file.send_keys(str(tmp_path / "photo.png"))
+        eventually(lambda: explained(browser))
+        browser.find_element("id", "beside").send_keys("1")
+        title = "return [...document.querySelectorAll('figcaption')].map(c => c.innerText)"
+        eventually(lambda: len(browser.execute_script(title)) == 5 and explained(browser))
+        captions = browser.execute_script(title)
+        answers = {}
+        for version in (2, 1):
+            with Client(server.rest_address, model="tiny", version=version) as client:
+                target = answers[2]["target"] if answers else -1
+                answers[version] = client.explain(picture, "ig", target=target)
+    assert [c.splitlines()[0] for c in captions][3:] == ["ig", "ig (version 1)"]
+    for caption, answer in zip(captions[3:], answers.values(), strict=True):
+        assert f"class {answer['target'][0]}: score {answer['score'][0]:.3g}" in caption
 
 
 def test_on_a_narrow_screen_nothing_is_cut_off(browser, server):
