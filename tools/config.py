@@ -1,28 +1,34 @@
 """Writes the configuration with which TensorFlow Serving serves an exported model.
 
-Files for the official image: models.config, batching parameters for predictions and for
-explanations, monitoring.config, docker-compose.yaml and, for KServe, inference-service.yaml. Two
-servers share the versions, one for predictions and one for explanations, which cost a hundred
-predictions each and would otherwise hold them up.
-
   tfgig-config --model_base_path=/models/flowers --output=serving
   docker compose --project-directory serving up
+
+Files for the official image: models.config, batching parameters, monitoring.config,
+docker-compose.yaml and, for KServe, inference-service.yaml. One server answers predictions and
+explanations; --separate writes two, over the same versions. Requests are merged where the inputs
+of the export are of fixed size.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import pathlib
 import shlex
 from collections.abc import Sequence
 
 from absl import flags
 
 from tfgig import program
-from tfgig.exported.directory import latest, meta_graph_of, model_directory
+from tfgig.exported.description import read_description
+from tfgig.exported.directory import latest, meta_graph_of, model_directory, signatures_in
+from tfgig.serving.deployment.agreement import check_sizes, unmergeable, warmup_rows
 from tfgig.serving.deployment.manifests import Deployment, pinned_tag, write_configuration
+from tfgig.serving.deployment.services import Service, one_server, two_servers
 from tfgig.serving.deployment.sizes import answer_sizes
+from tfgig.serving.protocol import records
+from tfgig.spec import check
 
 _DEFAULT = Deployment("model", "/models/model")
+_SERVICE = Service()
 
 MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "The model's directory, which holds versions by number.", required=True
@@ -40,20 +46,40 @@ TAG = flags.DEFINE_string(
     "The tag of the image tensorflow/serving; if not given, a version that is no older than the "
     "TensorFlow that wrote the export.",
 )
-CPUS = flags.DEFINE_integer("cpus", _DEFAULT.cpus[0], "Processors for predictions.")
+SEPARATE = flags.DEFINE_boolean(
+    "separate", False, "Two servers: one for predictions, one for explanations."
+)
+CPUS = flags.DEFINE_integer(
+    "cpus", _SERVICE.cpus, "Processors for the server; with --separate, for predictions."
+)
 EXPLAIN_CPUS = flags.DEFINE_integer(
-    "explain_cpus", _DEFAULT.cpus[1], "Processors for explanations."
+    "explain_cpus", _SERVICE.cpus, "Processors for explanations, with --separate."
 )
 MEMORY = flags.DEFINE_integer(
-    "memory_mebibytes", _DEFAULT.memory[0], "Memory for predictions, in MiB."
+    "memory_mebibytes",
+    _SERVICE.memory,
+    "Memory for the server, in MiB; with --separate, for predictions.",
 )
 EXPLAIN_MEMORY = flags.DEFINE_integer(
-    "explain_memory_mebibytes", _DEFAULT.memory[1], "Memory for explanations, in MiB."
+    "explain_memory_mebibytes",
+    _SERVICE.memory,
+    "Memory for explanations, in MiB, with --separate.",
 )
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace files that are there.")
 SECONDS = flags.DEFINE_integer("seconds", _DEFAULT.seconds, "How long a request may take.")
 ENABLE_BATCHING = flags.DEFINE_boolean(
-    "enable_batching", True, "Merge requests that come at the same time."
+    "enable_batching",
+    None,
+    "Merge requests that come at the same time; if not given, where inputs are of fixed size.",
+)
+MAX_BATCH_SIZE = flags.DEFINE_integer(
+    "max_batch_size",
+    None,
+    "The most rows of a request, where requests are merged; if not given, as many as clients send "
+    "and warm-up records hold.",
+)
+MAX_ROWS = flags.DEFINE_integer(
+    "max_rows", records.MAX_ROWS, "The most rows that clients send in one request."
 )
 
 
@@ -63,20 +89,12 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     base = model_directory(MODEL_BASE_PATH.value).resolve()
     version = latest(base)
-    plain = Deployment(MODEL_NAME.value or base.name, str(base))
-    merge = ENABLE_BATCHING.value
-    deployment = dataclasses.replace(
-        plain,
+    deployment = Deployment(
+        MODEL_NAME.value or base.name,
+        str(base),
+        _services(version),
         storage=STORAGE.value,
         tag=TAG.value or pinned_tag(meta_graph_of(version).meta_info_def.tensorflow_version),
-        predictions=dataclasses.replace(
-            plain.predictions, enabled=merge, num_batch_threads=CPUS.value
-        ),
-        explanations=dataclasses.replace(
-            plain.explanations, enabled=merge, num_batch_threads=EXPLAIN_CPUS.value
-        ),
-        cpus=(CPUS.value, EXPLAIN_CPUS.value),
-        memory=(MEMORY.value, EXPLAIN_MEMORY.value),
         seconds=SECONDS.value,
     )
     for path in write_configuration(deployment, OUTPUT.value, OVERWRITE.value):
@@ -86,6 +104,42 @@ def main(arguments: Sequence[str]) -> int:
         print(f"  {name:28} {'not known before a call' if size is None else f'{size:,}'}")
     print(f"Start it: docker compose --project-directory {shlex.quote(OUTPUT.value)} up")
     return 0
+
+
+def _services(version: pathlib.Path) -> tuple[Service, ...]:
+    """The servers, which agree with the version and its clients.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    signatures, description = signatures_in(version), read_description(version)
+    warmup = warmup_rows(version)
+    check(MAX_ROWS.value >= 1, "A request has at least one row (--max_rows).", MAX_ROWS.value)
+    rows = MAX_BATCH_SIZE.value or max([MAX_ROWS.value, *warmup.values()])
+    obstacles = list(unmergeable(signatures))
+    merge = not obstacles if ENABLE_BATCHING.value is None else ENABLE_BATCHING.value
+    if obstacles and not merge:
+        print(f"Requests are not merged. {obstacles[0].subject} {obstacles[0].problem}")
+    if description.endpoints and not (description.lane and description.lane.at_once):
+        print(
+            "note: the export has no lane, so several explanations at once hold up predictions. "
+            "Export it again with one (the default), or use --separate."
+        )
+    if SEPARATE.value:
+        services: tuple[Service, ...] = two_servers(
+            (CPUS.value, EXPLAIN_CPUS.value),
+            (MEMORY.value, EXPLAIN_MEMORY.value),
+            merge,
+            rows,
+            description.lane,
+        )
+    else:
+        services = one_server(CPUS.value, MEMORY.value, merge, rows, description.lane)
+    if merge:
+        found = [*obstacles, *check_sizes(rows, warmup, MAX_ROWS.value)]
+        if found:
+            raise ValueError(f"Batching cannot be switched on. {found[0]}")
+    return services
 
 
 def run() -> None:

@@ -7,6 +7,7 @@ tfgig-inspect /models/name
 tfgig-inspect model.keras
 tfgig-inspect https://.../model.tar.gz
 tfgig-inspect --check /models/name
+tfgig-inspect --check --batching_parameters_file=batching_parameters.txt /models/name
 
 --check reports problems for TensorFlow Serving: one line per finding with its fix. The exit status
 is 1 if there are any; notes, such as of a missing lane, are no problems.
@@ -24,6 +25,7 @@ from tfgig import command_line, program
 from tfgig.models.inspection import Inspection, SignatureReport, inspect_model
 from tfgig.models.sources.load import located
 from tfgig.serving.deployment.contract import check_contract
+from tfgig.serving.deployment.options import read_batching
 
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
@@ -37,6 +39,11 @@ OP_LIBRARY = flags.DEFINE_multi_string(
 CHECK = flags.DEFINE_boolean(
     "check", False, "Check an exported SavedModel against what TensorFlow Serving needs."
 )
+BATCHING_PARAMETERS = flags.DEFINE_string(
+    "batching_parameters_file",
+    None,
+    "With --check: a file of TensorFlow Serving's batching parameters, checked against the export.",
+)
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -49,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     for library in OP_LIBRARY.value:
         command_line.load_op_library(library)
+    if BATCHING_PARAMETERS.value is not None and not CHECK.value:
+        raise ValueError("--batching_parameters_file is of --check, which is not given.")
     if CHECK.value:
         return _check(arguments[1])
     _print(inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value))
@@ -56,12 +65,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(handle: str) -> int:
+    file = BATCHING_PARAMETERS.value
+    batching = None if file is None else read_batching(file)
     with located(handle) as place:
         if place is None and not pathlib.Path(handle).exists():
             raise FileNotFoundError(f"There is no model at {handle!r}.")
         if place is None:
             raise ValueError(f"A SavedModel can be checked. Received: {handle!r}, a Keras file.")
-        found = check_contract(place.directory)
+        found = check_contract(place.directory, batching)
     for finding in found:
         print(finding)
     broken = any(not finding.note for finding in found)

@@ -9,7 +9,9 @@ import tensorflow as tf
 
 import tfgig
 from tests.models import sources
+from tfgig.exported.description import read_description
 from tfgig.models.inspection import inspect_model
+from tfgig.serving.deployment.contract import check_contract
 
 IG = tfgig.PathIntegral(steps=8)
 RANDOM = np.random.default_rng(11)
@@ -247,6 +249,20 @@ def test_a_doubt_is_said_and_an_example_ends_it(tmp_path):
         source = tfgig.load_model(tmp_path / "model", layer="numbers", example=LINES)
     assert source.cut.doubt is None
     check_rows(tfgig.Explainer(source, IG), LINES, target=0)
+
+
+def test_a_doubt_goes_into_an_export_and_the_linter_tells_it(tmp_path):
+    saved(tmp_path / "model", lines, TEXT)
+    methods = {"gradient": tfgig.methods.Gradient()}
+    for name, example in (("doubted", None), ("tried", LINES)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            source = tfgig.load_model(tmp_path / "model", layer="numbers", example=example)
+            version = tfgig.export_saved_model(source, tmp_path / name, methods, warmup=())
+        doubt = read_description(version).endpoints["explain_gradient"].doubt
+        told = [f for f in check_contract(version) if "not known whether rows depend" in str(f)]
+        assert (doubt is not None) == (name == "doubted")
+        assert [f.subject for f in told] == ["explain_gradient"] * (name == "doubted")
 
 
 def test_an_example_is_what_the_model_takes():

@@ -9,8 +9,18 @@ import pytest
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tests.cases import images
-from tests.serving.conftest import connect, eventually
-from tfgig.serving import Batching, Code, InvalidRequest, Overloaded, ServingError, Unavailable
+from tests.serving.conftest import connect, eventually, options
+from tfgig.exported.description import read_description
+from tfgig.serving import (
+    Batching,
+    Code,
+    InvalidRequest,
+    LocalServer,
+    Overloaded,
+    ServingError,
+    Unavailable,
+)
+from tfgig.serving.deployment.services import one_server
 from tfgig.serving.devserver.batching import Scheduler
 from tfgig.serving.devserver.merging import merged
 
@@ -91,6 +101,55 @@ def test_what_cannot_be_merged_is_refused(merging):
 def test_options_are_checked(changes, message):
     with pytest.raises(ValueError, match=message):
         Batching(**changes)
+
+
+def test_explanations_answer_rightly_behind_batching_and_a_lane(exported, direct):
+    """As tfgig-config has it: explanations of several signatures at once, and predictions."""
+    (service,) = one_server(2, lane=read_description(exported / "1").lane)
+    serving = options(batching=service.batching, tensorflow_inter_op_parallelism=service.inter_op)
+    image, target = images(2), np.array([1, 3])
+    expected = {
+        "explain_ig": direct.run("explain_ig", image=image, target=target),
+        "explain_gradient": direct.run("explain_gradient", image=image, target=target),
+        "heatmap_ig": direct.run("heatmap_ig", image=image),
+        "serving_default": direct.run("serving_default", image=image),
+    }
+    names = [*expected, "explain_ig", "serving_default"] * 2
+    with LocalServer(exported, serving) as server, connect(server, "grpc", retries=20) as client:
+        client.signatures()
+
+        def call(i):
+            inputs = {"image": image}
+            if names[i].startswith("explain"):
+                inputs["target"] = target
+            return client.predict(inputs, names[i])
+
+        for name, found in zip(names, together(len(names), call), strict=True):
+            assert_close(found, expected[name], slice(None))
+
+
+def test_predictions_pass_explanations_that_fill_the_lane(slow):
+    """Those in the lane hold batch threads; predictions have others, and one too many is 503."""
+    (service,) = one_server(2)
+    serving = options(batching=service.batching, tensorflow_inter_op_parallelism=service.inter_op)
+    with (
+        LocalServer(slow, serving) as server,
+        connect(server, "grpc", seconds=30) as client,
+        connect(server, "grpc", seconds=6, retries=0) as impatient,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        client.predict(IMAGES[:1])
+        # Each alone in its batch, for their rows are more than half of what one takes.
+        rows = images(service.batching.max_batch_size)
+        ends = [pool.submit(impatient.explain, rows, "endless") for _ in range(8)]
+        eventually(lambda: sum(end.done() for end in ends) == 3)  # 1 runs, 4 wait
+        assert client.predict(IMAGES)["output_0"].shape == (6, 5)
+        assert sum(end.done() for end in ends) == 3
+        found = [end.exception() for end in ends]
+    assert sorted(type(error).__name__ for error in found) == [
+        *["DeadlineExceeded"] * 5,
+        *["Unavailable"] * 3,
+    ]
 
 
 class Stub:

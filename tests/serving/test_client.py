@@ -1,8 +1,12 @@
 """The client against the server, over both protocols."""
 
+import http.server
 import io
+import json
 import socket
+import threading
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -255,3 +259,76 @@ def test_a_batch_that_meets_two_versions_again_and_again(server):
         with pytest.raises(ServingError, match="version changed") as caught:
             client.predict(IMAGES)
     assert caught.value.code is Code.ABORTED
+
+
+def test_a_batch_larger_than_the_server_takes_is_split(merging, protocol, direct):
+    """The server takes 8 rows; the client finds out, and remembers."""
+    many = images(20, seed=3)
+    target = np.arange(20) % 5
+    expected = direct.run("explain_ig", image=many, target=target)
+    with connect(merging, protocol) as client:
+        assert_close(client.explain(many, "ig", target=target), expected)
+        sent = []
+        predict = client._transport.predict
+
+        def counted(definition, signature, inputs, outputs, seconds):
+            sent.append(len(inputs["image"]))
+            return predict(definition, signature, inputs, outputs, seconds)
+
+        client._transport.predict = counted
+        assert_close(client.explain(many, "ig", target=target), expected)
+        assert sent == [8, 8, 4]
+
+
+class Moody(http.server.BaseHTTPRequestHandler):
+    """TensorFlow Serving's REST interface when it has much to do: it doubles numbers.
+
+    It takes three rows, and answers every other request that its queue is full.
+    """
+
+    seen: ClassVar[list] = []
+    full = '{"error": "The batch scheduling queue to which this task was submitted is full"}'
+
+    def do_GET(self):
+        tensor = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}]}, "name": "x:0"}
+        signature = {"inputs": {"x": tensor}, "outputs": {"y": tensor}}
+        signatures = {"signature_def": {"serving_default": signature}}
+        self.reply(200, json.dumps({"metadata": {"signature_def": signatures}}))
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        rows = [row["x"] for row in body["instances"]]
+        self.seen.append(len(rows))
+        if len(self.seen) % 2:
+            self.reply(503, self.full)
+        elif len(rows) > 3:
+            text = f"Task size {len(rows)} is larger than maximum input batch size 3"
+            self.reply(400, json.dumps({"error": text}))
+        else:
+            self.reply(200, json.dumps({"predictions": [2 * row for row in rows]}))
+
+    def reply(self, status, text):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_full_queue_is_asked_again_and_rows_stay_in_order():
+    Moody.seen.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with Client(f"http://127.0.0.1:{server.server_port}", max_rows=5) as client:
+                found = client.predict(np.arange(7, dtype=np.float32))["y"]
+            assert found.tolist() == [2.0 * i for i in range(7)]
+            assert Moody.seen == [5, 5, 3, 3, 3, 3, 1, 1]
+            with (
+                Client(f"http://127.0.0.1:{server.server_port}", retries=0) as client,
+                pytest.raises(Unavailable, match="queue to which this task was submitted"),
+            ):
+                client.predict(np.arange(2, dtype=np.float32))
+        finally:
+            server.shutdown()

@@ -14,7 +14,7 @@ from tests.serving.conftest import save, write_records
 from tests.serving.test_tools import program
 from tfgig.export.warmup import WARMUP_FILE, read_warmup, write_warmup
 from tfgig.methods import Gradient
-from tfgig.serving import InvalidRequest
+from tfgig.serving import Batching, InvalidRequest
 from tfgig.serving.deployment.contract import check_contract
 from tfgig.serving.devserver.core import load_warm
 
@@ -149,6 +149,24 @@ def test_a_record_that_is_none(copy):
         writer.write(b"no message at all")
     (finding,) = check_contract(copy)
     assert "is damaged (A warm-up record is no PredictionLog" in str(finding)
+
+
+def test_batching_parameters_against_an_export(copy, tmp_path):
+    write_warmup(copy, (1, 4))
+    (tmp_path / "some.txt").write_text("max_batch_size { value: 2 } num_batch_threads { value: 9 }")
+    done = program(
+        "inspect_model", "--check", f"--batching_parameters_file={tmp_path / 'some.txt'}", copy
+    )
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6  # five signatures, and what clients send
+    assert "record of 4 rows, and `max_batch_size` is 2" in lines[0]
+    assert lines[-1].startswith("note: max_batch_size: is 2, and clients send 32")
+    assert all(finding.note for finding in check_contract(copy, Batching(True, max_batch_size=4)))
+    assert check_contract(copy, Batching(False, max_batch_size=1)) == []
+    (copy / WARMUP_FILE).write_bytes(b"garbage, and more than a header of it")
+    (finding,) = check_contract(copy, Batching(True, num_batch_threads=9))
+    assert "is damaged" in str(finding)
 
 
 def test_variables_that_are_missing(copy):

@@ -1,5 +1,6 @@
 """The programs, and the files that they write and read."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -9,13 +10,18 @@ import pytest
 import tensorflow as tf
 import yaml
 from google.protobuf import text_format
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from tests.cases import ROOT
-from tests.serving.conftest import eventually, options
+from tests.serving.conftest import eventually, options, save
+from tfgig import Lane
 from tfgig.serving import Batching, LocalServer, ServerOptions
+from tfgig.serving.deployment.agreement import check_batching, unmergeable
+from tfgig.serving.deployment.contract import check_contract
 from tfgig.serving.deployment.manifests import Deployment, files_of, pinned_tag, write_configuration
 from tfgig.serving.deployment.options import batching_text, read_batching
+from tfgig.serving.deployment.services import Service, one_server, two_servers
 
 
 def program(name, *arguments):
@@ -39,7 +45,7 @@ def test_the_configuration_of_an_export(exported, tmp_path):
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path) == ("tiny", "/models/tiny")
     compose = yaml.safe_load((tmp_path / "docker-compose.yaml").read_text())
-    assert set(compose["services"]) == {"predict", "explain"}
+    assert list(compose["services"]) == ["serve"]
     for service in compose["services"].values():
         assert service["image"] == f"tensorflow/serving:{pinned_tag(tf.__version__)}"
         assert service["volumes"][0]["source"] == str(exported.resolve())
@@ -48,10 +54,90 @@ def test_the_configuration_of_an_export(exported, tmp_path):
             name, _, value = flag.partition("=")
             if value.startswith("/config/"):
                 assert (tmp_path / value.removeprefix("/config/")).is_file(), name
-    assert compose["services"]["predict"]["cpus"] == 3
+    assert compose["services"]["serve"]["cpus"] == 3
+    # A thread for each processor, and one for the explanation that the lane lets run.
+    assert "--tensorflow_inter_op_parallelism=4" in compose["services"]["serve"]["command"]
+    assert "--enable_batching=true" in compose["services"]["serve"]["command"]
+    head = (tmp_path / "docker-compose.yaml").read_text().partition("services:")[0]
+    assert "serve: 4 = 3 for the processors and 1 for the explanations that the" in head
+    batching = read_batching(tmp_path / "batching_parameters.txt")
+    assert (batching.max_batch_size, batching.num_batch_threads) == (32, 3 + 1 + 4)
+    assert check_contract(exported / "1", batching) == []
     manifests = list(yaml.safe_load_all((tmp_path / "inference-service.yaml").read_text()))
-    assert [m["metadata"]["name"] for m in manifests] == ["tiny", "tiny-explain"]
+    assert [m["metadata"]["name"] for m in manifests] == ["tiny"]
     assert {m["kind"] for m in manifests} == {"InferenceService"}
+
+
+def test_two_servers_where_they_are_asked_for(exported, tmp_path):
+    flags = ("--separate", "--cpus=3", "--explain_cpus=1", "--max_rows=20", "--max_batch_size=24")
+    done = program("config", f"--model_base_path={exported}", f"--output={tmp_path}", *flags)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load((tmp_path / "docker-compose.yaml").read_text())["services"]
+    assert [service["cpus"] for service in services.values()] == [3, 1]
+    assert services["explain"]["ports"] == ["127.0.0.1:8510:8500", "127.0.0.1:8511:8501"]
+    explain = read_batching(tmp_path / "explain_batching_parameters.txt")
+    assert (explain.max_batch_size, explain.rows_of_a_run) == (24, 8)
+    manifests = yaml.safe_load_all((tmp_path / "inference-service.yaml").read_text())
+    assert [m["metadata"]["name"] for m in manifests] == ["tiny", "tiny-explain"]
+
+
+def test_sizes_that_do_not_agree_are_refused(exported, tmp_path):
+    """The server would not load the version, or refuse its clients."""
+    run = functools.partial(
+        program, "config", f"--model_base_path={exported}", f"--output={tmp_path / 'new'}"
+    )
+    done = run("--max_batch_size=1")
+    assert done.returncode == 1
+    assert "record of 2 rows, and `max_batch_size` is 1" in done.stderr
+    assert "raise `max_batch_size` to 2" in done.stderr
+    done = run("--max_batch_size=8")
+    assert done.returncode == 1
+    assert "is 8, and clients send 32 rows" in done.stderr
+    assert "Client(max_rows=8)" in done.stderr
+    assert not (tmp_path / "new").exists()
+    assert run("--max_batch_size=8", "--max_rows=8").returncode == 0
+
+
+def test_series_of_open_length_are_not_merged(tmp_path):
+    series = tf.TensorSpec([None, None, 2], tf.float32, "series")
+    save(tmp_path / "m" / "1", lambda series: {"y": tf.reduce_sum(series, 1)}, series)
+    run = functools.partial(program, "config", f"--model_base_path={tmp_path / 'm'}")
+    done = run("--enable_batching", f"--output={tmp_path / 'a'}")
+    assert done.returncode == 1
+    assert "serving_default, input 'series': has rows of open size" in done.stderr
+    assert "gives wrong numbers" in done.stderr
+    assert "--enable_batching=false" in done.stderr
+    done = run(f"--output={tmp_path / 'b'}")
+    assert done.returncode == 0, done.stderr
+    assert "Requests are not merged. serving_default, input 'series'" in done.stdout
+    (service,) = yaml.safe_load((tmp_path / "b" / "docker-compose.yaml").read_text())[
+        "services"
+    ].values()
+    assert "--enable_batching=false" in service["command"]
+    assert not (tmp_path / "b" / "batching_parameters.txt").exists()
+
+
+def test_inputs_that_can_be_merged():
+    definition = meta_graph_pb2.SignatureDef()
+    for name, sizes in (("fixed", [-1, 4]), ("text", [-1]), ("once", [2]), ("open", [-1, -1])):
+        for size in sizes:
+            definition.inputs[name].tensor_shape.dim.add(size=size)
+    definition.inputs["any"].tensor_shape.unknown_rank = True
+    found = {finding.subject: str(finding) for finding in unmergeable({"s": definition})}
+    assert set(found) == {"s, input 'once'", "s, input 'open'", "s, input 'any'"}
+    assert "is one value for all rows" in found["s, input 'once'"]
+
+
+def test_threads_beside_the_lane():
+    """Batch threads that wait in the lane are not those that predictions need."""
+    for lane in (Lane(), Lane(at_once=2, waiting=3), None, Lane(at_once=0)):
+        (service,) = one_server(2, lane=lane)
+        assert check_batching(service.batching, {}, {}, lane) == []
+    (note,) = check_batching(Batching(True, 32, num_batch_threads=2), {}, {}, Lane())
+    assert note.note
+    assert "hold up to 5" in str(note)
+    assert one_server(2, lane=Lane(at_once=3))[0].inter_op == 5
+    assert one_server(2, lane=None)[0].inter_op == 8
 
 
 def test_batching_parameters_come_back(tmp_path):
@@ -67,7 +153,7 @@ def test_batching_parameters_come_back(tmp_path):
 
 
 def test_predictions_and_explanations_are_batched_apart():
-    files = files_of(Deployment("flowers", "/srv/models/flowers"))
+    files = files_of(Deployment("flowers", "/srv/models/flowers", two_servers()))
     assert files["batching_parameters.txt"] != files["explain_batching_parameters.txt"]
 
 
@@ -86,7 +172,7 @@ def test_what_is_written_is_what_was_given():
 
 
 def test_services_can_do_no_more_than_they_need():
-    files = files_of(Deployment("flowers", "/models/flowers", memory=(1024, 2048)))
+    files = files_of(Deployment("flowers", "/models/flowers", two_servers(memory=(1024, 2048))))
     services = yaml.safe_load(files["docker-compose.yaml"])["services"]
     for service in services.values():
         assert service["cap_drop"] == ["ALL"]
@@ -114,7 +200,7 @@ def test_files_that_are_there_are_kept(tmp_path):
     with pytest.raises(FileExistsError, match=r"--overwrite.*Received: .*monitoring\.config"):
         write_configuration(deployment, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["monitoring.config"]
-    assert len(write_configuration(deployment, tmp_path, overwrite=True)) == 6
+    assert len(write_configuration(deployment, tmp_path, overwrite=True)) == 5
     assert (tmp_path / "monitoring.config").read_text() != "mine"
 
 
@@ -129,14 +215,21 @@ def test_files_that_are_there_are_kept(tmp_path):
         ({"storage": "models"}, "is an address"),
         ({"tag": "latest\n    privileged: true"}, "tag is of letters"),
         ({"tag": "x" * 129}, "128 at most"),
-        ({"memory": (4096, 0)}, "needs memory"),
-        ({"cpus": (0, 1)}, "needs a processor"),
+        ({"services": ()}, "has a server"),
         ({"seconds": 0}, "takes time"),
     ],
 )
 def test_a_deployment_is_checked(changes, message):
     with pytest.raises(ValueError, match=message):
         Deployment(**{"name": "flowers", "base": "/srv/flowers", **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"memory": 0}, "needs memory"), ({"cpus": 0}, "needs a processor")]
+)
+def test_a_service_is_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Service(**changes)
 
 
 def test_mistakes_are_one_line():

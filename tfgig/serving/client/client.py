@@ -27,9 +27,10 @@ from tfgig.serving.protocol.errors import (
     InvalidRequest,
     ServingError,
     Unavailable,
+    most_rows,
 )
 from tfgig.serving.protocol.explanation import choose
-from tfgig.serving.protocol.records import Answer, Model, VersionStatus
+from tfgig.serving.protocol.records import MAX_ROWS, Answer, Model, VersionStatus
 from tfgig.spec import check, nearest
 from tfgig.targets import TOP_CLASS
 
@@ -70,8 +71,10 @@ class Client:
         client.explain(images, method="guided_ig", target=207)["attributions"]
         client.heatmap(images, method="guided_ig")["heatmap_bytes"]
 
-    Requests only compute, so one that met no server (UNAVAILABLE) is sent again, within its time;
-    nothing else is. It may be used from many threads.
+    Requests only compute, so one that met no server or a full queue (UNAVAILABLE) is sent again,
+    within its time, after .1 s, .2 s and so on; nothing else is. A server that merges requests
+    refuses those of more rows than its `max_batch_size`; the batch is then sent in parts of that
+    size, and so are later ones. It may be used from many threads.
 
     Args:
         address: "host:port" for gRPC, "grpcs://host:port" for gRPC over TLS; "http://host:port" or
@@ -81,7 +84,8 @@ class Client:
         version: The version's number; None for the one that is served.
         label: The version's label.
         seconds: How long a request may take, repetitions included.
-        max_rows: The most rows in one request; larger batches are split.
+        max_rows: The most rows in one request; larger batches are split, and the answers joined in
+            the order of the rows.
         retries: How often a request is repeated.
     """
 
@@ -92,8 +96,8 @@ class Client:
         version: int | None = None,
         label: str | None = None,
         seconds: float = 60.0,
-        max_rows: int = 32,
-        retries: int = 3,
+        max_rows: int = MAX_ROWS,
+        retries: int = 5,
     ) -> None:
         check(max_rows >= 1, "A request has at least one row.", max_rows)
         check(seconds > 0, "A request takes time.", seconds)
@@ -131,15 +135,22 @@ class Client:
             whole = not has_rows(definition.inputs[name])
             shape = value.shape if whole else (rows, *value.shape[1:])
             arrays.setdefault(name, np.broadcast_to(value, shape))
-        calls = []
         in_rows = _with_rows(arrays, definition)
-        for start in range(0, rows, self._max_rows):
-            cut = slice(start, start + self._max_rows)
-            part = {**arrays, **{name: value[cut] for name, value in in_rows.items()}}
-            calls.append(
-                functools.partial(self._transport.predict, definition, signature, part, outputs)
-            )
-        return self._of_one_version(calls)
+        ask = functools.partial(self._transport.predict, definition, signature)
+        while True:
+            most = self._max_rows
+            calls = []
+            for start in range(0, rows, most):
+                cut = slice(start, start + most)
+                part = {**arrays, **{name: value[cut] for name, value in in_rows.items()}}
+                calls.append(functools.partial(ask, part, outputs))
+            try:
+                return self._of_one_version(calls)
+            except InvalidRequest as error:
+                taken = most_rows(str(error))
+                if taken is None or taken >= min(rows, most):
+                    raise
+                self._max_rows = taken  # from now on, for all requests to this server
 
     def explain(
         self,

@@ -5,7 +5,6 @@ It holds for SavedModels of any origin; what only tfgig promises is checked wher
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
@@ -21,6 +20,9 @@ from tfgig.exported.kinds import KINDS
 from tfgig.exported.signatures import SERVING_DEFAULT, defaults_of, public
 from tfgig.models.graphs.inlining import called_by
 from tfgig.models.sources.opening import unknown_operations
+from tfgig.serving.deployment.agreement import check_batching, warmup_rows
+from tfgig.serving.deployment.findings import Finding
+from tfgig.serving.deployment.options import Batching
 from tfgig.serving.deployment.sizes import GRPC_LIMIT, row_bytes
 from tfgig.serving.protocol.arguments import check_inputs
 from tfgig.serving.protocol.errors import InvalidRequest
@@ -31,29 +33,12 @@ _ADDED_LATER = {"error"}  # outputs that exports of older versions do not have
 _UNWRITABLE = (tf.float16, tf.bfloat16)
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One breach of the contract, or a note of what a server can do without.
+def check_contract(directory: str | os.PathLike, batching: Batching | None = None) -> list[Finding]:
+    """Checks a version's directory; returns what breaks the contract, nothing if all is well.
 
     Args:
-        subject: Where it is: a signature, an operation, a file.
-        problem: What is wrong, and what comes of it.
-        remedy: What to do.
-        note: Whether the version can be served all the same.
-    """
-
-    subject: str
-    problem: str
-    remedy: str
-    note: bool = False
-
-    def __str__(self) -> str:
-        start = "note: " if self.note else ""
-        return f"{start}{self.subject}: {self.problem} Fix: {self.remedy}"
-
-
-def check_contract(directory: str | os.PathLike) -> list[Finding]:
-    """Checks a version's directory; returns what breaks the contract, nothing if all is well.
+        directory: The version's directory.
+        batching: The parameters with which it is to be served; None if they are not known.
 
     Raises:
         OSError: there is no SavedModel.
@@ -71,7 +56,8 @@ def check_contract(directory: str | os.PathLike) -> list[Finding]:
                 f"save the prediction under that name; now: {', '.join(signatures) or 'none'}.",
             )
         )
-    endpoints = read_description(directory).endpoints
+    description = read_description(directory)
+    endpoints = description.endpoints
     for name, definition in signatures.items():
         found += _check_tensors(name, definition)
         if name in endpoints:
@@ -88,7 +74,16 @@ def check_contract(directory: str | os.PathLike) -> list[Finding]:
     found += _check_operations(meta_graph)
     found += _check_variables(directory, meta_graph)
     found += _check_warmup(directory, signatures)
+    if batching is not None:
+        found += check_batching(batching, signatures, _rows(directory), description.lane)
     return found
+
+
+def _rows(directory: pathlib.Path) -> dict[str, int]:
+    try:
+        return warmup_rows(directory)
+    except ValueError:  # which `_check_warmup` has found
+        return {}
 
 
 def _check_tensors(name: str, definition: meta_graph_pb2.SignatureDef) -> Iterator[Finding]:
@@ -165,7 +160,7 @@ def _check_protection(
         yield Finding(
             name,
             "has no lane: as many explanations as the server has threads hold up predictions.",
-            "export again, with lane=tfgig.Lane(), or serve it apart (tfgig-config).",
+            "export again, with lane=tfgig.Lane(), or serve it apart (tfgig-config --separate).",
             note=True,
         )
 

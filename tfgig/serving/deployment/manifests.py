@@ -1,8 +1,8 @@
 """Configuration for TensorFlow Serving's own image: files that serve an exported model as it is.
 
-Explanations cost a hundred predictions each, and TensorFlow Serving has one pool of threads for
-everything it batches. So there are two servers over the same versions: one for predictions, one
-for explanations, each with its own batching and its own share of the machine.
+One server answers predictions and explanations: the lane in the export keeps explanations from
+holding it up. Two servers over the same versions are for exports without a lane, and for
+explanations on processors of their own.
 """
 
 from __future__ import annotations
@@ -17,16 +17,24 @@ from typing import Any
 from google.protobuf import text_format
 
 from tfgig.export import protos
-from tfgig.serving.deployment.options import Batching, batching_text
+from tfgig.serving.deployment.options import batching_text
+from tfgig.serving.deployment.services import Service, one_server
 from tfgig.serving.protocol.records import METRICS
 from tfgig.spec import check
 
 IMAGE = "tensorflow/serving"
-_ENDS = ("", "-explain")  # of the names of the two services of KServe
 _PROCESSES = 4096  # of a service, threads counted; a server of 64 cores has some hundreds
-_COMMENT = """\
-# docker compose up: predictions at 8500 (gRPC) and 8501 (REST), explanations at 8510
-# and 8511. Both serve every signature; which one is asked is the clients' choice.
+_FIRST_PORT = 8500  # gRPC's of the first service; REST has the next, another service ten further
+_PARAMETERS = "batching_parameters.txt"
+_INTER_OP = (
+    "--tensorflow_inter_op_parallelism is the number of threads that run operations. An",
+    "explanation is a loop, and keeps one of them from its first step to its last; predictions",
+    "need the others.",
+)
+_BATCHING = """\
+# max_batch_size: the most rows of a request, of a client's as of a warm-up record.
+# num_batch_threads: each waits for the run it started. Explanations that run or wait in the
+# export's lane hold one each, and predictions need the others.
 """
 
 
@@ -49,27 +57,17 @@ class Deployment:
     Args:
         name: The model's name.
         base: The model's directory on the host, which holds versions by number.
+        services: The servers, each of which serves every signature.
         storage: Where KServe fetches the directory from.
         tag: The image's tag.
-        predictions: How predictions are batched.
-        explanations: How explanations are batched.
-        cpus: How many processors the server of predictions, and that of explanations, may use.
-        memory: How much memory each of them may use, in MiB.
         seconds: How long a request may take over REST.
     """
 
     name: str
     base: str
+    services: tuple[Service, ...] = dataclasses.field(default_factory=one_server)
     storage: str = "pvc://models"
     tag: str = dataclasses.field(default_factory=pinned_tag)
-    predictions: Batching = Batching(
-        max_batch_size=32, batch_timeout_micros=1000, max_enqueued_batches=64
-    )
-    explanations: Batching = Batching(
-        max_batch_size=8, batch_timeout_micros=5000, max_enqueued_batches=16
-    )
-    cpus: tuple[int, int] = (2, 2)
-    memory: tuple[int, int] = (4096, 4096)
     seconds: int = 300
 
     def __post_init__(self) -> None:
@@ -93,19 +91,18 @@ class Deployment:
             "An image's tag is of letters, digits and ._-, 128 at most.",
             self.tag,
         )
-        check(min(self.cpus) >= 1, "A server needs a processor.", self.cpus)
-        check(min(self.memory) >= 256, "A server needs memory, 256 MiB or more.", self.memory)
+        check(len(self.services) > 0, "A deployment has a server.", self.services)
         check(self.seconds >= 1, "A request takes time.", self.seconds)
 
 
 def files_of(deployment: Deployment) -> dict[str, str]:
     """The files by name."""
+    batched = [(i, s) for i, s in enumerate(deployment.services) if s.batching.enabled]
     return {
         "models.config": _models(deployment),
-        "batching_parameters.txt": batching_text(deployment.predictions),
-        "explain_batching_parameters.txt": batching_text(deployment.explanations),
+        **{_parameters(i, s): _BATCHING + batching_text(s.batching) for i, s in batched},
         "monitoring.config": _monitoring(),
-        "docker-compose.yaml": _COMMENT + _yaml(_compose(deployment)),
+        "docker-compose.yaml": _comment(deployment) + _yaml(_compose(deployment)),
         "inference-service.yaml": _yaml(*_kserve(deployment)),
     }
 
@@ -147,38 +144,59 @@ def _monitoring() -> str:
     return text_format.MessageToString(found)
 
 
+def _parameters(which: int, service: Service) -> str:
+    """The name of the file of a service's batching parameters."""
+    return f"{service.name}_{_PARAMETERS}" if which else _PARAMETERS
+
+
+def _comment(deployment: Deployment) -> str:
+    """What is to be known of the flags, at the head of the file."""
+    lines = ["docker compose up starts:"]
+    for which, service in enumerate(deployment.services):
+        port = _port(which)
+        lines.append(f"  {service.name}: gRPC at {port}, REST at {port + 1}.")
+    if len(deployment.services) > 1:
+        lines.append("Each serves every signature; clients choose which one they ask.")
+    lines += ["", *_INTER_OP]
+    for service in deployment.services:
+        lines.append(f"  {service.name}: {service.inter_op} = {service.inter_op_in_words}.")
+    if not any(service.batching.enabled for service in deployment.services):
+        lines += ["", "--enable_batching=false: each request runs by itself."]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+
+
 def _compose(deployment: Deployment) -> dict[str, Any]:
-    services = (
-        ("predict", 8500, "batching_parameters.txt", deployment.predictions, 0),
-        ("explain", 8510, "explain_batching_parameters.txt", deployment.explanations, 1),
-    )
     return {
         "services": {
-            service: _service(deployment, port, parameters, batching, which)
-            for service, port, parameters, batching, which in services
+            service.name: _service(deployment, which, service)
+            for which, service in enumerate(deployment.services)
         }
     }
 
 
-def _service(
-    deployment: Deployment, port: int, parameters: str, batching: Batching, which: int
-) -> dict[str, Any]:
+def _port(which: int) -> int:
+    return _FIRST_PORT + 10 * which
+
+
+def _service(deployment: Deployment, which: int, service: Service) -> dict[str, Any]:
+    port = _port(which)
     flags = [
         "--model_config_file=/config/models.config",
         "--monitoring_config_file=/config/monitoring.config",
         f"--rest_api_timeout_in_ms={deployment.seconds * 1000}",
-        f"--enable_batching={str(batching.enabled).lower()}",
+        f"--tensorflow_inter_op_parallelism={service.inter_op}",
+        f"--enable_batching={str(service.batching.enabled).lower()}",
     ]
-    if batching.enabled:
-        flags.append(f"--batching_parameters_file=/config/{parameters}")
+    if service.batching.enabled:
+        flags.append(f"--batching_parameters_file=/config/{_parameters(which, service)}")
     # Compose puts variables in for "$"; in the long form a path may hold a colon.
     base = deployment.base.replace("$", "$$")
     mounts = ((base, f"/models/{deployment.name}"), (".", "/config"))
     return {
         "image": f"{IMAGE}:{deployment.tag}",
         "restart": "unless-stopped",
-        "cpus": deployment.cpus[which],
-        "mem_limit": f"{deployment.memory[which]}m",
+        "cpus": service.cpus,
+        "mem_limit": f"{service.memory}m",
         "pids_limit": _PROCESSES,
         # A model is a program: it needs no more than to compute and to answer.
         "cap_drop": ["ALL"],
@@ -196,17 +214,23 @@ def _service(
 
 def _kserve(deployment: Deployment) -> list[dict[str, Any]]:
     name = deployment.name.replace("_", "-")
-    return [_inference_service(deployment, f"{name}{end}", i) for i, end in enumerate(_ENDS)]
+    return [
+        _inference_service(deployment, f"{name}-{service.name}" if which else name, service)
+        for which, service in enumerate(deployment.services)
+    ]
 
 
-def _inference_service(deployment: Deployment, name: str, which: int) -> dict[str, Any]:
-    limits = {"cpu": str(deployment.cpus[which]), "memory": f"{deployment.memory[which]}Mi"}
+def _inference_service(deployment: Deployment, name: str, service: Service) -> dict[str, Any]:
+    limits = {"cpu": str(service.cpus), "memory": f"{service.memory}Mi"}
     model = {
         "modelFormat": {"name": "tensorflow"},
         "runtimeVersion": deployment.tag,
         "protocolVersion": "v1",
         "storageUri": f"{deployment.storage}/{deployment.name}",
-        "args": [f"--rest_api_timeout_in_ms={deployment.seconds * 1000}"],
+        "args": [
+            f"--rest_api_timeout_in_ms={deployment.seconds * 1000}",
+            f"--tensorflow_inter_op_parallelism={service.inter_op}",
+        ],
         "resources": {"limits": limits},
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -23,9 +23,9 @@ from tfgig.serving.devserver.merging import merged, rows_of, split
 from tfgig.serving.devserver.versions import Servable
 from tfgig.serving.protocol.errors import (
     STOPPING,
-    InvalidRequest,
     Overloaded,
     Unavailable,
+    too_many_rows,
 )
 
 Arrays: TypeAlias = dict[str, np.ndarray]
@@ -130,10 +130,7 @@ class Scheduler:
     def _enqueue(self, kind: _Kind, whole: _Part) -> list[_Part]:
         batching, now = self._batching, time.monotonic()
         if whole.rows > batching.max_batch_size:
-            raise InvalidRequest(
-                f"Task size {whole.rows} is larger than maximum input batch size "
-                f"{batching.max_batch_size}"
-            )
+            raise too_many_rows(whole.rows, batching.max_batch_size)
         queue = self._queues.setdefault(kind, collections.deque([_Batch()]))
         if not batching.enable_large_batch_splitting:
             if queue[-1].rows + whole.rows > batching.max_batch_size:

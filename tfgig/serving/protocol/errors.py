@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import re
 
 LATE = "Timed out waiting for notification"  # as TensorFlow says it
 LONGEST = 4096  # bytes of a message; all metadata of a call have 8 KiB in gRPC
+TOO_MANY_ROWS = "Task size {} is larger than maximum input batch size {}"  # of TensorFlow Serving's
 STOPPING = "The server is stopping."
 
 
@@ -132,3 +134,14 @@ def error_of_number(number: int, message: str) -> ServingError:
 def error_of_http(status: int, message: str) -> ServingError:
     """The error of an HTTP status."""
     return error_of(_BY_HTTP.get(status, Code.UNKNOWN), message)
+
+
+def too_many_rows(rows: int, most: int) -> InvalidRequest:
+    """The error of a request of more rows than a server that merges requests takes."""
+    return InvalidRequest(TOO_MANY_ROWS.format(rows, most))
+
+
+def most_rows(message: str) -> int | None:
+    """The most rows that such an error says the server takes; None if it is another error."""
+    found = re.search(TOO_MANY_ROWS.format(r"\d+", r"(\d+)"), message)
+    return int(found.group(1)) if found and int(found.group(1)) else None

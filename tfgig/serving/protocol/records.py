@@ -11,6 +11,7 @@ from tfgig.serving.protocol.errors import Code
 
 SIGNATURES = "signature_def"  # the key of the signatures among a model's metadata
 METRICS = "/monitoring/prometheus/metrics"  # TensorFlow Serving's usual path of them
+MAX_ROWS = 32  # of one request, unless a client is told otherwise
 State = Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
 
 
