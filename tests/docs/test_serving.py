@@ -87,7 +87,7 @@ def test_the_requests_with_curl(served, monkeypatch):
     texts = [shown(command) for command in commands("curl")]
     (prediction,) = json.loads(answers[0])["predictions"]
     assert np.argmax(prediction) == 6
-    numbers = [float(number) for number in re.findall(r"[-\d.e]+", texts[0])]
+    numbers = [float(number) for number in re.findall(r"-?\d[-\d.e]*", texts[0])]
     np.testing.assert_allclose(prediction[: len(numbers)], numbers, rtol=1e-3)
     assert run(commands("python3")[0], served) == ""
     assert (served[0] / "heatmap.png").read_bytes().startswith(b"\x89PNG")
