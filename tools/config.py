@@ -11,6 +11,7 @@ of the export are of fixed size.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import shlex
 from collections.abc import Sequence
@@ -138,7 +139,8 @@ def _services(version: pathlib.Path) -> tuple[Service, ...]:
     if merge:
         found = [*obstacles, *check_sizes(rows, warmup, MAX_ROWS.value)]
         if found:
-            raise ValueError(f"Batching cannot be switched on. {found[0]}")
+            reason = dataclasses.replace(found[0], note=False)
+            raise ValueError(f"Batching cannot be switched on. {reason}")
     return services
 
 
