@@ -214,6 +214,29 @@ def test_what_is_not_there_is_said(model):
         surveyed(table).found()
 
 
+def test_what_is_padded_is_not_preferred_to_the_block_in_front_of_it():
+    """As in Keras's MobileNetV2, whose blocks pad themselves before a stride."""
+    image = keras.Input((48, 48, 3), name="image")
+    stem = convolution(image, 4, "stem", strides=2)
+    first = L.Add(name="one_add")([stem, convolution(stem, 4, "one")])
+    padded = L.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(convolution(first, 8, "wide", 1))
+    last = L.Conv2D(8, 3, 2, activation="relu", name="down")(padded)
+    last = convolution(last, 8, "last")
+    features = L.GlobalAveragePooling2D(name="features")(last)
+    survey = surveyed(keras.Model(image, L.Dense(3, activation="softmax")(features)))
+    assert survey.of("pad").ends == "nothing"
+    assert survey.found(20).name == "one_add"
+
+
+def test_of_images_of_any_size_it_is_said_how_to_say_the_size():
+    image = keras.Input((None, None, 3), name="image")
+    features = L.GlobalAveragePooling2D()(convolution(image, 4, "one"))
+    model = keras.Model(image, L.Dense(3, activation="softmax")(features))
+    with pytest.raises(ValueError, match=r"shape=\(224, 224, 3\)"):
+        surveyed(model).scales()
+    assert [p.name for p in surveyed(model, shape=(24, 24, 3)).scales()] == ["one"]
+
+
 def test_of_no_block_the_last_layer_is_chosen():
     def place(name, side, ends="layer", joined=True):
         return Place(name, (side, side, 4), None, 0.5, joined, ends)

@@ -23,7 +23,8 @@ FEWEST_POSITIONS = 12  # a side, of a place that is found
 _MOST_SKIPPED = 8  # tokens in front of those of a picture: the class's, registers
 Ends = Literal["block", "layer", "nothing"]
 _MOST_NAMED = 24  # in an error
-_PASSING_ON = ("Identity", "Cast", "Pad", "PadV2", "Reshape", "ExpandDims", "Squeeze")
+_PADS = ("Pad", "PadV2", "MirrorPad")
+_PASSING_ON = ("Identity", "Cast", *_PADS, "Reshape", "ExpandDims", "Squeeze")
 
 
 class Place(NamedTuple):
@@ -136,6 +137,12 @@ class Survey:
         """
         over = [place for place in self.places if place.layout is not None]
         check(
+            not any(_is_open(source) for source in self._ways.sources),
+            "The model leaves its images' size open, so it is not known how its layers lie over a "
+            "picture; say it: load_model(..., shape=(224, 224, 3)), or --shape=224,224,3.",
+            [tuple(source.shape[1:]) for source in self._ways.sources],
+        )
+        check(
             len(over) > 0,
             "This model has no layer that lies over a picture and that all of its score comes "
             "through; explain it at its inputs, or name layers.",
@@ -227,6 +234,8 @@ class Survey:
         return {op: cost_of(op) for op in self._ways.operations}
 
     def _ends(self, cut: tf.Tensor) -> Ends:
+        if cut.op.type in _PADS:  # what is padded says the same, and has no positions of the border
+            return "nothing"
         users = [op for op in cut.consumers() if op in self._index]
         while len(users) == 1 and users[0].type in _PASSING_ON:
             users = [op for op in users[0].outputs[0].consumers() if op in self._index]
@@ -245,6 +254,10 @@ class Survey:
 def _holds_rows(tensor: tf.Tensor) -> bool:
     shape = tensor.shape
     return tensor.dtype.is_floating and (shape.rank or 0) >= 2 and shape[0] == ROWS
+
+
+def _is_open(tensor: tf.Tensor) -> bool:
+    return tensor.shape.rank == 4 and None in tensor.shape[1:3]
 
 
 def _is_grid(tensor: tf.Tensor) -> bool:
