@@ -8,6 +8,7 @@ attributions, as the exported signature answers them.
   tfgig-bulk --model=/models/credit --input=customers.parquet --output=out --id=customer \
       --kind=features --columns='{"numbers": ["age", "income"]}'
   tfgig-bulk --model=/models/reviews --input=reviews.jsonl --output=out --kind=tokens --resume
+  tfgig-bulk summarize out    # by class: columns, tokens or the mean map; out/summary.html and .png
 
 A run that was interrupted is continued with --resume: every row is answered once. Rows that cannot
 be explained are counted, and files that cannot be read are listed in out/rejected; the exit status
@@ -25,12 +26,13 @@ from typing import Any, cast
 from absl import flags
 
 from tfgig import program
-from tfgig.bulk import Settings, on_this_machine, prepare, run_job, settings
+from tfgig.bulk import Settings, on_this_machine, prepare, report, run_job, settings, summarize
 from tfgig.bulk.running import Engine, Prepared, default_workers
 from tfgig.bulk.sources import FORMATS
 from tfgig.bulk.spark import on_spark, start_session
 from tfgig.bulk.tally import count_up
 from tfgig.image.files import FITS
+from tfgig.local import local_path
 
 MODEL = flags.DEFINE_string(
     "model", None, "An exported model's directory (its newest version), or a version."
@@ -83,11 +85,17 @@ MASTER = flags.DEFINE_string(
 SPARK = flags.DEFINE_multi_string(
     "spark", [], "A setting of Spark, such as spark.executor.memory=4g; may be repeated."
 )
+CLASSES = flags.DEFINE_integer(
+    "classes", 10, "summarize: how many of the most frequent classes.", lower_bound=0
+)
+TOP = flags.DEFINE_integer("top", 20, "summarize: how many columns or tokens.", lower_bound=1)
 RESUME = flags.DEFINE_boolean("resume", False, "Go on with what was begun in --output.")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Explains what is left of the input."""
+    if arguments[1:2] == ["summarize"]:
+        return _summarize(arguments[2:])
     if len(arguments) > 1:
         raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
     output = _given(OUTPUT)
@@ -105,6 +113,18 @@ def main(arguments: Sequence[str]) -> int:
     print(tally.text())
     print(f"Wrote {len(prepared.plan.parts)} parts to {output}/.")
     return 1 if tally.rejected or tally.bad else 0
+
+
+def _summarize(directories: Sequence[str]) -> int:
+    if len(directories) != 1:
+        raise ValueError(f"One output is summed up. Received: {' '.join(directories)!r}.")
+    output = local_path(directories[0])
+    summaries = summarize(output, CLASSES.value, TOP.value)
+    pictures = report.write_pictures(summaries, output)
+    report.write_page(summaries, pictures, count_up(output), output / "summary.html")
+    for path in (*pictures, output / "summary.html"):
+        print(f"Wrote {path}")
+    return 0
 
 
 def _given(flag: flags.FlagHolder) -> str:

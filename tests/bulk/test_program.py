@@ -34,7 +34,7 @@ def children(pid):
 
 
 def wait_for_parts(output, count, process):
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while len(list((output / "explanations").glob("part-*"))) < count:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < until

@@ -10,5 +10,6 @@ check_extra("pyarrow")
 from tfgig.bulk.frames import explain  # noqa: E402
 from tfgig.bulk.running import on_this_machine, prepare, run_job  # noqa: E402
 from tfgig.bulk.settings import Settings  # noqa: E402
+from tfgig.bulk.summary import summarize  # noqa: E402
 
-__all__ = ("Settings", "explain", "on_this_machine", "prepare", "run_job")
+__all__ = ("Settings", "explain", "on_this_machine", "prepare", "run_job", "summarize")

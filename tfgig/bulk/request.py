@@ -126,6 +126,16 @@ class Request:
             digest.update(path.read_bytes() if path.is_file() else b"")
         return digest.hexdigest()[:16]
 
+    def names(self) -> dict[str, list[str]]:
+        """By answer, the names of its columns, where they are known."""
+        endpoint = self.description.endpoints.get(self.signature)
+        found = {name: list(endpoint.columns) for name in self.answers} if endpoint else {}
+        for name, columns in self.settings.columns.items():
+            if not isinstance(columns, str):
+                alone = self.answers if len(self.inputs) == 1 else [f"attributions_{name}"]
+                found.update({a: list(columns) for a in alone if not found.get(a)})
+        return {name: columns for name, columns in found.items() if columns}
+
     def reduced(self, answer: str) -> bool:
         """Whether an answer's last axis is added up."""
         rank = self._outputs[answer].shape.rank

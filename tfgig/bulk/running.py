@@ -84,7 +84,13 @@ def prepare(
         "part_rows": count,
         "input": plan.digest,
     }
-    notes = {"version": 1, "model_directory": str(request.directory), "root": str(source.root)}
+    notes = {
+        "version": 1,
+        "model_directory": str(request.directory),
+        "root": str(source.root),
+        "labels": request.description.labels,
+        "names": request.names(),
+    }
     outputs.claim(place, asked, notes, resume)
     if plan.rejected:
         outputs.write_rejected(place, plan.rejected, "input.parquet", place)
