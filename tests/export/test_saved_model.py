@@ -291,11 +291,6 @@ def test_heatmaps_need_a_value_range(tmp_path, recwarn):
         )
 
 
-def test_an_input_named_target_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="input 'target' of its own; rename"):
-        tfgig.export_saved_model(vector_model(name="target"), tmp_path / "model", [GRADIENT])
-
-
 def test_a_target_that_does_not_fit_the_model_is_refused(tmp_path):
     endpoint = tfgig.Endpoint("why", IG, ClassScore("logits"))
     with pytest.raises(ValueError, match="softmax or sigmoid"):

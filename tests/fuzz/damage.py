@@ -205,10 +205,13 @@ def archives(random, files):
             member = tarfile.TarInfo(random.choice([*odd, *files]))
             member.type = random.choice([b"0", b"1", b"2", b"3", b"5", b"6", b"7", b"L"])
             member.linkname = random.choice(["", "/etc/passwd", "..", *files])
-            member.size = random.choice([0, 1, 600, 2**33])
-            tar.addfile(
-                member, io.BytesIO(b"\0" * min(member.size, 600)) if member.size < 700 else None
-            )
+            member.size = random.choice([0, 1, 600])
+            content = io.BytesIO(b"\0" * member.size)
+            if random.random() < 0.25:  # a header that declares more than follows
+                member.type, member.size = tarfile.CONTTYPE, 2**33
+                tar.fileobj.write(member.tobuf(tar.format, tar.encoding, tar.errors))
+            else:
+                tar.addfile(member, content)
     content = made.getvalue()
     return damaged(random, content) if random.random() < 0.5 else content
 
