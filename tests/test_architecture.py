@@ -15,6 +15,7 @@ FLOORS = {
     "tfgig.noise": 0,
     "tfgig.printing": 0,
     "tfgig.local": 0,
+    "tfgig.remote": 0,
     "tfgig.temporary": 0,
     "tfgig.tracing": 0,
     "tfgig.image": 0,

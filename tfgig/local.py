@@ -6,28 +6,36 @@ import os
 import pathlib
 import re
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter alone is a drive of Windows
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # one letter alone is a drive of Windows
+_FILE = re.compile(r"file:(?://(?:localhost)?)?(?=/(?!/))")
+
+
+def scheme_of(path: str | os.PathLike) -> str:
+    """The scheme of an address, such as "gs"; "" of a path."""
+    found = _ADDRESS.match(os.fspath(path))
+    return found.group(1).lower() if found else ""
 
 
 def local_path(path: str | os.PathLike) -> pathlib.Path:
-    """A path on this machine.
+    """A path on this machine; file:///models/name is /models/name.
 
     Raises:
         ValueError: it is an address, such as gs://bucket/model, which `pathlib` would take for a
             local directory of the name "gs:".
     """
-    text = os.fspath(path)
-    if _ADDRESS.match(text):
-        scheme = text.partition(":")[0]
-        advice = (
-            f"give the path itself, {re.sub('^file:/+', '/', text)!r}"
-            if scheme == "file"
-            else "read and write a local directory, and copy it there or from there by the store's "
-            "own program (gcloud storage cp -r, aws s3 cp --recursive, hdfs dfs -put); of an "
-            "export, copy the version's directory last under its number, when all of it is there"
-        )
-        raise ValueError(
-            f"Paths are those of this machine's file system, and {scheme}:// is not: {advice}. "
-            f"Received: {text!r}."
-        )
-    return pathlib.Path(path)
+    text, scheme = os.fspath(path), scheme_of(path)
+    if not scheme:
+        return pathlib.Path(path)
+    if scheme == "file" and _FILE.match(text):
+        return pathlib.Path(_FILE.sub("", text))
+    advice = (
+        "write file:///models/name, with the whole path"
+        if scheme == "file"
+        else "read and write a local directory, and copy it there or from there by the store's "
+        "own program (gcloud storage cp -r, aws s3 cp --recursive, hdfs dfs -put); of an "
+        "export, copy the version's directory last under its number, when all of it is there"
+    )
+    raise ValueError(
+        f"Paths are those of this machine's file system, and {scheme}:// is not: {advice}. "
+        f"Received: {text!r}."
+    )

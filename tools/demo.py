@@ -29,6 +29,7 @@ from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay
 from tfgig.image.layout import Layout
+from tfgig.local import local_path
 from tfgig.methods import Method
 from tfgig.metrics import pixel_saliency, roc_auc
 from tfgig.serving import SessionModel
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     examples = scenes.compose(IMAGES.value, seed=SEED.value, split="test")
     with TemporaryDirectory("tfgig-") as temporary:
         methods = {name: presets.get(name) for name in METHODS.value}
-        directory = _export(KEEP.value or temporary.path / "shapes", methods)
+        directory = _export(local_path(KEEP.value or temporary.path / "shapes"), methods)
         with SessionModel(directory) as model:
             images = examples.images.astype(np.float32)
             predicted = model.run(SERVING_DEFAULT, image=images)["output_0"].argmax(1)

@@ -30,6 +30,7 @@ from tfgig import command_line, presets, program
 from tfgig.export.endpoint import default_methods
 from tfgig.exported.description import read_labels
 from tfgig.models import taking_encoded_images
+from tfgig.models.sources.load import located
 from tfgig.serving import SessionModel
 
 HANDLE = flags.DEFINE_string(
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
         warmup=command_line.numbers(WARMUP, int, "whole numbers, such as 1,8"),
         lane=command_line.spec_from_flags("lane", tfgig.Lane()),
     )
-    with SessionModel(directory) as model:
+    with located(directory) as place, SessionModel(place.directory) as model:
         width = max(map(len, model.signatures))
         for name, signature in sorted(model.signatures.items()):
             inputs, outputs = ", ".join(signature.inputs), ", ".join(sorted(signature.outputs))

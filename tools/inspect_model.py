@@ -16,7 +16,6 @@ is 1 if there are any; notes, such as of a missing lane, are no problems.
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -68,9 +67,9 @@ def _check(handle: str) -> int:
     file = BATCHING_PARAMETERS.value
     batching = None if file is None else read_batching(file)
     with located(handle) as place:
-        if place is None and not pathlib.Path(handle).exists():
+        if place.file is not None and not place.file.exists():
             raise FileNotFoundError(f"There is no model at {handle!r}.")
-        if place is None:
+        if place.file is not None:
             raise ValueError(f"A SavedModel can be checked. Received: {handle!r}, a Keras file.")
         found = check_contract(place.directory, batching)
     for finding in found:

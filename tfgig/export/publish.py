@@ -10,15 +10,111 @@ import contextlib
 import errno
 import os
 import pathlib
+import posixpath
 import shutil
 from collections.abc import Iterator
+from typing import Protocol
 
 from tfgig.exported.directory import LARGEST, is_number
 from tfgig.local import local_path
+from tfgig.remote import is_remote, names_in, put, remove
 from tfgig.spec import check, is_whole
 from tfgig.temporary import TemporaryDirectory, abandoned
 
 _INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
+
+
+def version_at(base: str | os.PathLike, number: int | None, overwrite: bool) -> Publishing:
+    """A version to be, on this machine or at an address that TensorFlow can write to.
+
+    Args:
+        base: The model's directory, which holds versions by number.
+        number: The version; None takes the next free one.
+        overwrite: Whether a version that exists is replaced.
+
+    Raises:
+        FileExistsError: the version exists.
+        OSError: nobody answers at the address.
+        ValueError: TensorFlow has no such file system, or `base` is itself named like a version,
+            or `number` is none of 0 to 2^63 - 1.
+    """
+    if is_remote(base):
+        return RemoteVersion(os.fspath(base), number, overwrite)
+    return Version(base, number, overwrite)
+
+
+class Publishing(Protocol):
+    """A version to be."""
+
+    directory: pathlib.Path | str  # where it is, once it is published
+
+    def incoming(self) -> contextlib.AbstractContextManager[pathlib.Path]:
+        """A directory to write to; published when the block ends well, else removed."""
+
+
+def _check_number(base: pathlib.PurePath, number: int | None, given: str) -> None:
+    check(
+        not is_number(base.name),
+        "Name the model's directory, which holds versions by number, and give the version "
+        f"apart: path={given.rstrip('/')[: -len(base.name) - 1]!r}, version={base.name}.",
+        given,
+    )
+    check(
+        number is None or (is_whole(number) and 0 <= number <= LARGEST),
+        f"A version is a whole number, from 0 to {LARGEST}: servers pass over larger ones.",
+        number,
+    )
+
+
+class RemoteVersion:
+    """A version to be, on another file system.
+
+    It is written on this machine, and copied when it is complete. Where the file system can rename
+    (HDFS) its number appears last. Object stores cannot: the number appears with the first file,
+    and `saved_model.pb`, without which a server refuses the directory and tries again, with the
+    last. Between a look at what is there and the writing, another export may take the number.
+
+    Args:
+        base: The address of the model's directory.
+        number: As `version_at`.
+        overwrite: As `version_at`. A version that is replaced is absent until all of the new one
+            is there.
+
+    Raises:
+        FileExistsError, OSError, ValueError: as `version_at`.
+    """
+
+    def __init__(self, base: str, number: int | None, overwrite: bool) -> None:
+        self._base = base.rstrip("/")
+        _check_number(pathlib.PurePosixPath(self._base), number, base)
+        self._number = number
+        self._overwrite = overwrite
+        self._free()
+        self.directory = ""
+
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[pathlib.Path]:
+        """A directory to write to; published when the block ends well.
+
+        Raises:
+            OSError: it cannot be written; nothing is left behind.
+        """
+        with TemporaryDirectory("tfgig-") as directory:
+            yield directory.path
+            number, taken = self._free()
+            address = f"{self._base}/{number}"
+            if number in taken:
+                remove(address)
+            put(directory.path, address)
+        self.directory = address
+
+    def _free(self) -> tuple[int, list[int]]:
+        """The number, and those that are taken."""
+        taken = [int(name) for name in names_in(self._base) if is_number(name)]
+        number = max(taken, default=0) + 1 if self._number is None else self._number
+        if number in taken and not self._overwrite:
+            raise _exists(f"{self._base}/{number}")
+        return number, taken
 
 
 class Version:
@@ -37,17 +133,7 @@ class Version:
 
     def __init__(self, base: str | os.PathLike, number: int | None, overwrite: bool) -> None:
         self._base = local_path(base)
-        check(
-            not is_number(self._base.name),
-            "Name the model's directory, which holds versions by number, and give the version "
-            f"apart: path={str(self._base.parent)!r}, version={self._base.name}.",
-            str(base),
-        )
-        check(
-            number is None or (is_whole(number) and 0 <= number <= LARGEST),
-            f"A version is a whole number, from 0 to {LARGEST}: servers pass over larger ones.",
-            number,
-        )
+        _check_number(self._base, number, str(base))
         self._number = number
         self._overwrite = overwrite
         if number is not None:
@@ -104,10 +190,14 @@ class Version:
 
     def _refuse_existing(self, destination: pathlib.Path) -> None:
         if destination.exists() and not self._overwrite:
-            raise FileExistsError(
-                f"Version {destination.name} exists already. Choose another version, none for "
-                f"the next free one, or overwrite=True. Received: {str(destination)!r}."
-            )
+            raise _exists(str(destination))
+
+
+def _exists(destination: str) -> FileExistsError:
+    return FileExistsError(
+        f"Version {posixpath.basename(destination)} exists already. Choose another version, none "
+        f"for the next free one, or overwrite=True. Received: {destination!r}."
+    )
 
 
 def _replace(incoming: pathlib.Path, destination: pathlib.Path) -> pathlib.Path:

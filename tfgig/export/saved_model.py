@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfgig.explaining import Explaining
 from tfgig.export.endpoint import Endpoint, Methods, default_methods, endpoints_of
-from tfgig.export.publish import Version
+from tfgig.export.publish import version_at
 from tfgig.export.signatures import Signatures
 from tfgig.export.warmup import write_warmup
 from tfgig.exported.description import (
@@ -44,7 +44,7 @@ def export_saved_model(
     overwrite: bool = False,
     warmup: Sequence[int] = (1,),
     lane: Lane = Lane(),
-) -> pathlib.Path:
+) -> pathlib.Path | str:
     """Exports a model as a SavedModel that TensorFlow Serving loads, with endpoints that explain.
 
     `serving_default` is the model's own, bit for bit. Each name in `methods` adds
@@ -53,7 +53,10 @@ def export_saved_model(
 
     Args:
         model: A Keras model, the path of one, or what `tfgig.load_model` returns.
-        path: The model's directory; versions are its numbered sub-directories.
+        path: The model's directory; versions are its numbered sub-directories. It may be the
+            address of a file system that TensorFlow has, such as gs://bucket/model. An object
+            store has no rename: there the version's files appear one by one, and `saved_model.pb`,
+            without which no server loads it, when all others are there.
         methods: Names of presets; or methods by names of your own, `{"mine": PathIntegral(...)}`,
             at a place of their own if need be, `{"fine": At("b5_add", PathIntegral(...))}`; or
             `Endpoint` objects for full control. None takes `ig`, `guided_ig` and, of a model of
@@ -66,7 +69,7 @@ def export_saved_model(
         lane: How many explanations run at once, in any server, and how many may wait.
 
     Returns:
-        The version's directory.
+        The version's directory; at an address, its address.
 
     Raises:
         FileExistsError: the version exists.
@@ -75,7 +78,7 @@ def export_saved_model(
     """
     check_is(target, Target, "target")
     check_is(lane, Lane, "lane")
-    destination = Version(path, version, overwrite)
+    destination = version_at(path, version, overwrite)
     source = load_model(model)
     _warn_of_unnamed(source)
     explaining = Explaining(source, as_is=lane.at_once > 0)

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfgig.exported.signatures import public
+from tfgig.local import local_path
 from tfgig.spec import check
 
 LARGEST = 2**63 - 1  # of a version, which is an int64 on the wire
@@ -38,9 +39,9 @@ def model_directory(path: str | os.PathLike) -> pathlib.Path:
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it is a version's.
+        ValueError: it is a version's, or an address of another file system.
     """
-    path = pathlib.Path(path)
+    path = local_path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"There is no directory {str(path)!r}.")
     check(
@@ -57,8 +58,9 @@ def latest(path: str | os.PathLike) -> pathlib.Path:
 
     Raises:
         FileNotFoundError: there is no SavedModel in either sense.
+        ValueError: it is an address of another file system.
     """
-    path = pathlib.Path(path)
+    path = local_path(path)
     if (path / "saved_model.pb").is_file():
         return path
     found = versions(path)

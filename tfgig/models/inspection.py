@@ -90,18 +90,20 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
         ValueError: the file is damaged, or not one of a model.
     """
     with located(handle) as place:
-        if place is not None:
+        if place.file is None:
             with tf.Graph().as_default():
                 return _inspect(open_saved_model(place.directory, handle))
-    return _inspect_file(handle, allow_unsafe_deserialization)
+        return _inspect_file(handle, place.file, allow_unsafe_deserialization)
 
 
-def _inspect_file(handle: str, allow_unsafe_deserialization: bool) -> Inspection:
-    model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
+def _inspect_file(
+    handle: str, file: pathlib.Path, allow_unsafe_deserialization: bool
+) -> Inspection:
+    model = read_keras_file(file, allow_unsafe_deserialization)
     return Inspection(
         handle=handle,
         form="a Keras file",
-        sizes={"weights": os.path.getsize(handle)},
+        sizes={"weights": os.path.getsize(file)},
         parameters=sum(weight.shape.num_elements() for weight in model.weights),
         signatures={"the model": _report_of_keras(model)},
         endpoints={},

@@ -12,7 +12,8 @@ from typing import Any
 
 import keras
 
-from tfgig.exported.directory import latest
+from tfgig import remote
+from tfgig.exported.directory import is_number, latest
 from tfgig.local import local_path
 from tfgig.models.graphs.constants import Constants
 from tfgig.models.graphs.examples import Given
@@ -111,7 +112,7 @@ def load_model(
             f"archive or address of a SavedModel. Received: {type(handle).__name__}."
         )
     with located(handle) as place:
-        if place is not None:
+        if place.file is None:
             check(
                 input_names is None,
                 "The signature of a SavedModel names its inputs; leave `input_names` out.",
@@ -122,8 +123,8 @@ def load_model(
                 opened, value_range, signature, shape, layer, example, constants
             )
             return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
-    _refuse(str(handle), signature=signature)
-    model = read_keras_file(pathlib.Path(handle), allow_unsafe_deserialization)
+        _refuse(str(handle), signature=signature)
+        model = read_keras_file(place.file, allow_unsafe_deserialization)
     return _told(from_keras(model, value_range, shape, layer, example, constants, input_names))
 
 
@@ -163,42 +164,63 @@ def _is_keras_2(handle: Any) -> bool:
 
 
 class Place:
-    """Where a SavedModel is; a temporary directory is removed, unless somebody keeps it."""
+    """Where a model is on this machine; a temporary directory is removed, unless somebody keeps it.
 
-    def __init__(self, directory: pathlib.Path, temporary: Any = None) -> None:
+    Args:
+        directory: Of the SavedModel; of another file, the one that it is in.
+        file: What is no SavedModel: a Keras file, or a path at which there may be nothing.
+    """
+
+    def __init__(self, directory: pathlib.Path, file: pathlib.Path | None = None) -> None:
         self.directory = directory
-        self.temporary = temporary
+        self.file = file
+        self.temporary: list[TemporaryDirectory] = []
 
     def keep(self) -> Any:
-        """Hands the directory over: an export reads asset files again."""
-        kept, self.temporary = self.temporary, None
+        """Hands what is temporary over: an export reads asset files again."""
+        kept, self.temporary = self.temporary, []
         return kept
 
 
 @contextlib.contextmanager
-def located(handle: str | os.PathLike) -> Iterator[Place | None]:
-    """The directory of the SavedModel that a handle stands for; None if it is no SavedModel.
+def located(handle: str | os.PathLike) -> Iterator[Place]:
+    """The place of the model that a handle stands for.
 
     Raises:
         OSError: there is none, or it cannot be downloaded.
-        ValueError: an archive is not to be trusted.
+        ValueError: an archive is not to be trusted, or TensorFlow has no such file system.
     """
     if isinstance(handle, str) and hub.is_address(handle):
         yield Place(latest(hub.resolve(handle)))
         return
-    path = local_path(handle)
-    if path.is_dir():
-        yield Place(latest(path))
-        return
-    if not path.is_file() or not path.name.endswith(archive.SUFFIXES):
-        yield None
-        return
-    temporary = TemporaryDirectory("tfgig-")
-    place = Place(temporary.path, temporary)
+    place = Place(pathlib.Path())
     try:
-        archive.unpack(path, place.directory)
-        place.directory = latest(archive.root(place.directory))
+        _locate(place, handle)
         yield place
     finally:
-        if place.temporary is not None:
+        for temporary in place.temporary:
             temporary.cleanup()
+
+
+def _locate(place: Place, handle: str | os.PathLike) -> None:
+    if remote.is_remote(handle):
+        path, temporary = remote.fetch(_latest_at(os.fspath(handle).rstrip("/")))
+        place.temporary.append(temporary)
+    else:
+        path = local_path(handle)
+    if path.is_file() and path.name.endswith(archive.SUFFIXES):
+        temporary = TemporaryDirectory("tfgig-")
+        place.temporary.append(temporary)
+        archive.unpack(path, temporary.path)
+        path = archive.root(temporary.path)
+    if path.is_dir():
+        place.directory = latest(path)
+    else:
+        place.directory, place.file = path.parent, path
+
+
+def _latest_at(address: str) -> str:
+    """The address of the newest version in a model's directory; that of all else is itself."""
+    names = remote.names_in(address)
+    found = [] if "saved_model.pb" in names else [name for name in names if is_number(name)]
+    return f"{address}/{max(found, key=int)}" if found else address
