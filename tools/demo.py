@@ -86,7 +86,7 @@ def _export(path: Any, methods: dict[str, Method]) -> pathlib.Path:
         directory = tfgig.export_saved_model(str(file), path, methods)
     seconds = time.perf_counter() - started
     print(f"Exported the model of shapes with {len(methods)} methods in {seconds:.0f} s.")
-    return directory
+    return pathlib.Path(directory)
 
 
 def _explain(

@@ -13,7 +13,6 @@ import pathlib
 import posixpath
 import shutil
 from collections.abc import Iterator
-from typing import Protocol
 
 from tfgig.exported.directory import LARGEST, is_number
 from tfgig.local import local_path
@@ -24,7 +23,9 @@ from tfgig.temporary import TemporaryDirectory, abandoned
 _INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
 
 
-def version_at(base: str | os.PathLike, number: int | None, overwrite: bool) -> Publishing:
+def version_at(
+    base: str | os.PathLike, number: int | None, overwrite: bool
+) -> Version | RemoteVersion:
     """A version to be, on this machine or at an address that TensorFlow can write to.
 
     Args:
@@ -41,15 +42,6 @@ def version_at(base: str | os.PathLike, number: int | None, overwrite: bool) -> 
     if is_remote(base):
         return RemoteVersion(os.fspath(base), number, overwrite)
     return Version(base, number, overwrite)
-
-
-class Publishing(Protocol):
-    """A version to be."""
-
-    directory: pathlib.Path | str  # where it is, once it is published
-
-    def incoming(self) -> contextlib.AbstractContextManager[pathlib.Path]:
-        """A directory to write to; published when the block ends well, else removed."""
 
 
 def _check_number(base: pathlib.PurePath, number: int | None, given: str) -> None:
