@@ -20,6 +20,17 @@ from tfgig.serving.deployment.contract import check_contract
 from tfgig.spec import from_config, leaves, members, replace_all, to_config
 
 METHODS = cases.all_methods()
+
+
+def of_each_composition():
+    """One method of each type of method, path and rule: others differ in numbers alone."""
+    found = {}
+    for name, method in METHODS.items():
+        parts = [type(part) for family in (Method, Path, Rule) for part in specs_in(method, family)]
+        found.setdefault(tuple(parts), name)
+    return list(found.values())
+
+
 # The reference's even widths leave most of the change of so small an image to one step, at any
 # number of steps that a test can wait for; golden arrays hold what it computes. More steps lead the
 # walks of Adversarial further.
@@ -38,6 +49,7 @@ FROM_BLACK = [
 # is not equal to its baseline where the input is; a spectral component covers the whole image.
 ELSEWHERE = (ImportantDirection, Smooth, Spectral)
 BY_DISPLACEMENT = [n for n in FROM_BLACK if not specs_in(METHODS[n], ELSEWHERE)]
+COMPOSED = of_each_composition()
 DRAWN = of_each_type(METHODS)
 SIGNATURES = [f"explain_{name}" for name in METHODS] + [f"heatmap_{name}" for name in DRAWN]
 ATTRIBUTIONS = ("attributions", "target", "score", "baseline_score", "delta", "error", "ok")
@@ -53,15 +65,6 @@ def beside(name):
 
 
 every_method = pytest.mark.parametrize("name", METHODS)
-
-
-def of_each_composition():
-    """One method of each type of method, path and rule: others differ in numbers alone."""
-    found = {}
-    for name, method in METHODS.items():
-        parts = [type(part) for family in (Method, Path, Rule) for part in specs_in(method, family)]
-        found.setdefault(tuple(parts), name)
-    return list(found.values())
 
 
 def assert_same(found, expected, rows=slice(None)):
@@ -94,7 +97,7 @@ def test_eager_gives_what_is_promised(subject, name):
     assert explanation["ok"].all()
 
 
-@pytest.mark.parametrize("name", of_each_composition())
+@pytest.mark.parametrize("name", COMPOSED)
 def test_a_function_gives_the_same(subject, name):
     explainer = subject.explainer(name)
     spec = tf.TensorSpec([None, *cases.SHAPE])
@@ -149,14 +152,14 @@ def from_keras_file(subject, tmp_path_factory):
     """A functional model of all explainers, through one `.keras` file."""
     file = tmp_path_factory.mktemp("keras") / "explainers.keras"
     images, target = keras.Input(cases.SHAPE), keras.Input((), dtype="int64")
-    explanations = {name: subject.explainer(name)(images, target=target) for name in METHODS}
+    explanations = {name: subject.explainer(name)(images, target=target) for name in COMPOSED}
     keras.Model([images, target], explanations).save(file)
     model = keras.saving.load_model(file)
     given = [BATCHES["three/image"], BATCHES["three/target"]]
     return explanations, model, model.predict(given, verbose=0)
 
 
-@every_method
+@pytest.mark.parametrize("name", COMPOSED)
 def test_a_functional_model_gives_the_same_also_from_a_keras_file(subject, from_keras_file, name):
     explanations, model, found = from_keras_file
     assert explanations[name]["attributions"].shape == (None, *subject.shape(name))

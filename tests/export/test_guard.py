@@ -173,7 +173,7 @@ def test_no_request_stops_the_process(directory, tmp_path, longer):
         tfgig.export_saved_model(text, tmp_path / "text", ["gradient"], warmup=()),
         tfgig.export_saved_model(files, tmp_path / "files", [ENDPOINTS[0]], warmup=()),
     ]
-    examples = "4000" if longer else "250"
+    examples = "4000" if longer else "120"
     run_python("-m", "tests.export.fuzz", examples, directory, *others)
 
 

@@ -116,7 +116,7 @@ def published(tmp_path_factory):
     return first.parent, second, (expected_of(first), expected_of(second))
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=pytest.mark.slow)])
 def test_eight_clients_and_a_new_version(published, tmp_path, seconds):
     base, second, expected = published
     shutil.copytree(base, tmp_path / "model")
