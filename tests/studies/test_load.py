@@ -67,7 +67,13 @@ def is_right(answer, expected):
 def load(seconds, base, incoming):
     """Asks for so many seconds, and as long as it takes to load what is published between."""
     batching = Batching(enabled=True, max_batch_size=8, batch_timeout_micros=1000)
-    options = ServerOptions(port=0, rest_port=0, poll_seconds=0.2, batching=batching)
+    options = ServerOptions(
+        port=0,
+        rest_port=0,
+        poll_seconds=0.2,
+        batching=batching,
+        grpc_max_threads=4 * CLIENTS,  # a call counts until its answer has left
+    )
     answers, stop = [], threading.Event()
     with LocalServer(base, options) as server:
 
