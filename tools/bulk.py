@@ -156,12 +156,18 @@ def _engine() -> Iterator[Engine]:
         return
     if WORKERS.value is not None:
         raise ValueError("--workers is of this machine; on Spark, --master=local[2] says it.")
-    options = dict(text.partition("=")[::2] for text in SPARK.value)
-    session = start_session(MASTER.value, options)
+    session = start_session(MASTER.value, _spark_options(SPARK.value))
     try:
         yield on_spark(session)
     finally:
         session.stop()
+
+
+def _spark_options(texts: Sequence[str]) -> dict[str, str]:
+    for text in texts:
+        if not text.partition("=")[2]:
+            raise ValueError(f"--spark takes name=value. Received: {text!r}.")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def _settings() -> Settings:

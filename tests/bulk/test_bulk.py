@@ -212,6 +212,8 @@ def test_an_output_is_one_jobs(table_model, tables, tmp_path):
         ("rows.parquet", {"heatmaps": True, "target": 1}, "draw the top class"),
         ("rows.parquet", {"dtype": "float8"}, "`dtype` is one of"),
         ("rows.text", {}, "No file or directory"),
+        ("rows.jsonl", {"id": "kee"}, "None of the first 40 rows has a column 'kee'"),
+        ("rows.tfrecord", {"columns": {"numbers": "number"}}, "rows has a column 'number'"),
         ("", {}, "several formats"),
     ],
 )
@@ -236,3 +238,54 @@ def test_a_model_without_versions_and_files_that_are_none(table_model, tables, t
     (rejected,) = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
     assert rejected["id"] == "b.tfrecord"
     assert "compressed" in rejected["reason"]
+
+
+def test_files_of_images_for_a_model_without_pictures(table_model, photos, tmp_path):
+    with pytest.raises(ValueError, match="takes no picture"):
+        explain(table_model, photos, tmp_path / "out", form="images", method="ig")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_a_file_does_not_give_are_rejected(table_model, numbers, tmp_path):
+    """Whatever else is in the part is explained: also of a file that changes meanwhile."""
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    pq.write_table(pa.table({"numbers": numbers.tolist()}), rows / "a.parquet", row_group_size=10)
+    pq.write_table(pa.table({"other": [1, 2]}), rows / "b.parquet")
+    pq.write_table(pa.table({"numbers": numbers[:3].tolist()}), rows / "c.parquet")
+    content = bytearray((rows / "a.parquet").read_bytes())
+    third = pq.read_metadata(rows / "a.parquet").row_group(2).column(0)
+    start = third.dictionary_page_offset or third.data_page_offset
+    content[start : start + 60] = b"\xff" * 60
+    (rows / "a.parquet").write_bytes(content)
+    prepared = bulk.prepare(table_model, rows, tmp_path / "out", bulk.Settings("ig", batch=10))
+    (rows / "c.parquet").unlink()
+    bulk.run_job(prepared, bulk.on_this_machine())
+    found = answers(tmp_path / "out")
+    same(found, expected(table_model, numbers[:20]))
+    rejected = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
+    assert [row["id"] for row in rejected] == ["a.parquet", "b.parquet", "c.parquet"]
+    for row, reason in zip(
+        rejected,
+        ["rows 20 to 39 cannot be read", "no column 'numbers'", "rows 0 to 2 cannot be read"],
+        strict=True,
+    ):
+        assert reason in row["reason"]
+
+
+def test_lines_that_are_gone_are_rejected(table_model, numbers, tmp_path):
+    lines = [json.dumps({"numbers": row.tolist()}) + "\n" for row in numbers[:8]]
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    prepared = bulk.prepare(table_model, tmp_path / "rows.jsonl", tmp_path / "out",
+                            bulk.Settings("ig"))  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("".join(lines[:5]))
+    bulk.run_job(prepared, bulk.on_this_machine())
+    assert len(answers(tmp_path / "out")) == 5
+    (rejected,) = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
+    assert rejected["reason"] == "rows 5 to 7 cannot be read: the file has become shorter"
+
+
+def test_an_input_of_no_rows_is_refused(table_model, tmp_path):
+    pq.write_table(pa.table({"numbers": pa.array([], pa.list_(pa.float32()))}), tmp_path / "a.pq")
+    with pytest.raises(ValueError, match="no rows"):
+        explain(table_model, tmp_path / "a.pq", tmp_path / "out", method="ig")

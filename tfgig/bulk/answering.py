@@ -76,7 +76,7 @@ class Answerer:
         ids = (
             rows.ids if self.request.settings.id is None else rows.values[self.request.settings.id]
         )
-        kept["id"] = [_text(value) for value in ids]
+        kept["id"] = [None if value is None else _text(value) for value in ids]
         kept["ok"] = [i not in reasons for i in range(len(rows.ids))]
         kept["reason"] = [reasons.get(i) for i in range(len(rows.ids))]
         batch = pa.RecordBatch.from_arrays(

@@ -88,8 +88,8 @@ def write_part(
     number: int,
     schema: pa.Schema,
     batches: Iterable[tuple[pa.RecordBatch, Sequence[Rejected]]],
-) -> int:
-    """Writes a part, whole or not at all, and returns how many rows and files it holds.
+) -> None:
+    """Writes a part, whole or not at all.
 
     Args:
         output: The job's directory.
@@ -102,18 +102,15 @@ def write_part(
     """
     name = _PART.format(number)
     rejected: list[Rejected] = []
-    count = 0
     with TemporaryDirectory(f"_writing-{platform.node()}-", output) as temporary:
         with pq.ParquetWriter(temporary.path / name, schema, compression="zstd") as file:
             for batch, not_read in batches:
                 if len(batch):
                     file.write_batch(batch)
                 rejected += not_read
-                count += len(batch) + len(not_read)
         if rejected:
             write_rejected(output, rejected, name, temporary.path)
         _commit(temporary.path / name, output / EXPLANATIONS / name)
-    return count
 
 
 def write_rejected(

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ def make_plan(source: Source, rows: int) -> Plan:
 
 
 def explain_part(job: Job, part: Part) -> int:
-    """Explains a part and writes it; returns how many rows and rejected files it has.
+    """Explains a part and writes it; returns how many rows it was planned to have.
 
     Raises:
         OSError: it cannot be written.
@@ -97,7 +98,8 @@ def explain_part(job: Job, part: Part) -> int:
     source = source_at(job.form, job.root)
     answered = _answered(answering, job, source, part)
     try:
-        return write_part(pathlib.Path(job.output), part.number, answering.request.schema, answered)
+        write_part(pathlib.Path(job.output), part.number, answering.request.schema, answered)
+        return part.rows
     except OSError as error:
         raise OSError(
             f"The output cannot be written: {error}. What is finished stays; free space, or mend "
@@ -109,16 +111,21 @@ def _answered(
     answering: Answerer, job: Job, source: Source, part: Part
 ) -> Iterator[tuple[pa.RecordBatch, list[Rejected]]]:
     for rows in _batches(source, part, answering.request.batch, job.reads):
-        yield answering.answer(rows, job.columns, source.of_files)
+        if isinstance(rows, Rejected):
+            yield pa.RecordBatch.from_pylist([], answering.request.schema), [rows]
+        else:
+            yield answering.answer(rows, job.columns, source.of_files)
 
 
-def _batches(source: Source, part: Part, count: int, columns: tuple[str, ...]) -> Iterator[Rows]:
+def _batches(
+    source: Source, part: Part, count: int, columns: tuple[str, ...]
+) -> Iterator[Rows | Rejected]:
     """The rows of a part, by as many as are explained at once, across its pieces."""
     held: list[Rows] = []
     waiting = 0
     for piece in part.pieces:
-        for rows in source.read(piece, count, columns):
-            if not source.of_files:
+        for rows in _read(source, piece, count, columns):
+            if not source.of_files or isinstance(rows, Rejected):
                 yield rows
                 continue
             held.append(rows)
@@ -128,6 +135,22 @@ def _batches(source: Source, part: Part, count: int, columns: tuple[str, ...]) -
                 held, waiting = [], 0
     if held:
         yield _joined(held)
+
+
+def _read(
+    source: Source, piece: Piece, count: int, columns: tuple[str, ...]
+) -> Iterator[Rows | Rejected]:
+    """The rows of a piece; those that the file does not give, though it was planned for them."""
+    done, reason = 0, "the file has become shorter"
+    try:
+        for rows in source.read(piece, count, columns):
+            yield rows
+            done += len(rows.ids)
+    except (OSError, ValueError, struct.error, pa.ArrowException) as error:
+        reason = str(error)
+    if done < piece.rows:
+        first, last = piece.start + done, piece.start + piece.rows - 1
+        yield Rejected(piece.file, f"rows {first} to {last} cannot be read: {reason}")
 
 
 def _joined(found: list[Rows]) -> Rows:

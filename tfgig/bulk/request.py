@@ -11,6 +11,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from tfgig.bulk.settings import Settings
+from tfgig.bulk.values import NO_RANGE
 from tfgig.exported import kinds
 from tfgig.exported.description import read_description
 from tfgig.exported.directory import latest, signatures_in
@@ -117,6 +118,21 @@ class Request:
         inputs = [column for columns in self.columns(known).values() for column in columns]
         more = [c for c in (self.settings.id, self.settings.target) if isinstance(c, str)]
         return list(dict.fromkeys([*inputs, *more]))
+
+    def check_files(self) -> None:
+        """Raises `ValueError` where image files are nothing for this version, whichever they are.
+
+        Rows of a table are looked at one by one: they may hold numbers or files.
+        """
+        picture = self.description.picture
+        spec = None if picture is None else self.inputs.get(picture.name)
+        if spec is None:
+            raise ValueError(
+                "The model takes no picture, so files of images are nothing for it; give it a "
+                f"table. Received: {sorted(self.inputs)!r}."
+            )
+        known = spec.dtype == tf.string or self.description.value_range is not None
+        check(known, NO_RANGE, str(self.directory))
 
     def fingerprint(self) -> str:
         """A digest of the version's graph and weights, wherever it lies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,13 @@ from tfgig.bulk import output as outputs
 from tfgig.bulk.parts import PART_BATCHES, Job, Part, Plan, explain_part, make_plan
 from tfgig.bulk.request import Request
 from tfgig.bulk.settings import Settings
-from tfgig.bulk.sources import open_source
+from tfgig.bulk.sources import Source, open_source
 from tfgig.local import local_path
 from tfgig.spec import check, is_whole
 from tfgig.workers import Call, Workers, cores
 
 Progress = Callable[[int], Any]
+_FIRST_ROWS = 1000  # that are looked at for the columns of texts and records
 Engine = Callable[[Job, Sequence[Part]], Iterator[int]]  # how many rows each part had
 
 
@@ -70,11 +72,15 @@ def prepare(
     place = local_path(output).absolute()
     request = Request(model, settings)
     form, source = open_source(rows, form)
+    if source.of_files:
+        request.check_files()
     known = source.columns()
     columns, reads = request.columns(known), tuple(request.needed(known))
     count = part_rows or PART_BATCHES * request.batch
     plan = make_plan(source, count)
     check(bool(plan.parts or plan.rejected), "The input has no rows.", os.fspath(rows))
+    if known is None:
+        _check_names(source, plan, reads)
     asked = {
         "settings": settings.to_config(),
         "model": request.fingerprint(),
@@ -90,6 +96,7 @@ def prepare(
         "root": str(source.root),
         "labels": request.description.labels,
         "names": request.names(),
+        "parts": len(plan.parts),
     }
     outputs.claim(place, asked, notes, resume)
     if plan.rejected:
@@ -105,6 +112,24 @@ def prepare(
     )
     done = outputs.finished(place)
     return Prepared(job, plan, [part for part in plan.parts if part.number not in done])
+
+
+def _check_names(source: Source, plan: Plan, columns: Sequence[str]) -> None:
+    """Refuses columns that none of the first rows has, where each row has names of its own."""
+    pieces = (piece for part in plan.parts for piece in part.pieces)
+    lacking, looked, readable = set(columns), 0, 0
+    for rows in itertools.chain.from_iterable(source.read(p, 64, columns) for p in pieces):
+        looked += len(rows.ids)
+        readable += len(rows.ids) - len(rows.reasons)
+        lacking = {c for c in lacking if all(value is None for value in rows.values[c])}
+        if not lacking or looked >= _FIRST_ROWS:
+            break
+    check(
+        not (lacking and readable),
+        f"None of the first {looked:,} rows has a column {', '.join(map(repr, sorted(lacking)))}. "
+        "Others are named by columns={...}, id=... and target=..., or the flags of these names.",
+        str(source.root),
+    )
 
 
 def run_job(prepared: Prepared, engine: Engine, progress: Progress = lambda done: None) -> None:

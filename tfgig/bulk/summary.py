@@ -94,7 +94,12 @@ def summarize(
     chosen = [target for target, _ in counts.most_common(classes)]
     schema = pq.read_schema(paths[0])
     answers = [name for name in schema.names if f"{name}_shape" in schema.names]
-    return [_summarized(a, paths, notes, sorted(chosen), top, least) for a in answers]
+    planned = notes.get("parts", len(paths))
+    missing = f"{planned - len(paths):,} of {planned:,} parts are not there yet."
+    found = [_summarized(a, paths, notes, sorted(chosen), top, least) for a in answers]
+    if planned <= len(paths):
+        return found
+    return [summary._replace(notes=[missing, *summary.notes]) for summary in found]
 
 
 def _summarized(

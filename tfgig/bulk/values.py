@@ -14,6 +14,10 @@ from tfgig.exported.fit import fit
 from tfgig.image.files import Fit, encoded_image, read_image
 
 Convert = Callable[[Any], Any]
+NO_RANGE = (
+    "The export does not say what is black and what is white in its input; export it again with "
+    "--value_range=0,255, or 0,1, or -1,1, or give numbers."
+)
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -57,10 +61,7 @@ def picture_reader(
         if content is None:
             return value
         if value_range is None:
-            raise ValueError(
-                "The export does not say what is black and what is white in its input; export it "
-                "again with --value_range=0,255, or 0,1, or -1,1, or give numbers."
-            )
+            raise ValueError(NO_RANGE)
         low, high = value_range
         shape = spec.shape.as_list()[1:]
         pixels = read_image(io.BytesIO(content), (shape[0], shape[1], shape[2] or 3), way)

@@ -36,6 +36,9 @@ class Parquet(Source):
 
     def read(self, piece: Piece, rows: int, columns: Sequence[str]) -> Iterator[Rows]:
         with pq.ParquetFile(self.path(piece.file)) as file:
+            lacking = [name for name in columns if name not in file.schema_arrow.names]
+            if lacking:
+                raise ValueError(f"the file has no column {', '.join(map(repr, lacking))}")
             groups, first = _groups(file.metadata, piece)
             skip = piece.start - first
             left, done = piece.rows, 0
