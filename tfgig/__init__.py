@@ -7,13 +7,19 @@ same methods as a Keras layer.
     explanation = tfgig.Explainer(model, "guided_ig")(images)
 """
 
-from tfgig import baselines, methods, paths, presets, quadratures, regions, rules, targets
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tfgig import baselines, layers, methods, paths, presets, quadratures, regions, rules, targets
 from tfgig.export import Endpoint, export_saved_model
 from tfgig.exported.lane import Lane
-from tfgig.layers import Explainer
 from tfgig.methods import At, Converge, PathIntegral, Smooth
 from tfgig.models import load_model
 from tfgig.plots import Explanation, plot
+
+if TYPE_CHECKING:
+    from tfgig.layers import Explainer
 
 __version__ = "0.1.0"
 
@@ -38,3 +44,10 @@ __all__ = (
     "rules",
     "targets",
 )
+
+
+def __getattr__(name: str) -> Any:
+    """`Explainer`, a class of Keras's, which programs import no sooner than they need it."""
+    if name == "Explainer":
+        return layers.Explainer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-Concrete: TypeAlias = tf.types.experimental.ConcreteFunction
+Concrete: TypeAlias = "tf.types.experimental.ConcreteFunction"
 Attributes = Mapping[str, bool]
 
 WHOLE: Attributes = {"_noinline": True}

@@ -35,7 +35,7 @@ def test_a_blur_is_a_factor_of_each_cosine(shape):
     image = np.random.default_rng(1).uniform(0, 1, shape)
     coefficients = cosine_transform(tf.constant(image[np.newaxis]))
     np.testing.assert_allclose(inverse_cosine_transform(coefficients)[0], image, atol=1e-13)
-    factors = blur_spectrum(*shape[:2], tf.constant(SIGMAS, tf.float64))
+    factors = blur_spectrum(*shape[:2], tf.constant(SIGMAS, tf.float64), tf.float64)
     found = inverse_cosine_transform(coefficients * factors)
     for blurred, sigma in zip(found, SIGMAS, strict=True):
         # The same truncated kernels, as wide as they may be against the image.

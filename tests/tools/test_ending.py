@@ -29,11 +29,12 @@ def endless():
     return tf.while_loop(lambda i: True, lambda i: [i + 1], [0])
 
 def main(arguments):
+    compute = tf.function(endless)
     with TemporaryDirectory("tfgig-", folder), Version(folder / "m", 1, False).incoming():
         print("ready", flush=True)
         if doing == "listening":
             signal.pause()
-        tf.function(endless)()  # which does not look at signals
+        compute()  # which does not look at signals
 
 program.run(main, "__main__", "A program.")
 """
@@ -74,6 +75,8 @@ def test_ctrl_c_while_tensorflow_is_imported(tmp_path):
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Tell())\n"
         "import tfgig_tools\n"
+        "import tensorflow as tf\n"
+        "tf.constant\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")

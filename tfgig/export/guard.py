@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfgig.models.graphs.inlining import GUARD
 from tfgig.tracing import concrete
 
-Outputs = dict[str, tf.Tensor]
+Outputs = dict[str, "tf.Tensor"]
 
 
 def guarded(values: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]) -> list[tf.Tensor]:

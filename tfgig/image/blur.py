@@ -79,7 +79,7 @@ def inverse_cosine_transform(coefficients: tf.Tensor) -> tf.Tensor:
 
 
 def blur_spectrum(
-    height: tf.Tensor, width: tf.Tensor, sigma: tf.Tensor, dtype: tf.DType = tf.float64
+    height: tf.Tensor, width: tf.Tensor, sigma: tf.Tensor, dtype: tf.DType
 ) -> tf.Tensor:
     """By what blurs of `sigma` [N] multiply the coefficients: [N, height, 1, width] of `dtype`.
 

@@ -13,7 +13,7 @@ from tfgig.methods.base import Method
 from tfgig.methods.error import relative_error
 from tfgig.objective import ModelObjective
 
-Explanation = dict[str, tf.Tensor]
+Explanation = dict[str, "tf.Tensor"]
 
 
 def explain(

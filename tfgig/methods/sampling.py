@@ -13,7 +13,7 @@ from tfgig.methods.calls import points_per_call, repeat_rows
 from tfgig.objective import Objective
 
 # (objective [N], noisy copies [N, ...], the inputs they are of [N, ...]), N = C B
-OfCopies = Callable[[Objective, tf.Tensor, tf.Tensor], Attribution]
+OfCopies = Callable[[Objective, "tf.Tensor", "tf.Tensor"], Attribution]
 
 
 class Moments(NamedTuple):

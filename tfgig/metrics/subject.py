@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import tensorflow as tf
 
+from tfgig import layers
 from tfgig.baselines import Baseline
 from tfgig.image.layout import Layout
-from tfgig.layers import Explainer
 from tfgig.methods import Method
 from tfgig.metrics.saliency import pixel_saliency
 from tfgig.metrics.smoothed import Smoothed
@@ -26,9 +26,9 @@ Judged = Method | Regional | Smoothed  # what can be judged
 Probabilities = Literal["as_is", "softmax", "sigmoid"]
 PROBABILITIES = get_args(Probabilities)
 _ACTIVATIONS: dict[str, Callable] = {
-    "as_is": tf.identity,
-    "softmax": tf.nn.softmax,
-    "sigmoid": tf.nn.sigmoid,
+    "as_is": lambda output: output,
+    "softmax": lambda output: tf.nn.softmax(output),
+    "sigmoid": lambda output: tf.sigmoid(output),
 }
 _POINTS_PER_CALL = 32
 _ROWS_PER_EXPLANATION = 16
@@ -69,7 +69,7 @@ class Subject:
         self.probabilities = probabilities
         self._gathered = None if isinstance(method, Method) else method
         inner = method if isinstance(method, Method) else method.method
-        explainer = Explainer(self.source, inner, target)
+        explainer = layers.Explainer(self.source, inner, target)
         self.layout = _layout_of(explainer)
         self._explain = _in_graph(explainer)
         self._between: tuple[Callable, tf.Variable] | None = None
@@ -201,7 +201,7 @@ class Subject:
         shape = self.source.inputs[0].shape
         held = tf.Variable(tf.zeros([0, *shape[1:]]), shape=shape, trainable=False)
         method: Any = replace_all(self.method, {name: _Given(held) for name in names})
-        return _in_graph(Explainer(self.source, method, self.target)), held
+        return _in_graph(layers.Explainer(self.source, method, self.target)), held
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -214,7 +214,7 @@ class _Given(Baseline):
         return self.held.read_value()[tf.newaxis]
 
 
-def _layout_of(explainer: Explainer) -> Layout | None:
+def _layout_of(explainer: layers.Explainer) -> Layout | None:
     """How the layer that is explained lies over the picture; None for pixels.
 
     Raises:
@@ -230,7 +230,7 @@ def _layout_of(explainer: Explainer) -> Layout | None:
     return explainer.place.layout
 
 
-def _in_graph(explainer: Explainer) -> Callable:
+def _in_graph(explainer: layers.Explainer) -> Callable:
     """The layer as a function of a graph, where a bad row is marked instead of refused."""
     (spec,) = explainer.source.inputs
 

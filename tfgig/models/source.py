@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Survey
-from tfgig.models.graphs.tensorflow_private import CapturableResource, flat_layers
+from tfgig.models.graphs.tensorflow_private import capturable_resource, flat_layers
 from tfgig.models.graphs.units import range_of
 from tfgig.spec import Named, as_named, check
 from tfgig.targets import ModelOutputs
@@ -20,7 +20,7 @@ from tfgig.targets import ModelOutputs
 IMAGE_CHANNELS = (1, 3, 4)
 _PASSING_ON = ("Identity", "Cast")
 # By the operation's type, the logarithm of what it computes.
-_LAST_ACTIVATIONS = {"Softmax": tf.nn.log_softmax, "Sigmoid": tf.math.log_sigmoid}
+_LAST_ACTIVATIONS = {"Softmax": "log_softmax", "Sigmoid": "log_sigmoid"}  # of tf.math
 
 
 class Served(NamedTuple):
@@ -213,9 +213,8 @@ def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:
         activation = _last_activation(value)
         if activation is not None:
             logits[name] = activation.inputs[0]
-            log_probabilities[name] = _LAST_ACTIVATIONS[activation.type](
-                tf.cast(logits[name], tf.float32)
-            )
+            logarithm = getattr(tf.math, _LAST_ACTIVATIONS[activation.type])
+            log_probabilities[name] = logarithm(tf.cast(logits[name], tf.float32))
     return ModelOutputs(values, logits, log_probabilities)
 
 
@@ -228,7 +227,7 @@ def resources_of(origin: Any) -> Iterator[Any]:
     found: dict[int, Any] = {}
     for root in roots:
         for item in tf.train.TrackableView(root).descendants():
-            if isinstance(item, (CapturableResource, tf.saved_model.Asset)):
+            if isinstance(item, (capturable_resource(), tf.saved_model.Asset)):
                 found[id(item)] = item
     yield from found.values()
 
@@ -238,7 +237,7 @@ def _held(value: Any) -> Iterator[Any]:
     if isinstance(value, (list, tuple, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _held(item)
-    elif isinstance(value, (CapturableResource, tf.Module)):
+    elif isinstance(value, (capturable_resource(), tf.Module)):
         yield value
 
 

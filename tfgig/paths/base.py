@@ -14,7 +14,7 @@ from tfgig.objective import Objective
 from tfgig.quadratures import Midpoint, Quadrature, Trapezoid
 from tfgig.spec import Spec, leaves
 
-Guide = Callable[[tf.Tensor], tf.Tensor]  # points float32 [W, ...] to what a step is chosen by
+Guide = Callable[["tf.Tensor"], "tf.Tensor"]  # points float32 [W, ...] to what a step is chosen by
 
 
 class Ends(NamedTuple):

@@ -15,7 +15,7 @@ from tfgig.models.graphs.places import Place
 from tfgig.models.source import SourceModel
 from tfgig.spec import Spec
 
-Answer = Callable[..., dict[str, tf.Tensor]]  # (target int64 [B], *inputs [B, ...]) to outputs
+Answer = Callable[..., dict[str, "tf.Tensor"]]  # (target int64 [B], *inputs [B, ...]) to outputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ from tfgig.spec import Named, as_tuple
 _MOST_TRIED = 6  # places, to find one that can be advised
 # The model, the tensors of each of some layers in its body, one for each call of a layer, and what
 # the layers are called; none for the graph's names.
-Find = Callable[[Sequence[str]], tuple[Concrete, list[list[tf.Tensor]], list[str]]]
+Find = Callable[[Sequence[str]], tuple[Concrete, list[list["tf.Tensor"]], list[str]]]
 
 
 class Known(NamedTuple):

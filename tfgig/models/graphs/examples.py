@@ -17,7 +17,7 @@ from tfgig.models.graphs.refusal import check
 from tfgig.spec import nearest
 
 ROWS = 3
-Rows = tuple[tf.Tensor, ...]  # [ROWS, ...] each, in the order of the inputs
+Rows = tuple["tf.Tensor", ...]  # [ROWS, ...] each, in the order of the inputs
 Given = Mapping[str, Any] | Any  # rows by the input's name, or those of the only input
 
 _OPEN_SIZES = (7, 32, 224)  # tried in turn for what a signature leaves open beyond the batch

@@ -26,7 +26,7 @@ _OUTSIDE = re.compile(
         )
     )
 )
-_Nodes = Sequence[tf.compat.v1.NodeDef]
+_Nodes = Sequence["tf.compat.v1.NodeDef"]
 
 
 def reaching_out(meta_graph: meta_graph_pb2.MetaGraphDef) -> tuple[str, ...]:

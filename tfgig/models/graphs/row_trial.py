@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from tfgig.models.graphs.cut import Concrete, Cut
 from tfgig.models.graphs.examples import ROWS, Examples, Rows
@@ -17,7 +18,7 @@ _COMPANIES = ((0, 1, 2), (2, 1, 0), (2, 0), (1,))
 _FACTORS = (1.0, 0.875, 1.125)  # of the points of each row, so that rows differ behind a table too
 _AGAIN = 8  # runs of what draws random numbers
 _PREAMBLE = ("Graph execution error", "Detected at node", "<stack traces")
-_NARROW = (tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum, tf.int8.as_datatype_enum)
+_NARROW = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16, types_pb2.DT_INT8)
 
 
 @dataclasses.dataclass(frozen=True)

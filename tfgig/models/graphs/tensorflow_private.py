@@ -1,4 +1,7 @@
-"""All that is used of TensorFlow and Keras without a public name; an upgrade is checked here."""
+"""All that is used of TensorFlow and Keras without a public name; an upgrade is checked here.
+
+What is private is imported where it is used: once its program works, TensorFlow is there.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import op_def_registry, ops
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
-from tensorflow.python.trackable.resource import CapturableResource
 
 __all__ = (
-    "CapturableResource",  # the common base of tables, iterators and TensorFlow 1 initialisers
     "add_function",
+    "capturable_resource",
     "flat_layers",
     "function_graph",
     "is_registered",
@@ -26,6 +26,8 @@ def function_graph(graph: tf.Graph, name: str) -> tf.Graph:
     function = graph._get_function(name)
     if hasattr(function, "graph"):
         return function.graph
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
     with graph.as_default():  # one of a graph of TensorFlow 1, which keeps the definition alone
         return function_def_to_graph(function.definition, include_library_functions=True)
 
@@ -41,12 +43,23 @@ def registered_gradient(name: str | bytes) -> Callable[..., Any] | None:
     Raises:
         LookupError: this process knows none. None says that there is no gradient, on purpose.
     """
+    from tensorflow.python.framework import ops
+
     return ops.gradient_registry.lookup(name)
 
 
 def is_registered(operation: str) -> bool:
     """Whether this process knows a type of operation."""
+    from tensorflow.python.framework import op_def_registry
+
     return op_def_registry.get(operation) is not None
+
+
+def capturable_resource() -> type:
+    """The common base of tables, iterators and the initialisers of TensorFlow 1."""
+    from tensorflow.python.trackable.resource import CapturableResource
+
+    return CapturableResource
 
 
 def flat_layers(layer: keras.layers.Layer) -> Iterable[keras.layers.Layer]:

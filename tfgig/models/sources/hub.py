@@ -18,7 +18,7 @@ import tensorflow as tf
 SCHEMES = ("http", "https")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # What a broken connection, file system or archive may end in.
-_BROKEN = (OSError, EOFError, http.client.HTTPException, zlib.error, tf.errors.OpError)
+_BROKEN = (OSError, EOFError, http.client.HTTPException, zlib.error)
 
 
 def is_address(handle: str) -> bool:
@@ -53,7 +53,7 @@ def resolve(handle: str) -> pathlib.Path:
         raise ValueError(
             f"The archive is not one of a model; do not trust it: {error} Received: {handle!r}."
         ) from error
-    except _BROKEN as error:
+    except (*_BROKEN, tf.errors.OpError) as error:
         raise OSError(
             "The model could not be downloaded whole; check the address and the network, and try "
             f"again ({error}). Received: {handle!r}."

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfgig.export.warmup import WARMUP_FILE, read_warmup
@@ -30,7 +31,7 @@ from tfgig.serving.protocol.errors import InvalidRequest
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 _BYTES = "_bytes"
 _ADDED_LATER = {"error"}  # outputs that exports of older versions do not have
-_UNWRITABLE = (tf.float16, tf.bfloat16)
+_UNWRITABLE = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
 
 
 def check_contract(directory: str | os.PathLike, batching: Batching | None = None) -> list[Finding]:
@@ -107,7 +108,7 @@ def _check_tensors(name: str, definition: meta_graph_pb2.SignatureDef) -> Iterat
                 "leave its first dimension open.",
             )
         dtype = tf.dtypes.as_dtype(info.dtype)
-        if role == "output" and dtype in _UNWRITABLE:
+        if role == "output" and info.dtype in _UNWRITABLE:
             yield Finding(
                 subject,
                 f"is of {dtype.name}, which REST cannot write.",

@@ -14,15 +14,15 @@ from tfgig.serving.protocol.json_body import shown
 
 # The numbers that are read for a type; what a smaller type does not hold wraps around.
 _RANGES = {
-    tf.int8: (-(2**31), 2**31 - 1),
-    tf.uint8: (-(2**31), 2**31 - 1),
-    tf.int16: (-(2**31), 2**31 - 1),
-    tf.int32: (-(2**31), 2**31 - 1),
-    tf.int64: (-(2**63), 2**63 - 1),
-    tf.uint32: (0, 2**32 - 1),
-    tf.uint64: (0, 2**64 - 1),
+    "int8": (-(2**31), 2**31 - 1),
+    "uint8": (-(2**31), 2**31 - 1),
+    "int16": (-(2**31), 2**31 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
 }
-_FLOATS = (tf.float32, tf.float64)
+_FLOATS = ("float32", "float64")
 _MOST_AXES = 32  # of NumPy's arrays before its version 2
 
 
@@ -59,10 +59,10 @@ def _at_once(value: Any, dtype: tf.DType) -> np.ndarray | None:
         array = np.asarray(value)
     except (ValueError, OverflowError):
         return None
-    if dtype in _FLOATS:
+    if dtype.name in _FLOATS:
         fits = array.dtype.kind in "iuf"
-    elif dtype in _RANGES and array.dtype.kind in "iu" and array.size:
-        low, high = _RANGES[dtype]
+    elif dtype.name in _RANGES and array.dtype.kind in "iu" and array.size:
+        low, high = _RANGES[dtype.name]
         fits = low <= int(array.min()) and int(array.max()) <= high
     else:
         return None
@@ -72,9 +72,9 @@ def _at_once(value: Any, dtype: tf.DType) -> np.ndarray | None:
 
 def _held(dtype: tf.DType) -> Any:
     """The type that holds all numbers that are read for one."""
-    if dtype in _FLOATS:
+    if dtype.name in _FLOATS:
         return np.float64
-    if dtype in _RANGES and dtype != tf.uint64:
+    if dtype.name in _RANGES and dtype != tf.uint64:
         return np.int64
     return dtype.as_numpy_dtype
 
@@ -121,11 +121,11 @@ def _leaf(value: Any, dtype: tf.DType) -> Any:
     elif dtype == tf.bool:
         if isinstance(value, bool):
             return value
-    elif dtype in _FLOATS:
+    elif dtype.name in _FLOATS:
         if whole or isinstance(value, float):
             return float(value)
-    elif dtype in _RANGES:
-        low, high = _RANGES[dtype]
+    elif dtype.name in _RANGES:
+        low, high = _RANGES[dtype.name]
         if whole and low <= value <= high:
             return value
     else:
