@@ -91,12 +91,11 @@ def _import_all() -> None:
 def _quiet() -> Iterator[None]:
     """Keeps notices of TensorFlow's start that no setting turns off from the terminal.
 
-    Unless they are asked for (`TF_CPP_MIN_LOG_LEVEL=0`), or say why it cannot be imported.
+    Unless they are asked for (`TF_CPP_MIN_LOG_LEVEL` 0 or 1), or say why it cannot be imported.
     """
-    if _SETTING in os.environ:
+    if os.environ.setdefault(_SETTING, "3") in ("0", "1"):
         yield
         return
-    os.environ[_SETTING] = "3"
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as notices:
