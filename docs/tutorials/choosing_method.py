@@ -8,8 +8,8 @@
 # %% [markdown]
 # # Choosing a method
 #
-# Which method to export is a question about your model and your data. This page measures a few methods
-# on the model that ships with tfgig, where it is known where the evidence is.
+# Which method to export depends on your model and your data. This page measures a few methods on the
+# model that ships with tfgig, for images whose evidence is known.
 #
 #     pip install 'tfgig[pictures]'
 
@@ -31,8 +31,8 @@ images = some.images.astype("float32")
 # %% [markdown]
 # ## Look
 #
-# `gradient` is the yardstick, `ig` the standard, `guided_ig_idgi` a good map of pixels, and `block_ig`
-# explains what an inner block holds: coarser, and it finds objects better.
+# `gradient` is the simplest method, `ig` the standard, `guided_ig_idgi` a good pixel map. `block_ig`
+# explains the activations of an inner block: coarser, but better at finding objects.
 
 # %%
 names = ("gradient", "ig", "guided_ig_idgi", "block_ig")
@@ -45,9 +45,9 @@ tfgig.plot(
 # %% [markdown]
 # ## Measure
 #
-# Three numbers a method. **ROC-AUC**: does the map separate the object's pixels from the rest? 0.5 is
-# chance. **Relative gap**: how much of the score's change the attributions miss. **Error**: how far
-# the map is from that of an exact integral. A low gap does not imply a low error.
+# The table has three quality measures. **ROC-AUC**: does the map separate the object's pixels from the
+# rest? 0.5 is chance. **Gap**: the share of the score change that the attributions miss. **Error**: the
+# relative integration error of the map. A low gap does not imply a low error.
 
 # %%
 print(f"{'method':16}{'ROC-AUC':>9}{'gap':>9}{'error':>9}{'seconds':>9}")
@@ -66,14 +66,14 @@ for name, explainer in explainers.items():
     print(f"{name:16}{auc:9.3f}{gap}{np.mean(explanation['error']):9.3f}{seconds:9.3f}")
 
 # %% [markdown]
-# Four images rank nothing. For intervals, curves and a report, run the program on your own images:
+# Four images are too few to rank methods. For intervals, curves and a report, evaluate your own images:
 #
 #     tfgig-evaluate --handle=flowers.keras --output=out --dataset=directory \
 #         --directory.path=photos --methods=ig,guided_ig_idgi,block_ig --report=report.html
 #
-# ## Spend no more than it takes
+# ## Use only the steps you need
 #
-# A method is a frozen dataclass. Change a field, and look at `error`.
+# A method is a frozen dataclass. Change its steps and watch `error`.
 
 # %%
 for steps in (8, 16, 32, 64):
@@ -81,8 +81,7 @@ for steps in (8, 16, 32, 64):
     print(steps, np.round(tfgig.Explainer(source, method)(images)["error"], 3))
 
 # %% [markdown]
-# `ig_converged` does that by itself: it takes more steps for the rows that need them, until each row's
-# `error` is at most 0.1.
+# `ig_converged` automates this: it adds steps to each row until that row's `error` is at most 0.1.
 
 # %%
 np.round(tfgig.Explainer(source, "ig_converged")(images)["error"], 3)

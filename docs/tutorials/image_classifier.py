@@ -6,15 +6,15 @@
 #       format_name: percent
 # ---
 # %% [markdown]
-# # An image classifier of your own
+# # An image classifier
 #
 # Train a small network, explain it in Python, export it with its explanations, and call the exported
 # signatures as TensorFlow Serving would.
 #
 #     pip install 'tfgig[pictures]'
 #
-# The images are scenes whose classes are shapes: ring, star, cross and others. Each is laid over a
-# photograph, beside distractors, so that a right answer for a wrong reason is possible.
+# The images are generated scenes whose classes are shapes: ring, star, cross and others. Each shape lies
+# on a photograph among distractors, so the model can be right for the wrong reason.
 
 # %%
 import tempfile
@@ -35,8 +35,8 @@ train.images.shape, train.images.min(), train.images.max(), scenes.CLASSES
 # %% [markdown]
 # ## Train
 #
-# The `Rescaling` layer tells tfgig the range of the input: 0 is black and 255 is white. Without it,
-# name the range: `tfgig.load_model(model, value_range=(0, 255))`.
+# tfgig reads the input range from the `Rescaling` layer: 0 is black and 255 is white. Without such a
+# layer, pass the range: `tfgig.load_model(model, value_range=(0, 255))`.
 
 # %%
 model = keras.Sequential(
@@ -56,11 +56,11 @@ history = model.fit(train.images, train.labels, batch_size=32, epochs=10, verbos
 print(f"training accuracy {history.history['accuracy'][-1]:.2f}")
 
 # %% [markdown]
-# Ten epochs on 512 scenes are too few for a good model. That makes it worth looking at.
+# Ten epochs on 512 scenes are too few for a good model, so its mistakes are worth explaining.
 #
 # ## Explain
 #
-# An `Explainer` is a Keras layer. It explains the top class unless you name a `target`.
+# An `Explainer` is a Keras layer. It explains the top class unless you pass a `target`.
 
 # %%
 images = test.images
@@ -68,9 +68,8 @@ explanation = tfgig.Explainer(model, "ig")(images)
 tfgig.plot(explanation, class_names=scenes.CLASSES)
 
 # %% [markdown]
-# Look at the caption before the picture. `score` minus the baseline's score is what the attributions
-# add up to; `delta` is what is missing from that sum. `error` estimates how far the map is from that of
-# an exact integral.
+# Check the caption before the picture. The attributions should sum to `score` minus the baseline score;
+# `delta` is the difference. `error` estimates the relative integration error of the map.
 
 # %%
 total = tf.reduce_sum(explanation["attributions"], (1, 2, 3))
@@ -83,7 +82,7 @@ for name in ("score", "baseline_score", "delta", "error"):
 # %% [markdown]
 # ## Compare methods
 #
-# A dictionary of explanations of the same images is drawn side by side.
+# `tfgig.plot` draws a dictionary of explanations of the same images side by side.
 
 # %%
 methods = ("ig", "guided_ig_idgi", "block_ig")
@@ -93,9 +92,9 @@ tfgig.plot(
 )
 
 # %% [markdown]
-# ## Ask for another class
+# ## Compare two classes
 #
-# Why this class and not that one? `Contrast` explains the difference of two scores.
+# Why this class and not that one? `Contrast` explains the difference between two scores.
 
 # %%
 order = np.argsort(model.predict(images[:1], verbose=0)[0])
@@ -107,8 +106,8 @@ tfgig.plot(tfgig.Explainer(model, "guided_ig_idgi", target=contrast)(images[:1])
 # %% [markdown]
 # ## Export and call
 #
-# The export is a SavedModel. `serving_default` answers exactly as the model does; the other signatures
-# explain.
+# The export is a SavedModel. `serving_default` returns exactly what the model returns; the other
+# signatures explain it.
 
 # %%
 folder = tempfile.mkdtemp()
@@ -122,5 +121,5 @@ answer = served.signatures["heatmap_block_ig"](image=tf.constant(images[:1], tf.
 display(Image(answer["heatmap_bytes"].numpy()[0], width=240))
 
 # %% [markdown]
-# Put the folder behind TensorFlow Serving, or behind `tfgig-serve --model_base_path=...` on your own
+# Serve the folder with TensorFlow Serving, or with `tfgig-serve --model_base_path=...` on your own
 # machine: [serving](serving.py) shows how.

@@ -6,10 +6,10 @@
 #       format_name: percent
 # ---
 # %% [markdown]
-# # Serve it
+# # Serving a model
 #
 # An exported model is a SavedModel like any other. This page serves one on your machine with tfgig's
-# development server, asks it over REST and gRPC, and shows the commands for TensorFlow Serving in Docker.
+# development server, calls it over REST and gRPC, and shows the commands for TensorFlow Serving in Docker.
 #
 #     pip install 'tfgig[pictures,serving]'
 
@@ -35,7 +35,8 @@ version.name, sorted(path.name for path in version.iterdir())
 # %% [markdown]
 # ## On your machine
 #
-# In a terminal, `tfgig-serve --model_base_path=...`; here, the same server in Python, on free ports.
+# In a terminal, run `tfgig-serve --model_base_path=...`. This page runs the same server in Python, on
+# free ports.
 
 # %%
 server = LocalServer(base, ServerOptions(port=0, rest_port=0)).start()
@@ -43,9 +44,9 @@ url = f"{server.rest_address}/v1/models/shapes"
 requests.get(url, timeout=30).json()["model_version_status"][0]["state"]
 
 # %% [markdown]
-# ## REST: predict, then ask why
+# ## REST: predict, then explain
 #
-# The picture is a PNG, base64 encoded. What a client sends here, it sends to TensorFlow Serving too.
+# The heat-map is a base64-encoded PNG. TensorFlow Serving takes the same requests.
 
 # %%
 image = scenes.compose(1, seed=1, split="test").images[0]
@@ -61,7 +62,7 @@ display(Image(base64.b64decode(answer["heatmap_bytes"]["b64"]), width=240))
 # %% [markdown]
 # ## gRPC: the client
 #
-# `tfgig.serving.Client` talks to both servers, splits large batches and retries what is transient.
+# `tfgig.serving.Client` works with both servers, splits large batches and retries transient errors.
 
 # %%
 with Client(server.grpc_address, model="shapes") as client:
@@ -74,14 +75,13 @@ server.stop()
 # %% [markdown]
 # ## TensorFlow Serving in Docker
 #
-# `tfgig-config` writes the files that run the official image, with limits and a read-only root:
+# `tfgig-config` writes the files to run the official image, with resource limits and a read-only root:
 #
 #     tfgig-config --model_base_path=/models/shapes --output=serving
 #     docker compose --project-directory serving up
 #
-# and `tfgig-inspect --check` says beforehand what the server would stumble over:
+# Check the export first; `tfgig-inspect --check` reports problems that the server would have with it:
 #
 #     tfgig-inspect --check /models/shapes/1
 #
-# [Serving](../serving.md) has sizes, lanes, batching, KServe, and a table for those who come from Vertex
-# Explainable AI.
+# [Serving](../serving.md) covers sizes, lanes, batching, KServe and migration from Vertex Explainable AI.

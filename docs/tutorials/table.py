@@ -8,8 +8,8 @@
 # %% [markdown]
 # # A table with categories
 #
-# A model of categories and numbers is explained as a whole: every column, in one explanation, with one
-# `delta`. Categories are explained at their embeddings.
+# One explanation covers every column of a table model, categories and numbers, with one `delta`.
+# Categories are explained at their embeddings.
 
 # %%
 import json
@@ -66,10 +66,10 @@ tfgig.plot(
 )
 
 # %% [markdown]
-# ## One number a column
+# ## One number per column
 #
-# `features_ig` sums an embedding's numbers, so that each column has one. Their names, in order, are
-# `columns` in the export's description.
+# `features_ig` sums over each embedding, so that each column has one number. `columns` in the export's
+# description lists the column names in order.
 
 # %%
 version = tfgig.export_saved_model(model, tempfile.mkdtemp() + "/rent", methods=["ig"])
@@ -81,10 +81,10 @@ for row in answer["features"].numpy():
     print({name: round(float(value), 3) for name, value in zip(names, row, strict=True)})
 
 # %% [markdown]
-# ## Against what?
+# ## Choose a baseline
 #
 # The default baseline is zero, which is no city at all. To explain the difference from the data's
-# average, build the baseline from rows:
+# average, build a baseline from rows:
 
 # %%
 mean = tfgig.baselines.DatasetStatistic.of(numbers, statistic="mean")

@@ -6,11 +6,10 @@
 #       format_name: percent
 # ---
 # %% [markdown]
-# # A model of TensorFlow 1
+# # A TensorFlow 1 model
 #
-# Many teams serve a SavedModel whose training code is gone. tfgig reads the graph, so it needs no code:
-# this page builds such a model with `tf.compat.v1`, looks at it without running it, and exports it again
-# with explanations.
+# Many teams serve a SavedModel whose training code is lost. tfgig needs only the graph. This page builds
+# such a model with `tf.compat.v1`, inspects it without running it, and exports it with explanations.
 
 # %%
 import pathlib
@@ -37,9 +36,9 @@ with tf.Graph().as_default(), tf.compat.v1.Session() as session:
 sorted(path.name for path in pathlib.Path(old).iterdir())
 
 # %% [markdown]
-# ## Look at it first
+# ## Inspect it first
 #
-# A SavedModel is a program. `tfgig-inspect` reads it and runs nothing of it.
+# A SavedModel is a program. `tfgig-inspect` reads it without running it.
 
 # %%
 # !tfgig-inspect {old}
@@ -47,8 +46,7 @@ sorted(path.name for path in pathlib.Path(old).iterdir())
 # %% [markdown]
 # ## Explain it
 #
-# Where there are several signatures, `--signature` names one; where a size was left open, `--shape` fills
-# it in.
+# `load_model` takes `signature` to select one of several signatures, and `shape` to set open sizes.
 
 # %%
 source = tfgig.load_model(old)
@@ -59,8 +57,8 @@ tfgig.plot(explanation, rows=[0])
 # %% [markdown]
 # ## Export it
 #
-# Variables, tables, assets and the other signatures go along, and `serving_default` answers bit for bit
-# what the old model answered.
+# The export keeps variables, tables, assets and the other signatures. `serving_default` returns bit for
+# bit what the old model returned.
 
 # %%
 version = tfgig.export_saved_model(source, str(folder / "new"), methods=["ig"])

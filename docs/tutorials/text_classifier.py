@@ -8,8 +8,8 @@
 # %% [markdown]
 # # A text classifier
 #
-# Token ids have no gradient, so a text model is explained at its embedding. Strings are split and
-# looked up inside the model, and the exported signatures return the tokens with their numbers.
+# Token ids have no gradient, so a text model is explained at its embedding. The model splits strings and
+# looks up tokens itself, so the exported signatures can return each token with its number.
 
 # %%
 import tempfile
@@ -40,8 +40,7 @@ texts[:2], labels[:2]
 # %% [markdown]
 # ## Train
 #
-# `TextVectorization` cuts the text inside the model. It belongs to the model, so a served model takes
-# plain strings.
+# `TextVectorization` splits the text inside the model, so the served model takes plain strings.
 
 # %%
 split = keras.layers.TextVectorization(output_sequence_length=12, name="split")
@@ -68,8 +67,8 @@ explanation = explainer(rows)
 tfgig.plot(explanation, class_names=("bad", "good"))
 
 # %% [markdown]
-# The attributions have the width of the embedding, `[B, positions, width]`. Their sum over the width is
-# the number of a token.
+# The attributions have the shape of the embedding, `[B, positions, width]`. Sum over the width to get one
+# number per token.
 
 # %%
 np.round(tf.reduce_sum(explanation["attributions"], -1), 3)
@@ -77,8 +76,8 @@ np.round(tf.reduce_sum(explanation["attributions"], -1), 3)
 # %% [markdown]
 # ## Export
 #
-# `tokens_ig` returns one number a position and `token_text`, the tokens as the graph cut them. A client
-# needs no tokenizer.
+# `tokens_ig` returns one number per position and `token_text`, the tokens as split by the graph. Clients
+# need no tokenizer.
 
 # %%
 source = tfgig.load_model(model, layer="embedding")
