@@ -140,12 +140,16 @@ def serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     while (asked := _read(requests)) is not None:
-        try:
-            function, arguments = pickle.loads(asked)
-            answer = pickle.dumps((function(*arguments), None, ""), pickle.HIGHEST_PROTOCOL)
-        except Exception as error:
-            answer = _of_error(error)
-        _write(answers, answer)
+        _write(answers, answered(asked))
+
+
+def answered(asked: bytes) -> bytes:
+    """The answer to a request, also where that is an error: what `value` reads."""
+    try:
+        function, arguments = pickle.loads(asked)
+        return pickle.dumps((function(*arguments), None, ""), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        return _of_error(error)
 
 
 def _of_error(error: Exception) -> bytes:

@@ -8,6 +8,8 @@ attributions, as the exported signature answers them.
   tfgig-bulk --model=/models/credit --input=customers.parquet --output=out --id=customer \
       --kind=features --columns='{"numbers": ["age", "income"]}'
   tfgig-bulk --model=/models/reviews --input=reviews.jsonl --output=out --kind=tokens --resume
+  tfgig-bulk --model=/models/flowers --input=/data/photos --output=/data/out --method=ig \
+      --master=spark://host:7077    # input and output under one path on every machine
   tfgig-bulk summarize out    # by class: columns, tokens or the mean map; out/summary.html and .png
 
 A run that was interrupted is continued with --resume: every row is answered once. Rows that cannot
@@ -24,12 +26,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from absl import flags
+from tfgig_tools import spark_flags
 
 from tfgig import program
 from tfgig.bulk import Settings, on_this_machine, prepare, report, run_job, settings, summarize
 from tfgig.bulk.running import Engine, Prepared, default_workers
 from tfgig.bulk.sources import FORMATS
-from tfgig.bulk.spark import on_spark, start_session
+from tfgig.bulk.spark import on_spark
 from tfgig.bulk.tally import count_up
 from tfgig.image.files import FITS
 from tfgig.local import local_path
@@ -76,20 +79,12 @@ WORKERS = flags.DEFINE_integer(
     "Worker processes; 0 or 1 for none. By default one a core, or none where there is a GPU.",
     lower_bound=0,
 )
-MASTER = flags.DEFINE_string(
-    "master",
-    None,
-    "Run on Spark: local[*], spark://host:7077, k8s://https://host:443 or yarn. Every machine sees "
-    "input and output under the same paths.",
-)
-SPARK = flags.DEFINE_multi_string(
-    "spark", [], "A setting of Spark, such as spark.executor.memory=4g; may be repeated."
-)
 CLASSES = flags.DEFINE_integer(
     "classes", 10, "summarize: how many of the most frequent classes.", lower_bound=0
 )
 TOP = flags.DEFINE_integer("top", 20, "summarize: how many columns or tokens.", lower_bound=1)
 RESUME = flags.DEFINE_boolean("resume", False, "Go on with what was begun in --output.")
+flags.adopt_module_key_flags(spark_flags)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -149,25 +144,11 @@ def _run(prepared: Prepared) -> None:
 
 @contextlib.contextmanager
 def _engine() -> Iterator[Engine]:
-    if MASTER.value is None:
-        if SPARK.value:
-            raise ValueError("--spark is an option of --master, which is not given.")
-        yield on_this_machine(default_workers() if WORKERS.value is None else WORKERS.value)
-        return
-    if WORKERS.value is not None:
-        raise ValueError("--workers is of this machine; on Spark, --master=local[2] says it.")
-    session = start_session(MASTER.value, _spark_options(SPARK.value))
-    try:
-        yield on_spark(session)
-    finally:
-        session.stop()
-
-
-def _spark_options(texts: Sequence[str]) -> dict[str, str]:
-    for text in texts:
-        if not text.partition("=")[2]:
-            raise ValueError(f"--spark takes name=value. Received: {text!r}.")
-    return dict(text.split("=", 1) for text in texts)
+    with spark_flags.session() as session:
+        if session is not None:
+            yield on_spark(session)
+        else:
+            yield on_this_machine(default_workers() if WORKERS.value is None else WORKERS.value)
 
 
 def _settings() -> Settings:

@@ -14,6 +14,7 @@ Unreadable images are skipped, counted and reported; the exit status is then 1.
   tfgig-evaluate --handle=shapes --output=regions --methods=ig,guided_ig --regions=ig,guided_ig
   tfgig-evaluate --handle=shapes --output=part1 --shard=1/2    # here, and 2/2 elsewhere; then
   tfgig-evaluate --handle=shapes --output=all --merge=part1,part2
+  tfgig-evaluate --handle=shapes --output=out --master=spark://host:7077    # the same file
 
 --handle accepts whatever tfgig-export accepts, or the name of a bundled model. Every option of
 every method, metric and dataset is a flag; see --helpfull.
@@ -27,7 +28,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from absl import flags
-from tfgig_tools import model_flags
+from tfgig_tools import model_flags, spark_flags
 
 import tfgig
 from tfgig import command_line, presets, program, workers
@@ -103,6 +104,7 @@ WORKERS = flags.DEFINE_integer(
 )
 REPORT = flags.DEFINE_string("report", None, "Write an HTML report to this file.")
 flags.adopt_module_key_flags(model_flags)
+flags.adopt_module_key_flags(spark_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 command_line.define_preset_flags()
 command_line.define_spec_flags("xrai", XRAI())
@@ -180,12 +182,30 @@ def _run(experiment, source, output) -> Results:
     )
     shard, total = _shard(), experiment.dataset.size()
     left = None if total is None else shard.size(total)
-    with tqdm(total=left, unit="image", disable=None) as progress:
+    with (
+        spark_flags.session() as session,
+        model_flags.elsewhere(HANDLE.value, session) as elsewhere,
+        tqdm(total=left, unit="image", disable=None) as progress,
+    ):
         if MERGE.value:
             return running.merge(
-                experiment, source, output, MERGE.value, progress.update, WORKERS.value
+                experiment,
+                source,
+                output,
+                MERGE.value,
+                progress.update,
+                WORKERS.value,
+                elsewhere,
             )
-        return running.run(experiment, source, output, progress.update, shard, WORKERS.value)
+        return running.run(
+            experiment,
+            source,
+            output,
+            progress.update,
+            shard,
+            WORKERS.value,
+            elsewhere=elsewhere,
+        )
 
 
 def _shard() -> running.Shard:

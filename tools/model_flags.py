@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
@@ -16,6 +18,12 @@ import tfgig
 from tfgig import command_line
 from tfgig.models import SourceModel
 from tfgig.spec import is_whole
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from tfgig.bulk.spark import Travelling
+    from tfgig.evaluation.running import Elsewhere
 
 VALUE_RANGE = flags.DEFINE_list(
     "value_range",
@@ -76,28 +84,71 @@ def shipped() -> list[str]:
 
 def load(handle: str, layer: Sequence[str] | None = None) -> SourceModel:
     """The model of a handle, or of a shipped model's name, as the flags say."""
-    for library in OP_LIBRARY.value:
-        command_line.load_op_library(library)
+    with located(handle) as path:
+        return _loaded(path, options(layer), OP_LIBRARY.value)
+
+
+@contextlib.contextmanager
+def located(handle: str) -> Iterator[str]:
+    """The file of a shipped model's name; any other handle is itself."""
     if handle in shipped() and not pathlib.Path(handle).exists():
-        with resources.as_file(
-            resources.files("tfgig_saved_models") / handle / "model.keras"
-        ) as file:
-            return _load(str(file), layer)
-    return _load(handle, layer)
+        model = resources.files("tfgig_saved_models") / handle / "model.keras"
+        with resources.as_file(model) as file:
+            yield str(file)
+    else:
+        yield handle
 
 
-def _load(handle: str, layer: Sequence[str] | None) -> SourceModel:
-    return tfgig.load_model(
-        handle,
-        command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
-        signature=SIGNATURE.value,
-        shape=_shape(),
-        layer=layer,
-        allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
-        example=None if EXAMPLE.value is None else read_example(EXAMPLE.value),
-        constants=_constants(),
-        input_names=INPUT_NAMES.value,
-    )
+def options(layer: Sequence[str] | None = None) -> dict[str, Any]:
+    """What the flags say of how a model is loaded: arguments of `tfgig.load_model`."""
+    return {
+        "value_range": command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
+        "signature": SIGNATURE.value,
+        "shape": _shape(),
+        "layer": layer,
+        "allow_unsafe_deserialization": ALLOW_UNSAFE_DESERIALIZATION.value,
+        "example": None if EXAMPLE.value is None else read_example(EXAMPLE.value),
+        "constants": _constants(),
+        "input_names": INPUT_NAMES.value,
+    }
+
+
+def _loaded(path: str, how: Mapping[str, Any], op_libraries: Sequence[str]) -> SourceModel:
+    for library in op_libraries:
+        command_line.load_op_library(library)
+    return tfgig.load_model(path, **how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """Loads a model on another machine as `load` does here; goes through pickle.
+
+    Args:
+        model: The model's file or directory, on its way there.
+        how: From `options`.
+        op_libraries: Shared libraries with operations, under paths that every machine sees.
+    """
+
+    model: Travelling
+    how: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    op_libraries: Sequence[str] = ()
+
+    def __call__(self) -> SourceModel:
+        return _loaded(self.model.here(), self.how, self.op_libraries)
+
+
+@contextlib.contextmanager
+def elsewhere(handle: str, session: SparkSession | None) -> Iterator[Elsewhere | None]:
+    """Where a session of Spark judges this model; None without one."""
+    if session is None:
+        yield None
+        return
+    from tfgig.bulk.spark import SparkWorkers, Travelling
+    from tfgig.evaluation.running import Elsewhere
+
+    with located(handle) as path, SparkWorkers(session) as workers:
+        model = Travelling.of(path, session)
+        yield Elsewhere(workers, Loader(model, options(), OP_LIBRARY.value))
 
 
 def _shape() -> Any:

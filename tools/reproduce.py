@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from absl import flags
-from tfgig_tools import choosing, model_flags
+from tfgig_tools import choosing, model_flags, spark_flags
 
 import tfgig
 from tfgig import command_line, program, workers
@@ -78,6 +78,7 @@ SKIP = flags.DEFINE_list(
     "(default: none; SmoothGrad, 25 times as slow as the others, on the built-in images)",
 )
 flags.adopt_module_key_flags(model_flags)
+flags.adopt_module_key_flags(spark_flags)
 flags.adopt_module_key_flags(choosing)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
 for _name, _spec in DATASETS.items():
@@ -102,7 +103,8 @@ def main(arguments: Sequence[str]) -> int:
     if not HANDLES.value:
         raise ValueError("--handles takes at least one model. Received: ''.")
     _check_flags(chooses)
-    sources = _named([model_flags.load(handle) for handle in HANDLES.value])
+    handles = list(dict.fromkeys(HANDLES.value))
+    sources = _named([model_flags.load(handle) for handle in handles])
     if chooses:
         output = pathlib.Path(OUTPUT.value)
         text = choosing.choose(
@@ -117,11 +119,19 @@ def main(arguments: Sequence[str]) -> int:
         print(text)
         (output / "choosing.md").write_text(text)
         return 0
+    with spark_flags.session() as session:
+        _compare(dict(zip(sources, handles, strict=True)), sources, session)
+    return 0
+
+
+def _compare(handles: dict[str, str], sources: dict[str, Any], session: Any) -> None:
+    """Measures and prints the published tables."""
     for name in TABLES.value:
         cells, notes = {}, {}
         for label, source in sources.items():
             protocol = _adapted(protocols.get(name, source.value_range or (0.0, 1.0)))
-            results = _measure(protocol, source, label)
+            with model_flags.elsewhere(handles[label], session) as elsewhere:
+                results = _measure(protocol, source, label, elsewhere)
             cells[label] = {
                 row: table.cells_of(
                     protocol.metric,
@@ -135,12 +145,13 @@ def main(arguments: Sequence[str]) -> int:
         text = comparison.render(protocol, cells, notes)
         print(text)
         (pathlib.Path(OUTPUT.value) / f"{name.replace('/', '-')}.txt").write_text(text)
-    return 0
 
 
 def _check_flags(chooses: bool) -> None:
     """Before anything is loaded: every table there is, and no option that nothing looks at."""
     if chooses:
+        if spark_flags.MASTER.value:
+            raise ValueError("choosing measures seconds, on this machine; leave --master out.")
         wanted = choosing.check_flags()
     else:
         wanted = {protocols.get(name, (0.0, 1.0)).metric.kind for name in TABLES.value}
@@ -182,7 +193,9 @@ def _dataset() -> datasets.Dataset:
     return command_line.spec_from_flags(DATASET.value, default)
 
 
-def _measure(protocol: protocols.Protocol, source: Any, label: str) -> Results:
+def _measure(
+    protocol: protocols.Protocol, source: Any, label: str, elsewhere: running.Elsewhere | None
+) -> Results:
     from tqdm import tqdm
 
     experiment = experiments.Experiment(
@@ -200,7 +213,14 @@ def _measure(protocol: protocols.Protocol, source: Any, label: str) -> Results:
     directory = pathlib.Path(OUTPUT.value) / "-".join((paper, kind, protocol.metric.kind, label))
     print(f"{protocol.name}: {len(protocol.methods)} methods of {label} ...", file=sys.stderr)
     with tqdm(total=experiment.dataset.size(), unit="image", disable=None) as progress:
-        return running.run(experiment, source, directory, progress.update, workers=WORKERS.value)
+        return running.run(
+            experiment,
+            source,
+            directory,
+            progress.update,
+            workers=WORKERS.value,
+            elsewhere=elsewhere,
+        )
 
 
 def run() -> None:

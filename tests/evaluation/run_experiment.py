@@ -14,6 +14,17 @@ from tfgig.metrics import Insertion
 from tfgig.spec import from_config
 
 
+def load():
+    return tfgig.load_model(image_model(shape=SHAPE))
+
+
+def other():
+    """A model of the same layers."""
+    model = image_model(shape=SHAPE)
+    model.weights[0].assign(-model.weights[0])
+    return tfgig.load_model(model)
+
+
 def main(directory, config, rest, workers):
     config = json.loads(pathlib.Path(config).read_text())
     methods, metrics = (
@@ -28,8 +39,7 @@ def main(directory, config, rest, workers):
 
     Insertion.statistics = slowly
     experiment = Experiment(methods, metrics, from_config(config["dataset"]), maps=config["maps"])
-    source = tfgig.load_model(image_model(shape=SHAPE))
-    run(experiment, source, directory, workers=int(workers))
+    run(experiment, load(), directory, workers=int(workers))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ import pytest
 
 import tfgig
 from tests.cases import ROOT, image_model
+from tests.evaluation import run_experiment
 from tests.evaluation.conftest import SHAPE, lines_of
 from tfgig.evaluation.dataset import Directory
 from tfgig.evaluation.results import Results
-from tfgig.evaluation.running import Shard, merge, run
+from tfgig.evaluation.running import Elsewhere, Shard, merge, run
 from tfgig.metrics import Subject, pixel_saliency
+from tfgig.workers import Workers
 
 RUNNER = pathlib.Path(__file__).with_name("run_experiment.py")
 
@@ -108,6 +110,30 @@ def test_what_an_unfinished_part_lacks_is_done_in_the_merge(finished, experiment
     (cut / "results.jsonl").write_bytes(whole[:3000])
     merge(experiment, source, tmp_path / "all", [cut, tmp_path / "second"])
     assert (tmp_path / "all" / "results.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize(("keep", "maps", "cut"), [("all", 9, 5001), ("top_5", 3, 0)])
+def test_batches_that_are_judged_elsewhere(experiment, source, tmp_path, keep, maps, cut):
+    chosen = dataclasses.replace(experiment, keep=keep, maps=maps)
+    here, there = tmp_path / "here", tmp_path / "there"
+    run(chosen, source, here)
+    whole = (here / "results.jsonl").read_bytes()
+    there.mkdir()
+    (there / "results.jsonl").write_bytes(whole[:cut])
+    done = []
+    run(chosen, source, there, done.append, elsewhere=Elsewhere(Workers(), run_experiment.load))
+    assert done == [8, 4]
+    assert (there / "results.jsonl").read_bytes() == whole
+    shown = {path.name for path in (here / "maps").iterdir()}
+    assert len(shown) == 2 * maps
+    written = {path.name for path in (there / "maps").iterdir()}
+    assert written <= shown
+    assert cut or written == shown
+
+
+def test_a_model_of_other_weights_elsewhere_is_refused(experiment, source, tmp_path):
+    with pytest.raises(ValueError, match="other weights"):
+        run(experiment, source, tmp_path, elsewhere=Elsewhere(Workers(), run_experiment.other))
 
 
 def test_parts_that_do_not_fit_are_refused(finished, experiment, source, tmp_path):

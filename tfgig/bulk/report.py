@@ -7,11 +7,15 @@ import html
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfgig.bulk.summary import ClassSummary, Mean, Summary
 from tfgig.bulk.tally import Tally
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2rem auto;max-width:60rem;color:#222}"
@@ -20,6 +24,7 @@ _STYLE = (
     "img{max-width:100%}pre{background:#f4f4f4;padding:1rem;white-space:pre-wrap}"
 )
 _FOR, _AGAINST = "#c0392b", "#2b6cb0"
+_SATURATED = 0.995  # of a map's pixels, how many have a colour of their own
 
 
 def write_pictures(
@@ -48,9 +53,11 @@ def write_page(
         parts.append(f'<img alt="means by class" src="data:image/png;base64,{data}">')
         parts += [f"<p>{html.escape(note)}</p>" for note in summary.notes]
         parts += [_table(found) for found in summary.classes if found.features]
-    parts.append("<p>Means with their 95 % intervals (normal approximation), over rows.</p>")
+    if any(summary.kind != "map" for summary in summaries):
+        parts.append("<p>Means with their 95 % intervals (normal approximation), over rows.</p>")
     text = (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Explanations</title>"
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'><title>Explanations</title>"
         f"<style>{_STYLE}</style>{''.join(parts)}</html>\n"
     )
     pathlib.Path(path).write_text(text, encoding="utf-8")
@@ -77,29 +84,42 @@ def _draw(summary: Summary, path: pathlib.Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    count = len(summary.classes)
     if summary.kind == "map":
-        figure = Figure(figsize=(6, 3 * count), layout="constrained")
+        rows, wide = -(-len(summary.classes) // 2), len(summary.classes) > 1
+        figure = Figure(figsize=(10 if wide else 5, 2.2 * rows), layout="constrained")
+        _draw_maps(figure, summary.classes)
     else:
-        most = max(len(found.features) for found in summary.classes)
-        figure = Figure(figsize=(8, count * (0.8 + 0.24 * most)), layout="constrained")
+        sizes = [0.8 + 0.24 * max(1, len(found.features)) for found in summary.classes]
+        figure = Figure(figsize=(8, sum(sizes)), layout="constrained")
+        axes = figure.subplots(len(sizes), 1, squeeze=False, height_ratios=sizes)
+        for axis, found in zip(axes[:, 0], summary.classes, strict=True):
+            _draw_bars(axis, found)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(count, 2 if summary.kind == "map" else 1, squeeze=False)
-    for row, found in zip(axes, summary.classes, strict=True):
-        if found.map is not None:
-            _draw_maps(row, found, *found.map)
-        else:
-            _draw_bars(row[0], found)
     figure.savefig(path, dpi=110)
 
 
-def _draw_maps(axes, found: ClassSummary, mean: np.ndarray, absolute: np.ndarray) -> None:
-    largest = np.abs(mean).max() or 1.0
-    axes[0].imshow(mean, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    axes[1].imshow(absolute, cmap="inferno", vmin=0)
-    for axis, name in zip(axes, ("mean", "mean |attribution|"), strict=True):
+def _draw_maps(figure: Figure, classes: Sequence[ClassSummary]) -> None:
+    """Two classes a row; of each, the mean and the mean absolute attributions."""
+    columns = 4 if len(classes) > 1 else 2
+    axes = figure.subplots(-(-2 * len(classes) // columns), columns, squeeze=False).reshape(-1, 2)
+    for axis in axes.ravel():
         axis.set_axis_off()
-        axis.set_title(f"{found.name}, {found.rows:,} rows: {name}", fontsize=9, parse_math=False)
+    for pair, found in zip(axes, classes, strict=False):
+        if found.map is None:
+            continue
+        mean, absolute = found.map
+        # A few pixels would leave all others without a colour.
+        most, high = (np.quantile(np.abs(m), _SATURATED) or 1.0 for m in (mean, absolute))
+        drawn = (
+            pair[0].imshow(mean, cmap="RdBu_r", vmin=-most, vmax=most),
+            pair[1].imshow(absolute, cmap="inferno", vmin=0, vmax=high),
+        )
+        pair[0].set_title(f"{found.name:.30}, {found.rows:,} rows", fontsize=9, parse_math=False)
+        pair[1].set_title("mean |attribution|", fontsize=9)
+        for axis, image in zip(pair, drawn, strict=True):
+            ends = [*image.get_clim(), 0] if axis is pair[0] else image.get_clim()
+            bar = figure.colorbar(image, ax=axis, shrink=0.8, ticks=ends, format="%.2g")
+            bar.ax.tick_params(labelsize=7)
 
 
 def _draw_bars(axis, found: ClassSummary) -> None:

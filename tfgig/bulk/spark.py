@@ -10,8 +10,8 @@ import pickle
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tfgig.bulk.extra import check_extra
 from tfgig.bulk.java import find_java
@@ -19,10 +19,12 @@ from tfgig.bulk.output import finished
 from tfgig.bulk.parts import Job, Part, explain_part
 from tfgig.bulk.running import Engine
 from tfgig.temporary import TemporaryDirectory
+from tfgig.worker import answered, request, value
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_AT_ONCE = 256  # calls, at most, that wait for Spark
 _TRIES = 4  # of a task on this machine, as on a cluster
 _POLL = 0.2  # seconds
 _QUIET = {"spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
@@ -45,9 +47,9 @@ def start_session(master: str, options: Mapping[str, str] | None = None) -> Spar
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName("tfgig-bulk").master(_with_tries(master))
-    for name, value in {**_QUIET, **(options or {})}.items():
-        builder = builder.config(name, value)
+    builder = SparkSession.builder.appName("tfgig").master(_with_tries(master))
+    for name, setting in {**_QUIET, **(options or {})}.items():
+        builder = builder.config(name, setting)
     try:
         return builder.getOrCreate()
     except Exception as error:  # Java's, under many names
@@ -89,10 +91,10 @@ def on_spark(spark: SparkSession) -> Engine:
 
 @dataclasses.dataclass(frozen=True)
 class Travelling:
-    """A version on its way to Spark's workers.
+    """A model's file or directory on its way to Spark's workers.
 
     Args:
-        path: Where it lies here, and there where nothing is sent.
+        path: Where it lies: in its archive, or here and there alike where nothing is sent.
         name: What its archive is called there; None if the path is good everywhere.
     """
 
@@ -101,10 +103,12 @@ class Travelling:
 
     @classmethod
     def of(cls, model: str, spark: SparkSession) -> Travelling:
-        """The version, sent along unless the workers are of this machine.
+        """The model, sent along unless the workers are of this machine, or it is no local path.
 
         A session of Spark Connect sends nothing: there, the path has to be one that all share.
         """
+        if not os.path.exists(model):
+            return cls(model)
         try:
             context = spark.sparkContext
         except Exception:  # Connect has none, and says so by an error of its own
@@ -113,10 +117,11 @@ class Travelling:
             return cls(model)
         name = f"tfgig-{abs(hash((model, os.stat(model).st_mtime_ns))):x}"
         archive = pathlib.Path(_archives().path) / name
+        folder, file = (model, ".") if os.path.isdir(model) else os.path.split(model)
         if not archive.with_suffix(".zip").exists():
-            shutil.make_archive(str(archive), "zip", model)
+            shutil.make_archive(str(archive), "zip", folder or ".", file)
         context.addArchive(f"{archive.with_suffix('.zip')}#{name}")
-        return cls(model, name)
+        return cls(file, name)
 
     def here(self) -> str:
         """The version's directory, on a worker."""
@@ -124,7 +129,65 @@ class Travelling:
             return self.path
         from pyspark import SparkFiles
 
-        return SparkFiles.get(self.name)
+        return os.path.normpath(os.path.join(SparkFiles.get(self.name), self.path))
+
+
+class SparkWorkers:
+    """Calls in Spark's worker processes, as `tfgig.workers.Workers` makes them on this machine.
+
+    Each call is a job of one task, so Spark repeats those whose worker or executor dies.
+    """
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._context = spark.sparkContext
+        self._threads = concurrent.futures.ThreadPoolExecutor(_AT_ONCE)
+
+    def __enter__(self) -> SparkWorkers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def count(self) -> int:
+        """How many calls are made at once: the cores of the executors that are there by now."""
+        return self._context.defaultParallelism
+
+    def submit(
+        self, name: str, function: Callable[..., Any], *arguments: Any
+    ) -> concurrent.futures.Future:
+        """Hands in a call; its answer, or its error, is the future's `result()`.
+
+        Args:
+            name: What the call is about, for errors.
+            function: A function that can be imported by its name.
+            *arguments: Its arguments.
+
+        Raises:
+            ValueError: the function cannot be imported by its name, or an argument not pickled.
+        """
+        return self._threads.submit(self._ask, name, request(name, function, arguments))
+
+    def close(self) -> None:
+        """Gives up what is under way or waits."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._context.cancelAllJobs()
+        self._threads.shutdown()
+
+    def _ask(self, name: str, asked: bytes) -> Any:
+        try:
+            (answer,) = self._context.parallelize([asked], 1).map(_answered).collect()
+        except Exception as error:  # Java's, under many names
+            raise ChildProcessError(
+                f"Spark gave up at {name!r}: {_last_line(error)}. What is finished stays; the same "
+                "command goes on from there."
+            ) from error
+        return value(name, answer)
+
+
+def _answered(asked: bytes) -> bytes:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return answered(asked)
 
 
 def threads_of_task() -> int:

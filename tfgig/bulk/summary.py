@@ -131,7 +131,11 @@ def _summarized(
             features = [] if kind == "map" else sums[key].features(names, least)[:top]
             mean = sums[key].maps() if kind == "map" else None
             told.append(ClassSummary(name, sums[key].rows, features, mean))
+    if len(told) == 2 and told[0].rows == told[1].rows:
+        del told[0]  # all are of one class
     lines = []
+    if kind == "map":
+        lines.append("Means of maps say something where the images are aligned.")
     if skipped:
         lines.append(f"{skipped:,} rows of other sizes than {shape} are left out of the means.")
     if kind == "tokens":

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import functools
-import pathlib
+import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfgig.evaluation.dataset import UNKNOWN, Item
-from tfgig.evaluation.experiment import Experiment, image_shape
-from tfgig.evaluation.results import UNREADABLE, keep_map
+from tfgig.evaluation.experiment import Experiment, fingerprint, image_shape
+from tfgig.evaluation.results import UNREADABLE
 from tfgig.metrics import Example, Subject, pixel_saliency
 from tfgig.models import SourceModel
+from tfgig.spec import check
 from tfgig.workers import Call, Future, Workers, all_made
 
-Lines = Callable[[], Iterator[dict[str, Any]]]
+Record = tuple[dict[str, Any], np.ndarray | None]  # a line, and a map to keep beside it
+Lines = Callable[[], Iterator[Record]]
+Done = set[tuple[str, str | None]]  # examples and methods, as `results.finished` has them
 # A method, how many images it explained, and the seconds: on the clock, and of all cores together.
 Clock = Callable[[str, int, float, float], Any]
+
+
+class Batch(NamedTuple):
+    """A batch under way.
+
+    Attributes:
+        kept: The images that count, in their order.
+        groups: Its records that are not done yet, in their order, group by group. Each group is a
+            function that returns its records, to be called in this order. Groups may be asked for
+            before those in front of them are called: their explanations are made then, and the
+            workers begin.
+    """
+
+    kept: list[str]
+    groups: Iterator[Lines]
 
 
 class Judge:
@@ -34,7 +52,6 @@ class Judge:
         self,
         experiment: Experiment,
         source: SourceModel,
-        directory: pathlib.Path,
         workers: Workers,
         clock: Clock | None = None,
     ) -> None:
@@ -47,37 +64,28 @@ class Judge:
         }
         self._any = next(iter(self._subjects.values()))
         self._range = self._any.value_range
-        self._directory = directory
-        self._maps_left = experiment.maps
         self.shape = image_shape(source)
 
-    def groups(self, items: Sequence[Item], done: set) -> Iterator[Lines]:
-        """The records of a batch that are not done yet, in their order, group by group.
-
-        Each group is a function that returns its records, to be called in this order. Groups may
-        be asked for before those in front of them are called: their explanations are made then,
-        and the workers begin.
-        """
-        if all(
-            (item.name, None) in done or all((item.name, m) in done for m in self._subjects)
-            for item in items
-        ):
-            self._maps_left -= sum((item.name, None) not in done for item in items)
-            return
+    def batch(self, items: Sequence[Item], done: Done, maps: int) -> Batch:
+        """Begins with a batch; maps are given of the first `maps` images that count."""
+        if is_done(items, done, self._subjects):
+            return Batch([item.name for item in items if (item.name, None) not in done], iter(()))
         low, high = self._range
         images = np.stack([item.image for item in items])
         images = low + (high - low) * images / 255
         predicted = self._any.predict(images)
         reasons = [self._why_left_out(item, p) for item, p in zip(items, predicted, strict=True)]
-        left_out = [
-            {"example": item.name, "method": None, "left_out": reason}
+        kept = [item.name for item, reason in zip(items, reasons, strict=True) if reason is None]
+        return Batch(kept, self._groups(items, images, predicted, reasons, done, set(kept[:maps])))
+
+    def _groups(self, items, images, predicted, reasons, done, shown) -> Iterator[Lines]:
+        left_out: list[Record] = [
+            ({"example": item.name, "method": None, "left_out": reason}, None)
             for item, reason in zip(items, reasons, strict=True)
             if reason and (item.name, None) not in done
         ]
         yield lambda: iter(left_out)
         kept = [i for i, reason in enumerate(reasons) if reason is None]
-        shown = {items[i].name for i in kept[: max(self._maps_left, 0)]}
-        self._maps_left -= len(kept)
         for name in self._subjects:
             missing = {items[i].name for i in kept if (items[i].name, name) not in done}
             if missing:
@@ -128,7 +136,7 @@ class Judge:
         calls = list(dict.fromkeys(calls))
         return _UnderWay(calls, self._workers.submit(name, all_made, calls)) if calls else None
 
-    def _lines(self, group: _Group, missing: set, shown: set) -> Iterator[dict[str, Any]]:
+    def _lines(self, group: _Group, missing: set, shown: set) -> Iterator[Record]:
         good = [i for i, ok in enumerate(group.ok) if ok]
         examples = [_with_answers(group.examples[i], group.under_way[i]) for i in good]
         judged = {
@@ -142,10 +150,7 @@ class Judge:
         for i, (item, example) in enumerate(zip(group.items, group.examples, strict=True)):
             if item.name not in missing:
                 continue
-            if item.name in shown:
-                saliency = pixel_saliency(example.attributions, None, example.layout)
-                keep_map(self._directory, group.method, item.name, saliency)
-            yield {
+            line = {
                 "example": item.name,
                 "method": group.method,
                 "label": item.label,
@@ -160,6 +165,9 @@ class Judge:
                     for key, metric in self._experiment.metrics.items()
                 },
             }
+            attributions, layout = example.attributions, example.layout
+            seen = item.name in shown
+            yield line, pixel_saliency(attributions, None, layout) if seen else None
 
     def _why_left_out(self, item: Item, predicted: np.ndarray) -> str | None:
         if item.unreadable is not None:
@@ -172,6 +180,55 @@ class Judge:
         if item.label in np.argsort(predicted)[::-1][:wanted]:
             return None
         return f"its label is {item.label}, the model's top class {int(predicted.argmax())}"
+
+
+def is_done(items: Sequence[Item], done: Done, methods: Iterable[str]) -> bool:
+    """Whether all that there is to say of these images is said."""
+    return all(
+        (item.name, None) in done or all((item.name, method) in done for method in methods)
+        for item in items
+    )
+
+
+def packed(experiment: Experiment, load: Callable[[], SourceModel], weights: str) -> bytes:
+    """What another process has to know to judge batches: see `judge_batch`.
+
+    Args:
+        experiment: What is run.
+        load: What loads its model there; it goes through pickle.
+        weights: The model's `fingerprint`, by which one of other weights is found out.
+    """
+    return pickle.dumps((experiment, load, weights), pickle.HIGHEST_PROTOCOL)
+
+
+def judge_batch(
+    task: bytes, items: Sequence[Item], done: Done, maps: int
+) -> tuple[list[str], list[Record]]:
+    """Judges a batch with a model of this process's own, which stays for the next one.
+
+    Args:
+        task: From `packed`.
+        items: The images.
+        done: What is done of them.
+        maps: Of how many images the pixels' scores are wanted.
+
+    Returns:
+        The images that count, and the records.
+
+    Raises:
+        ValueError: the model that is found here has other weights.
+    """
+    batch = _judge(task).batch(items, done, maps)
+    return batch.kept, [record for lines in batch.groups for record in lines()]
+
+
+@functools.lru_cache(maxsize=1)
+def _judge(task: bytes) -> Judge:
+    experiment, load, weights = pickle.loads(task)
+    source = load()
+    found = fingerprint(source)
+    check(found == weights, f"The model has other weights on a worker, not {weights}.", found)
+    return Judge(experiment, source, Workers())
 
 
 def _with_answers(example: Example, under_way: _UnderWay | None) -> Example:

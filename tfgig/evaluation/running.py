@@ -13,30 +13,35 @@ Several machines may share the batches out among them (`Shard`); `merge` makes o
 the same once more.
 
 Worker processes take over what needs no model. The model's part of the work goes on meanwhile, a
-few groups of lines ahead of the one that is written next.
+few groups of lines ahead of the one that is written next. Or whole batches are judged elsewhere
+(`Elsewhere`), by processes with models of their own, such as Spark's; the images are read and the
+lines are written here all the same.
 """
 
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tfgig.evaluation.dataset import Item
-from tfgig.evaluation.experiment import Experiment, image_shape
-from tfgig.evaluation.judging import Clock, Judge, Lines
-from tfgig.evaluation.results import RESULTS, SHARD, Results, claim, finished, gather
+from tfgig.evaluation.experiment import Experiment, fingerprint, image_shape
+from tfgig.evaluation.judging import Clock, Done, Judge, Lines, is_done, judge_batch, packed
+from tfgig.evaluation.results import RESULTS, SHARD, Results, claim, finished, gather, keep_map
 from tfgig.models import SourceModel
 from tfgig.spec import check
-from tfgig.workers import Workers
+from tfgig.workers import Future, Workers
 
 Progress = Callable[[int], Any]
 BATCH = 8  # examples explained at once; fixed, for a resumed run must repeat it
-_AHEAD = 2  # groups, of a batch and a method, that are explained while workers are at the first
+# Groups, of a batch and a method, that are explained while workers are at the first; or for each
+# worker elsewhere, batches.
+_AHEAD = 2
 
 
 class Shard(NamedTuple):
@@ -51,6 +56,32 @@ class Shard(NamedTuple):
         return sum(min(BATCH, total - start) for start in starts)
 
 
+class Submits(Protocol):
+    """What takes calls: `tfgig.workers.Workers`, or `tfgig.bulk.spark.SparkWorkers`."""
+
+    @property
+    def count(self) -> int:
+        """How many calls are made at once."""
+
+    def submit(self, name: str, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Hands in a call, under a name for errors."""
+
+
+class Elsewhere(NamedTuple):
+    """Where whole batches are judged.
+
+    The file is that of a run in this process, byte by byte, where the processes have the same
+    packages and TensorFlow as many threads, for then it adds numbers up in the same order.
+
+    Attributes:
+        workers: The processes.
+        load: What loads the model there, as it is here; it goes through pickle.
+    """
+
+    workers: Submits
+    load: Callable[[], SourceModel]
+
+
 def run(
     experiment: Experiment,
     source: SourceModel,
@@ -59,6 +90,7 @@ def run(
     shard: Shard = Shard(),
     workers: int = 0,
     clock: Clock | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Results:
     """Runs an experiment, or what is left of it, and returns all its results.
 
@@ -72,6 +104,8 @@ def run(
         clock: Told, after each explanation of a batch, the method, how many images there were, and
             the seconds that it took, on the clock and of all cores together; each method is warmed
             up before its first.
+        elsewhere: Where whole batches are judged, instead of here; then there are no other workers
+            and no clock.
 
     Raises:
         ValueError: the directory holds another experiment or another part, two images have one
@@ -84,14 +118,29 @@ def run(
     claim(directory, {**experiment.config(source), **part})
     done = finished(directory)
     count = 0
-    with Workers(workers) as helpers, (directory / RESULTS).open("ab") as file:
-        judge = Judge(experiment, source, directory, helpers, clock)
-        batches = _batches(_distinct(experiment.dataset.items(judge.shape)))
+    check(elsewhere is None or clock is None, "Only what runs here is timed.", clock)
+    with (
+        Workers(0 if elsewhere else workers) as helpers,
+        (directory / RESULTS).open("ab") as file,
+    ):
+        batches = _batches(_distinct(experiment.dataset.items(image_shape(source))))
         mine = itertools.islice(batches, shard.place - 1, None, shard.of)
-        groups = _groups(judge, mine, done)
-        for lines, images in _running_ahead(groups, _AHEAD if helpers.count else 0):
+        if elsewhere is None:
+            judge = Judge(experiment, source, helpers, clock)
+            groups = _groups(judge, mine, done, experiment.maps)
+        else:
+            groups = _groups_elsewhere(elsewhere, experiment, source, mine, done)
+
+        def ahead() -> int:
+            if elsewhere is None:
+                return _AHEAD if helpers.count else 0
+            return _AHEAD * elsewhere.workers.count  # which grows as executors come
+
+        for lines, images in _running_ahead(groups, ahead):
             count += images
-            for line in lines():
+            for line, saliency in lines():
+                if saliency is not None:
+                    keep_map(directory, line["method"], line["example"], saliency)
                 file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -108,6 +157,7 @@ def merge(
     shards: Sequence[str | os.PathLike],
     progress: Progress = lambda done: None,
     workers: int = 0,
+    elsewhere: Elsewhere | None = None,
 ) -> Results:
     """Puts what the parts of an experiment found into one directory, and does what they lack.
 
@@ -120,6 +170,7 @@ def merge(
         shards: The parts' directories.
         progress: Called with how many examples were just finished.
         workers: How many processes help with what is lacking; 0 or 1 for none.
+        elsewhere: Where whole batches of what is lacking are judged, instead of here.
 
     Raises:
         ValueError: one is of another experiment, or two differ in what they found.
@@ -129,7 +180,7 @@ def merge(
     items = _distinct(experiment.dataset.items(image_shape(source)))
     places = {item.name: i // BATCH for i, item in enumerate(items)}
     gather(directory, [pathlib.Path(shard) for shard in shards], places)
-    run(experiment, source, directory, progress, workers=workers)
+    run(experiment, source, directory, progress, workers=workers, elsewhere=elsewhere)
     gather(directory, [], places)  # what was lacking came last
     return Results(directory)
 
@@ -148,21 +199,56 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-def _groups(judge: Judge, batches: Iterable[list[Item]], done: set) -> Iterator[tuple[Lines, int]]:
+def _groups(
+    judge: Judge, batches: Iterable[list[Item]], done: Done, maps: int
+) -> Iterator[tuple[Lines, int]]:
     """What is to be written, group by group, and how many images each group finishes."""
     for items in batches:
-        for lines in judge.groups(items, done):
+        kept, groups = judge.batch(items, done, maps)
+        maps = max(0, maps - len(kept))
+        for lines in groups:
             yield lines, 0
         yield lambda: iter(()), len(items)
 
 
-def _running_ahead(groups: Iterable, count: int) -> Iterator:
-    """The same, but `count` of them are always under way beyond the one that is written."""
+def _groups_elsewhere(
+    elsewhere: Elsewhere,
+    experiment: Experiment,
+    source: SourceModel,
+    batches: Iterable[list[Item]],
+    done: Done,
+) -> Iterator[tuple[Lines, int]]:
+    """The same, from batches that are judged elsewhere; a group is a batch."""
+    task = packed(experiment, elsewhere.load, fingerprint(source))
+    maps = experiment.maps
+
+    def taken(found: Future) -> Iterator:
+        """The records of a batch; maps were asked for before it was known how many it takes."""
+        nonlocal maps
+        kept, records = found.result()
+        shown = set(kept[:maps])
+        maps = max(0, maps - len(kept))
+        for line, saliency in records:
+            yield line, saliency if line["example"] in shown else None
+
+    for items in batches:
+        mine = {(item.name, method) for item in items for method in (None, *experiment.methods)}
+        found: Future = Future()
+        if is_done(items, done, experiment.methods):
+            found.set_result(([i.name for i in items if (i.name, None) not in done], []))
+        else:
+            name = f"{items[0].name} to {items[-1].name}"
+            found = elsewhere.workers.submit(name, judge_batch, task, items, done & mine, maps)
+        yield functools.partial(taken, found), len(items)
+
+
+def _running_ahead(groups: Iterable, count: Callable[[], int]) -> Iterator:
+    """The same, but `count()` of them are always under way beyond the one that is written."""
     waiting: collections.deque = collections.deque()
     try:
         for group in groups:
             waiting.append(group)
-            if len(waiting) > count:
+            if len(waiting) > count():
                 yield waiting.popleft()
     except Exception:
         yield from waiting  # an image that cannot be read costs nothing of those before it
