@@ -50,10 +50,15 @@ def images(count, shape=SHAPE, seed=0):
     return random.integers(0, 256, (count, *shape)).astype(np.float32)
 
 
-def objective(forward, shape, target=ClassScore(), dtype=tf.float32):
-    """The objective of a function of points [N, *shape] to scores [N, classes]."""
+def objective(forward, shape, target=ClassScore(), dtype=tf.float32, represent=None):
+    """The objective of a function of points [N, *shape] to scores [N, classes].
+
+    `represent` gives the points' representation, [N, D], if they have one.
+    """
     points = tf.TensorSpec([None, *shape], dtype)
-    return ModelObjective(lambda at: ModelOutputs({"scores": forward(at)}, {}), target, points)
+    return ModelObjective(
+        lambda at: ModelOutputs({"scores": forward(at)}, {}), target, points, represent=represent
+    )
 
 
 def run(model, method, inputs, target=0, graph=False):
@@ -86,12 +91,18 @@ class Counting:
         return Counting(self._bound.of(target), self._calls)
 
     def score_and_gradient(self, points):
+        return self._counted(points, self._bound.score_and_gradient)
+
+    def approach(self, points, wanted):
+        return self._counted(points, lambda p: self._bound.approach(p, wanted))
+
+    def _counted(self, points, ask):
         calls = self._calls
         count = tf.numpy_function(
             lambda n: (calls.append(int(n)), n)[1], [tf.shape(points)[0]], tf.int32
         )
         with tf.control_dependencies([count]):
-            return self._bound.score_and_gradient(tf.identity(points))
+            return ask(tf.identity(points))
 
     def rows(self, index):
         return Counting(self._bound.rows(index), self._calls)

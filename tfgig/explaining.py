@@ -18,6 +18,7 @@ from tfgig.methods.explain import Explanation
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.inlining import inline, needed_for
 from tfgig.models.graphs.places import Place
+from tfgig.models.graphs.representation import representation
 from tfgig.models.graphs.rows import refuse_mixed
 from tfgig.models.graphs.texts import texts_of
 from tfgig.models.source import SourceModel, is_channels_first
@@ -287,7 +288,14 @@ class Explaining:
         if (cut, target) not in self._objectives:
             self._check_on_the_way(cut, target)
             forward = functools.partial(_laid_out, cut.forward)
-            objective = ModelObjective(forward, target, cut.points, cut.context, cut.explained)
+            objective = ModelObjective(
+                forward,
+                target,
+                cut.points,
+                cut.context,
+                cut.explained,
+                functools.partial(representation, cut.forward, target),
+            )
             self._objectives[cut, target] = objective
         objective = self._objectives[cut, target]
         if (cut, target, method) not in self._functions:

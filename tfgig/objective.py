@@ -33,6 +33,19 @@ class Objective(Protocol):
     def score_and_gradient(self, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The scores, float32 [N], of points [N, ...] and their gradients, float32 [N, ...]."""
 
+    def represented(self, points: tf.Tensor) -> tf.Tensor:
+        """What the model makes of points [N, ...] before its last layer: float32 [N, D].
+
+        Raises:
+            ValueError: the model has no representation.
+        """
+
+    def approach(self, points: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        """How points come nearer to representations `wanted` [N, D]: float32 [N, ...].
+
+        The gradient of the negative mean squared distance between the points' own and those.
+        """
+
     def turns(self, count: int | tf.Tensor) -> tf.Tensor:
         """How often a loop need turn (int32 []): `count` times, or once if no row can be explained.
 
@@ -97,6 +110,8 @@ class ModelObjective:
         context: The specs, [None, ...] each, of what `forward` takes beside the points and nobody
             explains.
         parts: What the points hold, as `Objective.parts` has it.
+        represent: `(points, *context)` to the representation, float32 [N, D]; None if the model
+            has none.
     """
 
     def __init__(
@@ -106,12 +121,14 @@ class ModelObjective:
         points: tf.TensorSpec,
         context: Sequence[tf.TensorSpec] = (),
         parts: Sequence[tf.TensorSpec] = (),
+        represent: Callable[..., tf.Tensor] | None = None,
     ) -> None:
         self.target = target
         self.parts = tuple(parts)
         self.points = points
         self._forward = forward
         self._context = tuple(context)
+        self._represent = represent
         self._others: dict[Target, ModelObjective] = {}
         targets = tf.TensorSpec([None], tf.int64)
         float_points = tf.TensorSpec(points.shape, tf.float32)
@@ -139,6 +156,21 @@ class ModelObjective:
                 )
             return value, tf.convert_to_tensor(gradient)
 
+        def represented(at, *context):
+            if represent is None:
+                raise ValueError("This model has no representation. Received: represent=None.")
+            return represent(tf.cast(at, points.dtype), *context)
+
+        def approach(at, wanted, *context):
+            distance = tf.math.squared_difference(represented(at, *context), wanted)
+            (gradient,) = tf.gradients(-tf.reduce_mean(distance, 1), at)
+            if gradient is None:
+                raise ValueError(
+                    "The model's representation does not depend on what is explained: no gradient "
+                    f"flows between them. Name an earlier place. Received: {points.name!r}."
+                )
+            return tf.convert_to_tensor(gradient)
+
         def resolve(inputs, requested, *context):
             values = outputs(inputs, *context)
             chosen, valid = target.resolve(values, requested)
@@ -147,6 +179,9 @@ class ModelObjective:
         signature = [float_points, targets, *context]
         self.score = traced_once(score, signature)
         self.score_and_gradient = traced_once(score_and_gradient, signature, WHOLE)
+        self.represented = traced_once(represented, [float_points, *context])
+        features = tf.TensorSpec([None, None], tf.float32)
+        self.approach = traced_once(approach, [float_points, features, *context], WHOLE)
         self._resolve = traced_once(resolve, signature)
 
     def bind(
@@ -179,7 +214,7 @@ class ModelObjective:
             target = dataclasses.replace(target, output_name=self.target.output_name)
         if target not in self._others:
             self._others[target] = ModelObjective(
-                self._forward, target, self.points, self._context, self.parts
+                self._forward, target, self.points, self._context, self.parts, self._represent
             )
         return self._others[target]
 
@@ -203,6 +238,14 @@ class _Bound:
 
     def score_and_gradient(self, points):
         return self._model.score_and_gradient(points, *self._repeated(points))
+
+    def represented(self, points):
+        _, *context = self._repeated(points)
+        return self._model.represented(points, *context)
+
+    def approach(self, points, wanted):
+        _, *context = self._repeated(points)
+        return self._model.approach(points, wanted, *context)
 
     def turns(self, count):
         count = tf.convert_to_tensor(count, tf.int32)

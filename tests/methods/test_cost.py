@@ -1,11 +1,14 @@
 """What a method asks of the model in a graph, against what it promises."""
 
+import functools
+
 import pytest
 import tensorflow as tf
 
 from tests.cases import CLASSES, Counting, all_methods, image_model, images
 from tfgig import load_model
 from tfgig.methods import PathIntegral, Scales
+from tfgig.models.graphs.representation import representation
 from tfgig.objective import ModelObjective
 from tfgig.paths import AdaptivePath
 from tfgig.spec import replace_all
@@ -22,7 +25,9 @@ INTEGRALS = [name for name, method in METHODS.items() if isinstance(method, Path
 def calls_of():
     """The points of each gradient call of a method, as a run of its graph makes them."""
     source = load_model(image_model())
-    model = ModelObjective(source.forward, ClassScore(), source.points)
+    target = ClassScore()
+    represent = functools.partial(representation, source.forward, target)
+    model = ModelObjective(source.forward, target, source.points, represent=represent)
     found = {}
 
     def count(name):

@@ -4,6 +4,7 @@ from tfgig.paths.adversarial import Adversarial
 from tfgig.paths.anchored import Anchored
 from tfgig.paths.base import AdaptivePath, Ends, FixedPath, Path, Step
 from tfgig.paths.blur import Blur
+from tfgig.paths.counterfactual import Counterfactual
 from tfgig.paths.greedy import Greedy
 from tfgig.paths.guided import Guided
 from tfgig.paths.spectral import Spectral
@@ -14,6 +15,7 @@ __all__ = (
     "Adversarial",
     "Anchored",
     "Blur",
+    "Counterfactual",
     "Ends",
     "FixedPath",
     "Greedy",

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgig.baselines.base import Range, checked_range
 from tfgig.paths.base import AdaptivePath, spread
+from tfgig.paths.bounds import bounds
 from tfgig.spec import check, is_whole
 from tfgig.targets import Margin
 
@@ -84,7 +85,7 @@ class Adversarial(AdaptivePath):
         return climb
 
     def advance(self, step, state, gradient, ends):
-        low, high = self._range(ends.start)
+        low, high = bounds(self.value_range, ends.start)
         moved = state + self.step * (high - low) * tf.sign(tf.cast(gradient, state.dtype))
         return tf.clip_by_value(moved, low, high)
 
@@ -93,11 +94,3 @@ class Adversarial(AdaptivePath):
         others = tf.constant(objective.classes - 1, tf.int64)
         place = tf.cast(which, tf.int64) * others // tf.minimum(others, self.classes)
         return place + tf.cast(place >= objective.target, tf.int64)
-
-    def _range(self, inputs):
-        if self.value_range is not None:
-            return (tf.constant(end, inputs.dtype) for end in self.value_range)
-        features = tf.range(1, tf.rank(inputs))
-        return (
-            reduce(inputs, features, keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max)
-        )
