@@ -97,7 +97,7 @@ _PRESETS: dict[str, tuple[str, Method]] = {
     "smooth_taylor_adaptive": ("SmoothTaylor with adaptive noise", AdaptiveTaylor()),
     "block_ig": (
         "Integrated Gradients at a block of the model",
-        At(None, PathIntegral(Straight(), Riemann(), Midpoint(), steps=100)),
+        At(None, PathIntegral(Straight(), Riemann(), Midpoint(), steps=128)),
     ),
     "block_ig_idgi": (
         "IDGI at a block of the model",

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgig
+from tfgig.image import Overlay
+from tfgig.image.layout import Axis, Layout
 from tfgig.models.graphs.places import Place, choose
 
 L = keras.layers
@@ -127,7 +129,7 @@ def transformer():
         inner = L.Dense(8, activation="gelu", name=f"dense_{index}")(middle)
         first = L.Add(name=f"block_{index}")([middle, inner])
     head = L.Lambda(lambda x: x[:, 0], output_shape=(8,))(first)
-    return keras.Model(image, L.Dense(3, activation="softmax")(head))
+    return keras.Model(image, L.Dense(3, activation="softmax", name="scores")(head))
 
 
 class ClassToken(L.Layer):
@@ -147,6 +149,28 @@ def test_tokens_are_a_grid_and_the_class_token_apart():
     assert (found.layout.grid, found.layout.skipped) == ((8, 12), 1)
     assert found.layout.centres == ((4.0, 1.5), (4.0, 1.5))
     assert "dense_0" not in [place.name for place in survey.places]
+
+
+def test_a_heat_map_of_a_transformer_is_that_of_its_tokens_but_the_first(tmp_path):
+    source = tfgig.load_model(transformer(), value_range=(0, 1))
+    recipe = tfgig.At(None, tfgig.PathIntegral(steps=4))
+    image = np.random.default_rng(0).uniform(0, 1, (1, 32, 48, 3)).astype(np.float32)
+    explainer = tfgig.Explainer(source, recipe)
+    found = explainer(image)
+    assert found["attributions"].shape == (1, 97, 8)
+    change = found["score"] - found["baseline_score"]
+    np.testing.assert_allclose(tf.reduce_sum(found["attributions"]), change + found["delta"], 1e-4)
+    endpoint = tfgig.Endpoint("heatmap", recipe, kind="heatmap")
+    directory = tfgig.export_saved_model(source, tmp_path / "vit", [endpoint])
+    loaded = tf.saved_model.load(str(directory))
+    (file,) = loaded.signatures["heatmap"](image=tf.constant(image))["heatmap_bytes"].numpy()
+    strengths = tf.nn.relu(found["attributions"].numpy()[:, 1:]).numpy().sum(-1)
+    grid = tf.constant(strengths.reshape(1, 8, 12, 1))
+    over = Layout((8, 12), (32, 48), 0, (Axis(4.0, 1.5), Axis(4.0, 1.5))).laid_over(
+        grid, tf.constant([32, 48])
+    )
+    expected = Overlay().draw(tf.constant(image), over, (0, 1)).numpy()[0]
+    assert np.abs(tf.io.decode_png(file).numpy().astype(int) - expected).max() <= 1
 
 
 def test_a_text_is_explained_at_its_embedding():

@@ -35,10 +35,16 @@ class Greedy(AdaptivePath):
     first, whole pixels with all their channels; a deletion leads from the input to the baseline
     and moves those of the smallest first. A `share` of all pixels moves at once, in a step no
     longer than `total / steps` (the paper's infinitesimal constraint), and where they fall short of
-    that, the next share. "both" is the mean of the two, where the paper takes the sum: so it adds
-    up to the score's change, too.
+    that, the next share. "both" is the mean of the two, where the paper takes the sum: so it is, of
+    small steps, the score's change, too.
 
     Of inputs [B, features] every feature is a pixel.
+
+    The attributions do not add up on real networks at any usual number of steps, which is the
+    method's nature: it takes the steps whose gradients promise most, and on rough networks such
+    gradients hold for a small part of the step alone. (On MobileNetV2, the first percent of the
+    pixels that deletion moves promises 60 to 130 times what it changes; moved in 64 parts, about
+    twice.) Take the order of pixels, or the rule `ImportantDirection()`, which adds up.
 
     Args:
         baseline: Where insertion starts and deletion ends.
