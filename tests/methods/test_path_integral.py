@@ -234,7 +234,7 @@ def test_an_adaptive_path_refuses_quadratures_between_its_points(quadrature):
 def test_a_trapezoid_of_one_step_is_refused():
     with pytest.raises(ValueError, match=r"at least 2 .*Received: 1"):
         PathIntegral(quadrature=quadratures.Trapezoid(), steps=1)
-    assert PathIntegral(paths.Guided(), steps=1).quadrature == quadratures.Trapezoid()
+    assert PathIntegral(paths.Guided(), steps=1).nodes == quadratures.Trapezoid()
 
 
 def test_every_segment_of_an_anchored_path_needs_a_step():
@@ -259,7 +259,7 @@ def test_parts_of_the_wrong_family_are_refused(field, value, choice):
 
 
 def test_defaults_are_the_paths_own():
-    assert PathIntegral().quadrature == quadratures.Midpoint()
-    assert PathIntegral(paths.Blur()).quadrature == quadratures.Midpoint()
-    assert PathIntegral(paths.Guided()).quadrature == quadratures.Trapezoid()
+    assert PathIntegral().nodes == quadratures.Midpoint()
+    assert PathIntegral(paths.Blur()).nodes == quadratures.Midpoint()
+    assert PathIntegral(paths.Guided()).nodes == quadratures.Trapezoid()
     assert PathIntegral().steps == 50

@@ -140,7 +140,7 @@ class Converge(Method):
     def _levels(self) -> _Levels:
         inner, most = self.inner, self.most_steps
         nests = isinstance(inner.path, FixedPath) and inner.rule.linear
-        halvings = inner.quadrature.halvings(inner.steps) if nests else iter(())
+        halvings = inner.nodes.halvings(inner.steps) if nests else iter(())
         cuts, steps = [inner.cut(inner.steps)], [inner.steps]
         for cut in halvings:
             if steps[-1] + len(cut.nodes) > most + 1:  # one more where nodes lie at both ends

@@ -61,23 +61,22 @@ class PathIntegral(Method):
     kind = "path_integral"
     path: Path = Straight()
     rule: Rule = Riemann()
-    quadrature: Quadrature = None  # type: ignore[assignment]
+    quadrature: Quadrature | None = None
     steps: int = 50
     internal_batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_is(self.path, Path, "path")
         check_is(self.rule, Rule, "rule")
-        if self.quadrature is None:
-            object.__setattr__(self, "quadrature", self.path.default_quadrature)
-        check_is(self.quadrature, Quadrature, "quadrature")
+        if self.quadrature is not None:
+            check_is(self.quadrature, Quadrature, "quadrature")
         check(
-            isinstance(self.path, FixedPath) or self.quadrature.step_ends is not None,
+            isinstance(self.path, FixedPath) or self.nodes.step_ends is not None,
             "An adaptive path knows gradients only at the ends of its steps; integrate it by "
             "Trapezoid(), Left() or Right().",
             self.quadrature,
         )
-        fewest = self.quadrature.fewest_steps
+        fewest = self.nodes.fewest_steps
         if isinstance(self.path, AdaptivePath):
             fewest = self.path.segments
         check(
@@ -86,6 +85,11 @@ class PathIntegral(Method):
             self.steps,
         )
         check_internal_batch_size(self.internal_batch_size)
+
+    @property
+    def nodes(self) -> Quadrature:
+        """Where gradients are evaluated: by `quadrature`, or as the path has it."""
+        return self.path.default_quadrature if self.quadrature is None else self.quadrature
 
     @property
     def complete(self):
@@ -98,13 +102,13 @@ class PathIntegral(Method):
     @property
     def error_ratio(self) -> float:
         """What the error is of the difference of odd and even nodes, on a fixed path."""
-        return max(self.rule.error_ratio, self.quadrature.error_ratio)
+        return max(self.rule.error_ratio, self.nodes.error_ratio)
 
     def cut(self, steps: int) -> Cut:
         """The table for so many steps; of an adaptive path, the steps of each segment."""
         if isinstance(self.path, AdaptivePath):
             return Left().cut(steps // self.path.segments)
-        return self.quadrature.cut(steps)
+        return self.nodes.cut(steps)
 
     def evaluations(self, cut: Cut) -> int:
         """How many gradients a table takes for one example, all its walks together."""
@@ -165,11 +169,11 @@ class PathIntegral(Method):
         count = tf.shape(starts)[0]
         if not isinstance(self.path, AdaptivePath):
             path = cast(FixedPath, self.path)
-            at_starts = self.quadrature.nodes_at_starts
+            at_starts = self.nodes.nodes_at_starts
             sweep = Sweep(path, self.rule, at_starts, self.error_ratio, size)
             return Ends(starts, inputs), tf.ones([count]), sweep  # inputs are repeated as needed
         which = tf.repeat(tf.range(baselines), tf.shape(inputs)[0])
         ends = self.path.cut(Ends(starts, repeat_rows(inputs, baselines), which))
-        step_ends = cast(tuple[float, float], self.quadrature.step_ends)
+        step_ends = cast(tuple[float, float], self.nodes.step_ends)
         walk = Walk(self.path, self.rule, step_ends)
         return ends, tf.repeat(tf.constant(self.path.weights), count), walk
