@@ -57,7 +57,7 @@ def test_what_is_not_known_is_never_looked_at():
 def test_a_worker_makes_the_same_without_tensorflow():
     random = np.random.default_rng(0)
     image = random.integers(0, 256, (40, 32, 3), np.uint8)
-    scene = revealing.Scene(image, random.random((40, 32)))
+    scene = revealing.SalientImage(image, random.random((40, 32)))
     pictures = Call(revealing.pictures_of, (scene, (0.1, 0.5), 0.01, 0))
     calls = [pictures, Call(revealing.webp_lengths, (pictures,))]
     with Workers(2) as workers:
@@ -71,7 +71,7 @@ def test_a_worker_makes_the_same_without_tensorflow():
 
 def test_scenes_of_the_same_numbers_are_one():
     image, saliency = np.zeros((4, 4, 3), np.uint8), np.arange(16.0).reshape(4, 4)
-    same = revealing.Scene(image.copy(), saliency.copy())
-    assert len({revealing.Scene(image, saliency), same}) == 1
-    assert same != revealing.Scene(image, saliency + 1)
-    assert same != revealing.Scene(image + 1, saliency)
+    same = revealing.SalientImage(image.copy(), saliency.copy())
+    assert len({revealing.SalientImage(image, saliency), same}) == 1
+    assert same != revealing.SalientImage(image, saliency + 1)
+    assert same != revealing.SalientImage(image + 1, saliency)

@@ -11,7 +11,7 @@ import numpy as np
 _SHARED = 32  # pictures whose length is kept: images and their blurs, which all methods start from
 
 
-class Scene:
+class SalientImage:
     """An image and its saliency, equal to another of the same numbers.
 
     Args:
@@ -23,7 +23,7 @@ class Scene:
         self.image, self.saliency = image, saliency
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Scene) and (
+        return isinstance(other, SalientImage) and (
             np.array_equal(self.image, other.image)
             and np.array_equal(self.saliency, other.saliency, equal_nan=True)
         )
@@ -32,7 +32,9 @@ class Scene:
         return hash((self.image.tobytes(), self.saliency.tobytes()))
 
 
-def pictures_of(scene: Scene, thresholds: tuple[float, ...], share: float, seed: int) -> np.ndarray:
+def pictures_of(
+    scene: SalientImage, thresholds: tuple[float, ...], share: float, seed: int
+) -> np.ndarray:
     """`revealed` of a scene whose blurred image a random `share` of the pixels determines."""
     seeds = random_mask(scene.saliency.shape, share, seed)
     return revealed(scene.image, scene.saliency, seeds, thresholds)

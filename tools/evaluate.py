@@ -38,15 +38,15 @@ from tfgig.evaluation import figures, running, table, variants
 from tfgig.evaluation.report import write_report
 from tfgig.evaluation.results import Results
 from tfgig.local import local_path
-from tfgig.metrics import Metric, Need
-from tfgig.metrics.subject import PROBABILITIES, Judged, Probabilities
+from tfgig.metrics import Metric, Requirement
+from tfgig.metrics.subject import PROBABILITIES, EvaluatedMethod, Probabilities
 from tfgig.models import SourceModel
 from tfgig.regions import XRAI, Regional
 from tfgig.spec import members, nearest
 
 METRICS: dict[str, Any] = {metric.kind: metric for metric in members(Metric)}
 DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
-_QUICK = [name for name, metric in METRICS.items() if not metric.needs & Need.EXPLANATIONS]
+_QUICK = [name for name, metric in METRICS.items() if not metric.needs & Requirement.EXPLANATIONS]
 
 HANDLE = flags.DEFINE_string(
     "handle", None, f"The model, or one of {', '.join(model_flags.shipped())}.", required=True
@@ -161,7 +161,7 @@ def _experiment(source: SourceModel) -> experiments.Experiment:
     )
 
 
-def _methods() -> dict[str, Judged]:
+def _methods() -> dict[str, EvaluatedMethod]:
     methods = command_line.methods_from_flags(METHODS.value)
     names = list(methods) if REGIONS.value == ["all"] else REGIONS.value
     for name in names:

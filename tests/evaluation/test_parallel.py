@@ -12,13 +12,13 @@ from tests.evaluation.conftest import SHAPE, lines_of
 from tfgig.evaluation.dataset import Directory
 from tfgig.evaluation.results import Results
 from tfgig.evaluation.running import run
-from tfgig.metrics import EntropyCurve, Example, Insertion, SimilarityCurve
+from tfgig.metrics import Example, InformationCurve, Insertion, SimilarityCurve
 from tfgig.workers import Call
 
 
 @pytest.fixture(scope="module")
 def with_pictures(experiment):
-    metrics = {"information_curve": EntropyCurve(), "insertion": Insertion(steps=2)}
+    metrics = {"information_curve": InformationCurve(), "insertion": Insertion(steps=2)}
     methods = {"ig": tfgig.PathIntegral(steps=2), "gradient": tfgig.presets.get("gradient")}
     return dataclasses.replace(experiment, methods=methods, metrics=metrics)
 
@@ -32,12 +32,12 @@ def alone(with_pictures, source, tmp_path_factory):
 
 def calling(monkeypatch, function, *arguments):
     """Has the metric ask for one call more."""
-    asked = EntropyCurve.calls
+    asked = InformationCurve.calls
 
     def calls(self, example, value_range):
         return (*asked(self, example, value_range), Call(function, arguments))
 
-    monkeypatch.setattr(EntropyCurve, "calls", calls)
+    monkeypatch.setattr(InformationCurve, "calls", calls)
 
 
 def test_the_file_is_that_of_a_run_without_workers(alone, with_pictures, source, tmp_path):
@@ -111,7 +111,7 @@ def test_metrics_share_pictures_and_predictions():
         random.normal(size=SHAPE).astype(np.float32),
         0, 1.0, 0.0, 1.0,
     )  # fmt: skip
-    entropy = EntropyCurve().calls(shown, (0, 255))
+    entropy = InformationCurve().calls(shown, (0, 255))
     similarity = SimilarityCurve().calls(shown, (0, 255))
     assert similarity == entropy[:1]
     assert SimilarityCurve(seed=1).calls(shown, (0, 255)) != similarity
@@ -124,7 +124,7 @@ def test_metrics_share_pictures_and_predictions():
             predicted.append(len(pictures))
             return np.full([len(pictures), 2], 0.5)
 
-    metric, subject, example = EntropyCurve(), Sure(), shown._replace(memo={})
+    metric, subject, example = InformationCurve(), Sure(), shown._replace(memo={})
     found = [metric.statistics([example], subject) for _ in range(2)]
     assert found[0] == found[1]
     assert json.loads(json.dumps(found[0])) == found[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.metrics.conftest import METHODS
-from tfgig.metrics import Metric, Need, merge
+from tfgig.metrics import Metric, Requirement, merge
 from tfgig.spec import from_config, members, to_config
 
 QUICK = {"max_sensitivity": {"samples": 2}, "closed_path": {"trips": 1}, "insertion": {"steps": 4}}
@@ -31,7 +31,7 @@ def by_name(statistics):
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_a_metric_is_a_spec_that_json_brings_back(metric):
     assert from_config(json.loads(json.dumps(to_config(metric)))) == metric
-    assert isinstance(metric.needs, Need)
+    assert isinstance(metric.needs, Requirement)
     assert len(metric.columns) == len({column.name for column in metric.columns})
     assert "References:" in type(metric).__doc__
 

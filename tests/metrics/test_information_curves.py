@@ -10,7 +10,7 @@ import tfgig
 from tests.cases import GOLDEN
 from tests.metrics.conftest import SHAPE, explained
 from tfgig import revealing
-from tfgig.metrics import EntropyCurve, Example, SimilarityCurve, Subject
+from tfgig.metrics import Example, InformationCurve, SimilarityCurve, Subject
 from tfgig.metrics import information_curves as curves
 from tfgig.metrics.base import area
 
@@ -80,7 +80,7 @@ def test_the_statistic_as_by_hand(golden):
 
     image, saliency = golden["image"].astype(np.float32), golden["saliency"]
     example = Example(image, saliency[..., np.newaxis], 0, 1.0, 0.0, 0.0)
-    (found,) = EntropyCurve(channels="signed").statistics([example], Sure())
+    (found,) = InformationCurve(channels="signed").statistics([example], Sure())
     pictures, p = shown["pictures"], shown["p"]
     entropy = np.array([revealing.webp_length(picture) for picture in pictures])
     share = np.clip((entropy[2:] - entropy[1]) / (entropy[0] - entropy[1]), 0, 1)
@@ -91,7 +91,7 @@ def test_the_statistic_as_by_hand(golden):
 
 
 def test_over_examples_the_median_curve_counts(golden):
-    metric = EntropyCurve()
+    metric = InformationCurve()
     information = np.linspace(0.1, 0.9, 13)
     performances = [information, information**2, np.sqrt(information)]
     statistics = {
@@ -140,7 +140,7 @@ def subject():
     return Subject(model, tfgig.presets.get("gradient"))
 
 
-@pytest.mark.parametrize("metric", [EntropyCurve(), SimilarityCurve()], ids=lambda m: m.kind)
+@pytest.mark.parametrize("metric", [InformationCurve(), SimilarityCurve()], ids=lambda m: m.kind)
 def test_a_map_of_the_evidence_beats_its_reverse(metric, subject):
     image = np.random.default_rng(0).uniform(0, 120, (1, *SHAPE)).astype(np.float32)
     image[:, 16:32, 16:32] = np.random.default_rng(1).uniform(180, 255, (1, 16, 16, 3))
@@ -159,7 +159,7 @@ def test_an_unsure_prediction_has_no_sic(subject):
     image = np.full((1, *SHAPE), 0.71 * 255, np.float32)
     image += np.random.default_rng(0).normal(0, 20, image.shape).astype(np.float32)
     (example,) = explained(subject, image)
-    statistic = EntropyCurve().statistics([example], subject)[0]
+    statistic = InformationCurve().statistics([example], subject)[0]
     assert statistic["sic"] is None
     assert statistic["softmax"] is None
 
@@ -170,4 +170,4 @@ def test_an_unsure_prediction_has_no_sic(subject):
 )
 def test_refusals(options):
     with pytest.raises(ValueError, match="Received"):
-        EntropyCurve(**options)
+        InformationCurve(**options)

@@ -24,14 +24,14 @@ from tfgig.metrics import (
     Completeness,
     Deletion,
     DiffID,
-    EntropyCurve,
+    InformationCurve,
     Insertion,
     IntegrationError,
     Localization,
     Metric,
     Smoothed,
 )
-from tfgig.metrics.subject import Judged
+from tfgig.metrics.subject import EvaluatedMethod
 from tfgig.spec import nearest
 
 SECONDS = "seconds.jsonl"
@@ -65,20 +65,20 @@ MEASURES = {
         Measure("insertion", Insertion(), "probability"),
         Measure("deletion", Deletion(), "probability"),
         Measure("DiffID", DiffID(), "probability_ratio"),
-        Measure("SIC", EntropyCurve(), "sic"),
+        Measure("SIC", InformationCurve(), "sic"),
         Measure("`error`", IntegrationError(), "error"),
         Measure("relative delta", Completeness(), "relative_delta"),
     )
 }
 
 
-def methods(names: Sequence[str] = ()) -> dict[str, Judged]:
+def methods(names: Sequence[str] = ()) -> dict[str, EvaluatedMethod]:
     """The presets of those names, or all; `<name>_smoothed` is one whose map is smoothed.
 
     Raises:
         ValueError: there is none of a name; the error names the nearest.
     """
-    known: dict[str, Judged] = {name: presets.get(name) for name in presets.names()}
+    known: dict[str, EvaluatedMethod] = {name: presets.get(name) for name in presets.names()}
     for name in SMOOTHED:
         known[name + _ENDING] = Smoothed(presets.get(name))
     for name in names:
@@ -134,7 +134,7 @@ class Seconds:
 
 def render(
     results: Results,
-    judged: Mapping[str, Judged],
+    judged: Mapping[str, EvaluatedMethod],
     shown: Mapping[str, Measure],
     seconds: Mapping[str, tuple[float, float]],
     resamples: int,

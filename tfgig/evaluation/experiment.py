@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from tfgig.evaluation.dataset import Dataset
 from tfgig.metrics import Metric
-from tfgig.metrics.subject import Judged, Probabilities
+from tfgig.metrics.subject import EvaluatedMethod, Probabilities
 from tfgig.models import SourceModel
 from tfgig.spec import check, to_config
 from tfgig.targets import ClassScore, Target
@@ -34,7 +34,7 @@ class Experiment:
         maps: Of how many examples, the first, the maps are kept for the report.
     """
 
-    methods: Mapping[str, Judged]
+    methods: Mapping[str, EvaluatedMethod]
     metrics: Mapping[str, Metric]
     dataset: Dataset
     target: Target = ClassScore()

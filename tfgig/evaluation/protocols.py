@@ -22,7 +22,7 @@ from tfgig.evaluation.experiment import Keep
 from tfgig.evaluation.variants import named_baselines, with_option
 from tfgig.methods import Edge, GradCAM, Gradient, Method, PathIntegral, Smooth
 from tfgig.metrics import ClosedPath, Metric
-from tfgig.metrics.subject import Judged
+from tfgig.metrics.subject import EvaluatedMethod
 from tfgig.paths import Anchored, Blur, Guided, Straight
 from tfgig.quadratures import Endpoints, Left, Right
 from tfgig.regions import Regional
@@ -46,7 +46,7 @@ class Protocol(NamedTuple):
     what: str
     metric: Metric
     column: str
-    methods: dict[str, Judged]  # by the table's row
+    methods: dict[str, EvaluatedMethod]  # by the table's row
     keep: Keep
     published: dict[str, dict[str, float]]  # by the paper's model, by row
     skipped: tuple[str, ...] = ()  # rows that are not to be measured
@@ -87,11 +87,11 @@ def _published() -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _method(paper: str, row: str, value_range: tuple[float, float]) -> Judged:
+def _method(paper: str, row: str, value_range: tuple[float, float]) -> EvaluatedMethod:
     """What a row stands for, such as "XRAI + GIG(20), black + white" or "IG + IDGI, 64 steps"."""
     label, _, option = row.removeprefix(_REGIONS).partition(", ")
     baselines = named_baselines(value_range)
-    method: Judged = _plain(paper, label, baselines["black"])
+    method: EvaluatedMethod = _plain(paper, label, baselines["black"])
     if option.endswith(" steps"):
         method = with_option(method, "steps", int(option.removesuffix(" steps")))
     elif option:

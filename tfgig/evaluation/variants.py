@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tfgig.baselines import Baseline, Constant, Several, Uniform
-from tfgig.metrics.subject import Judged
+from tfgig.metrics.subject import EvaluatedMethod
 from tfgig.spec import leaves, nearest, replace_all
 
 
@@ -20,18 +20,18 @@ def named_baselines(value_range: tuple[float, float]) -> dict[str, Baseline]:
 
 
 def variants(
-    methods: Mapping[str, Judged],
+    methods: Mapping[str, EvaluatedMethod],
     steps: Sequence[int] = (),
     anchors: Sequence[int] = (),
     baselines: Mapping[str, Baseline] | None = None,
-) -> dict[str, Judged]:
+) -> dict[str, EvaluatedMethod]:
     """Every method with each of the options that it has, named `method[option=value,...]`.
 
     A method without such an option (a gradient has no steps) stays as it is, once.
     """
-    made: dict[str, Judged] = {}
+    made: dict[str, EvaluatedMethod] = {}
     for name, method in methods.items():
-        found: dict[tuple[str, ...], Judged] = {(): method}
+        found: dict[tuple[str, ...], EvaluatedMethod] = {(): method}
         for option, values in (
             ("anchors", {str(n): n for n in anchors}),
             ("baseline", dict(baselines or {})),
@@ -43,13 +43,13 @@ def variants(
     return made
 
 
-def with_option(method: Judged, option: str, value: object) -> Judged:
+def with_option(method: EvaluatedMethod, option: str, value: object) -> EvaluatedMethod:
     """A method with every `anchors`, `baseline` or `steps` in it replaced, where it has any."""
     names = [name for name, _, _ in leaves(method) if name.split(".")[-1] == option]
     return replace_all(method, dict.fromkeys(names, value))  # type: ignore[return-value]
 
 
-def has_option(method: Judged, option: str) -> bool:
+def has_option(method: EvaluatedMethod, option: str) -> bool:
     """Whether a method, or something in it, has that option."""
     return any(name.split(".")[-1] == option for name, _, _ in leaves(method))
 

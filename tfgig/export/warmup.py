@@ -36,7 +36,7 @@ _PREAMBLE = ("Graph execution error", "Detected at node", "<stack traces")
 _OPEN_SIZES = (1, 32, 224)  # tried in turn for what a signature leaves open beyond the batch
 
 
-class _Doubt(Exception):
+class _NoInputFound(Exception):
     """No input was found that a signature takes."""
 
 
@@ -88,9 +88,9 @@ def write_warmup(
     for name in signatures:
         try:
             example = examples.of(name)
-        except _Doubt as doubt:
+        except _NoInputFound as error:
             warnings.warn(
-                f"No warm-up record for {name!r}: {doubt} Write it with tfgig.export."
+                f"No warm-up record for {name!r}: {error} Write it with tfgig.export."
                 "write_warmup(directory, inputs={...}), or switch it off with warmup=().",
                 stacklevel=3,
             )
@@ -211,7 +211,7 @@ class _Examples:
                 continue
             self._found.update(values)
             return
-        raise _Doubt(f"{', '.join(unsure)} take none of what was tried ({reasons[-1]}).")
+        raise _NoInputFound(f"{', '.join(unsure)} take none of what was tried ({reasons[-1]}).")
 
 
 def _reason(error: Exception) -> str:

@@ -1,11 +1,11 @@
 """Metrics: whether an explanation can be trusted."""
 
-from tfgig.metrics.base import Column, Curve, Example, Metric, Need, Statistic, merge
+from tfgig.metrics.base import Column, Curve, Example, Metric, Requirement, Statistic, merge
 from tfgig.metrics.closed_path import ClosedPath
 from tfgig.metrics.completeness import Completeness
 from tfgig.metrics.diff_id import DiffID
 from tfgig.metrics.infidelity import Infidelity
-from tfgig.metrics.information_curves import EntropyCurve, SimilarityCurve
+from tfgig.metrics.information_curves import InformationCurve, SimilarityCurve
 from tfgig.metrics.insertion_deletion import Deletion, Insertion
 from tfgig.metrics.integration_error import IntegrationError
 from tfgig.metrics.localization import Localization, boxes_to_mask, roc_auc
@@ -24,16 +24,16 @@ __all__ = (
     "Curve",
     "Deletion",
     "DiffID",
-    "EntropyCurve",
     "Example",
     "Infidelity",
+    "InformationCurve",
     "Insertion",
     "IntegrationError",
     "Localization",
     "MaxSensitivity",
     "Metric",
     "ModelRandomization",
-    "Need",
+    "Requirement",
     "SimilarityCurve",
     "Smoothed",
     "Stability",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Statistic = dict[str, Any]
 
 
-class Need(enum.Flag):
+class Requirement(enum.Flag):
     """What a metric asks for beside an image and its attributions."""
 
     NOTHING = 0
@@ -82,7 +82,7 @@ class Metric(Spec, abc.ABC):
 
     family = "metric"
     columns: ClassVar[tuple[Column, ...]]
-    needs: ClassVar[Need] = Need.NOTHING
+    needs: ClassVar[Requirement] = Requirement.NOTHING
 
     @abc.abstractmethod
     def statistics(self, examples: Sequence[Example], subject: Subject) -> list[Statistic]:

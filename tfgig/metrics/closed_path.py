@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Metric, Need, finite_or_none
+from tfgig.metrics.base import Column, Metric, Requirement, finite_or_none
 from tfgig.spec import check, is_whole
 
 
@@ -35,7 +35,7 @@ class ClosedPath(Metric):
 
     kind = "closed_path"
     columns = (Column("error", larger_is_better=False),)
-    needs = Need.EXPLANATIONS
+    needs = Requirement.EXPLANATIONS
     trips: int = 2
     segments: int = 3
     seed: int = 0

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Need
+from tfgig.metrics.base import Column, Requirement
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency, ranking
 from tfgig.spec import check
@@ -41,7 +41,7 @@ class DiffID(PixelMetric):
 
     kind = "diff_id"
     columns = (Column("top_class"), Column("probability_ratio"))
-    needs = Need.SCORES
+    needs = Requirement.SCORES
     shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     seed: int = 0
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Metric, Need, finite_or_none
+from tfgig.metrics.base import Column, Metric, Requirement, finite_or_none
 from tfgig.noise import check_samples
 from tfgig.spec import check
 
@@ -36,7 +36,7 @@ class Infidelity(Metric):
 
     kind = "infidelity"
     columns = (Column("infidelity", larger_is_better=False),)
-    needs = Need.SCORES
+    needs = Requirement.SCORES
     samples: int = 32
     noise: float = 0.03
     normalize: bool = True

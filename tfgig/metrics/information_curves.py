@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgig.metrics.base import Column, Curve, Example, Need, area, finite_or_none
+from tfgig.metrics.base import Column, Curve, Example, Requirement, area, finite_or_none
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency
-from tfgig.revealing import Scene, pictures_of, webp_lengths
+from tfgig.revealing import SalientImage, pictures_of, webp_lengths
 from tfgig.spec import check
 from tfgig.workers import Call
 
@@ -32,7 +32,7 @@ _SCALES = 5  # of MS-SSIM, each half as large as the one before
 _WINDOW = 11  # pixels, of MS-SSIM's, where the image allows it
 
 
-class InformationCurve(NamedTuple):
+class PerformanceCurve(NamedTuple):
     """Performance over information: `x` and `y` [points], both 0 to 1, and the area under it."""
 
     x: np.ndarray
@@ -68,7 +68,7 @@ class PerformanceInformation(PixelMetric, abc.ABC):
     """
 
     columns = (Column("sic"), Column("aic"))
-    needs = Need.SCORES
+    needs = Requirement.SCORES
     thresholds: tuple[float, ...] = THRESHOLDS
     random_share: float = 0.01
     least_probability: float = 0.8
@@ -111,7 +111,7 @@ class PerformanceInformation(PixelMetric, abc.ABC):
         """The call that makes an example's pictures, uint8 [2 + thresholds, H, W, C]."""
         low, high = value_range
         image = np.clip(np.rint((example.image - low) * 255 / (high - low)), 0, 255)
-        scene = Scene(
+        scene = SalientImage(
             image.astype(np.uint8),
             pixel_saliency(example.attributions, self.channels, example.layout),
         )
@@ -171,7 +171,7 @@ class PerformanceInformation(PixelMetric, abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class EntropyCurve(PerformanceInformation):
+class InformationCurve(PerformanceInformation):
     """SIC and AIC over normalised entropy, the length of the picture as lossless WebP.
 
     References:
@@ -226,7 +226,7 @@ def normalized(values: np.ndarray) -> np.ndarray:
     return np.clip((pictures - blurred) / (image - blurred), 0.0, 1.0)
 
 
-def information_curve(information: Any, performance: Any) -> InformationCurve:
+def information_curve(information: Any, performance: Any) -> PerformanceCurve:
     """The curve through pictures whose shares, numbers [thresholds] both, are given in order.
 
     The performance may only grow from picture to picture; the curve starts at (0, 0), ends at
@@ -239,7 +239,7 @@ def information_curve(information: Any, performance: Any) -> InformationCurve:
     at = np.linspace(0, 1, _POINTS + 1)
     curve = np.interp(at, x[order], y[order])
     curve[-1] = 1.0
-    return InformationCurve(at, curve, area(curve))
+    return PerformanceCurve(at, curve, area(curve))
 
 
 def _median(curves: np.ndarray) -> np.ndarray | None:

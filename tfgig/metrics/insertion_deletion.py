@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig.image import gaussian_blur
-from tfgig.metrics.base import Column, Curve, Need, area, mean
+from tfgig.metrics.base import Column, Curve, Requirement, area, mean
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency, ranking
 from tfgig.spec import check, is_whole
@@ -36,7 +36,7 @@ class PixelExchange(PixelMetric, abc.ABC):
     """
 
     columns = (Column("probability"), Column("probability_ratio"))
-    needs = Need.SCORES
+    needs = Requirement.SCORES
     steps: int = 32
     background: Background = "blurred"
     blur: float = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Need
+from tfgig.metrics.base import Column, Requirement
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency
 from tfgig.spec import check
@@ -60,7 +60,7 @@ class Localization(PixelMetric):
 
     kind = "localization"
     columns = (Column("roc_auc"), Column("centre_prior", None))
-    needs = Need.MASK
+    needs = Requirement.MASK
 
     def statistics(self, examples, subject):
         statistics = []

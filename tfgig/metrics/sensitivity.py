@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Metric, Need, finite_or_none
+from tfgig.metrics.base import Column, Metric, Requirement, finite_or_none
 from tfgig.noise import check_samples
 from tfgig.spec import check
 
@@ -31,7 +31,7 @@ class MaxSensitivity(Metric):
 
     kind = "max_sensitivity"
     columns = (Column("max_sensitivity", larger_is_better=False),)
-    needs = Need.EXPLANATIONS
+    needs = Requirement.EXPLANATIONS
     samples: int = 10
     radius: float = 0.02
     seed: int = 0

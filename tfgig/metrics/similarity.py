@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Need, finite_or_none
+from tfgig.metrics.base import Column, Requirement, finite_or_none
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency
 
@@ -23,7 +23,7 @@ class MapSimilarity(PixelMetric, abc.ABC):
     """
 
     columns = (Column("rank_correlation", larger_is_better=False),)
-    needs = Need.EXPLANATIONS | Need.SCORES
+    needs = Requirement.EXPLANATIONS | Requirement.SCORES
     seed: int = 0
 
     @abc.abstractmethod

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from tfgig.metrics.base import Column, Need
+from tfgig.metrics.base import Column, Requirement
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency
 from tfgig.spec import check, is_whole
@@ -35,7 +35,7 @@ class Stability(PixelMetric):
 
     kind = "stability"
     columns = (Column("negative_log_error"),)
-    needs = Need.EXPLANATIONS
+    needs = Requirement.EXPLANATIONS
     quality: int = 75
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from tfgig.regions import Regional
 from tfgig.spec import check, leaves, replace_all
 from tfgig.targets import ClassScore, Target
 
-Judged = Method | Regional | Smoothed  # what can be judged
+EvaluatedMethod = Method | Regional | Smoothed
 Probabilities = Literal["as_is", "softmax", "sigmoid"]
 PROBABILITIES = get_args(Probabilities)
 _ACTIVATIONS: dict[str, Callable] = {
@@ -48,7 +48,7 @@ class Subject:
     def __init__(
         self,
         model: Any,
-        method: Judged,
+        method: EvaluatedMethod,
         target: Target = ClassScore(),
         probabilities: Probabilities = "as_is",
     ) -> None:

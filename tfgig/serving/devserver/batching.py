@@ -72,12 +72,14 @@ class Scheduler:
 
     Args:
         batching: The parameters.
-        ran: Told the rows of each run.
+        on_run: Told the rows of each run.
     """
 
-    def __init__(self, batching: Batching, ran: Callable[[int], None] = lambda rows: None) -> None:
+    def __init__(
+        self, batching: Batching, on_run: Callable[[int], None] = lambda rows: None
+    ) -> None:
         self._batching = batching
-        self._ran = ran
+        self._on_run = on_run
         # Of each kind, the last batch is the one that is being filled.
         self._queues: collections.OrderedDict[_Kind, collections.deque[_Batch]] = (
             collections.OrderedDict()
@@ -234,7 +236,7 @@ class Scheduler:
             self._batching.pad_variable_length_inputs,
         )
         outputs = execute(kind.servable, kind.signature, inputs, kind.outputs, seconds)
-        self._ran(batch.rows)
+        self._on_run(batch.rows)
         return split(outputs, [part.rows for part in batch.parts], size)
 
 

@@ -52,7 +52,7 @@ class Core:
         )
         self.scheduler: Scheduler | None = None
         if options.batching.enabled:
-            self.scheduler = Scheduler(options.batching, self.metrics.ran)
+            self.scheduler = Scheduler(options.batching, self.metrics.note_run)
             self.metrics.watch(self.scheduler)
 
     def start(self, poll_seconds: float) -> None:

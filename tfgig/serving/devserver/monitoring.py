@@ -49,7 +49,7 @@ class Metrics:
         self._requests.labels(protocol, signature, code.name).inc()
         self._seconds.labels(protocol, signature).observe(seconds)
 
-    def ran(self, rows: int) -> None:
+    def note_run(self, rows: int) -> None:
         """Notes how many rows ran together."""
         self._batches.observe(rows)
 
