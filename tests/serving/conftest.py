@@ -18,7 +18,8 @@ from tfgig.serving import (
     SessionModel,
 )
 
-FREE = {"port": 0, "rest_port": 0, "poll_seconds": 0.1}
+# Ports that are free, and threads for calls whose answers have not left yet.
+FREE = {"port": 0, "rest_port": 0, "poll_seconds": 0.1, "grpc_max_threads": 64}
 METHODS = {"ig": tfgig.PathIntegral(steps=4), "gradient": tfgig.methods.Gradient()}
 
 
