@@ -47,6 +47,9 @@ SEED = flags.DEFINE_integer("seed", 3, "Other seeds compose other images.")
 KEEP = flags.DEFINE_string("keep", None, "Keep the exported model in this directory.")
 
 
+_WIDTH = 13  # characters of a title on one line
+
+
 class Row(NamedTuple):
     """What one method did: maps [n, height, width], and by image score, delta and AUC [n]."""
 
@@ -150,7 +153,7 @@ def _draw(examples: scenes.Scenes, predicted: np.ndarray, rows: dict[str, Row]) 
     text = {"color": "white", "fontsize": 8.5}
     titles = ["image", "evidence", *rows]
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title.replace("guided_ig_", "guided_ig\n"), pad=16, **text)
+        axis.set_title(_in_lines(title), pad=16, **text)
     for i in range(shown):
         pictures = [examples.images[i], examples.masks[i], *(r.saliency[i] for r in rows.values())]
         label = scenes.CLASSES[examples.labels[i]]
@@ -166,6 +169,14 @@ def _draw(examples: scenes.Scenes, predicted: np.ndarray, rows: dict[str, Row]) 
     figure.tight_layout(pad=0.6)
     figure.savefig(OUTPUT.value, dpi=110, facecolor=figure.get_facecolor())
     pyplot.close(figure)
+
+
+def _in_lines(title: str) -> str:
+    """A long name on two lines, whole: `guided_ig_` above `idgi`."""
+    if len(title) <= _WIDTH or "_" not in title:
+        return title
+    first, _, last = title.rpartition("_")
+    return f"{first}_\n{last}"
 
 
 def run() -> None:
