@@ -11,17 +11,19 @@ from typing import cast
 
 import tensorflow as tf
 
+from tfgig.image.axes import from_picture, looks_channels_first
 from tfgig.image.layout import Layout
 from tfgig.image.resize import resize_linear
 from tfgig.methods import Attribution, Edge, LayerMethod, Method, Scales, explain, place_of
 from tfgig.methods.explain import Explanation
 from tfgig.models.graphs.cut import Cut
+from tfgig.models.graphs.formats import is_other, pictured
 from tfgig.models.graphs.inlining import inline, needed_for
 from tfgig.models.graphs.places import Place
 from tfgig.models.graphs.representation import representation
 from tfgig.models.graphs.rows import refuse_mixed
 from tfgig.models.graphs.texts import texts_of
-from tfgig.models.source import SourceModel, is_channels_first
+from tfgig.models.source import SourceModel
 from tfgig.objective import ModelObjective, Objective
 from tfgig.paths import Blur
 from tfgig.scaling import at_scales, outputs_of
@@ -52,6 +54,7 @@ class Explaining:
         self._cut_at = functools.cache(lambda layer: source.at(layer).cut)
         self._objectives: dict[tuple[Cut, Target], ModelObjective] = {}
         self._functions: dict[tuple[Cut, Target, Method], Callable] = {}
+        self._pictured = functools.cache(pictured)
         self._texts = functools.cache(lambda cut: texts_of(cut, source.inputs))
 
     def explained(self, method: Method, target: Target = ClassScore(), layer: Named = None) -> Cut:
@@ -109,9 +112,14 @@ class Explaining:
         if isinstance(method, Scales):
             return self._at_scales(method, target, layer)
         cut = self._looked_at(method, target, layer)
-        traced = self._traced(method, target, cut, self._layout(method, target, layer, cut))
+        layout = self._layout(method, target, layer, cut)
         read = self._texts(cut)
         pixels = self._pixels(method, cut) if _lays_over(method) else None
+        of = cut if pixels is None else pixels
+        # Methods take the axes of a picture for height, width, channels.
+        own = of.format_of(0) if is_other(of) else None
+        cut, pixels = self._pictured(cut), None if pixels is None else self._pictured(pixels)
+        traced = self._traced(method, target, cut, pixels, layout)
 
         def explain_inputs(requested, *inputs):
             points, *context = cut.front(*inputs)
@@ -119,6 +127,8 @@ class Explaining:
             # The shape of the attributions: a method of a layer speaks of the pixels.
             shape = tf.shape(points if pixels is None else pixels.front(*inputs)[0])
             explanation = dict(traced(tf.cast(points, tf.float32), requested, shape, *context))
+            if own is not None:
+                explanation["attributions"] = from_picture(explanation["attributions"], own)
             if cut.parts:
                 attributions = cut.unpack(explanation.pop("attributions"))
                 explanation |= zip(cut.attribution_names, attributions, strict=True)
@@ -154,14 +164,19 @@ class Explaining:
     def _at_scales(self, method: Scales, target: Target, layer: Named) -> Callable:
         """`function` of a method of several places."""
         check(layer is None, "Scales(places=...) names its layers itself.", layer)
-        pixels = self._pixels(method, self._source.cut)
+        whole = self._pixels(method, self._source.cut)
+        own = whole.format_of(0) if is_other(whole) else None
+        pixels = self._pictured(whole)
         places = self.scales(method, target)
         at = {place: self.function(method.at(place.name), target) for place in places}
 
         def explain_inputs(requested, *inputs):
             image, *_ = pixels.front(*inputs)
             found = {place: explain(requested, *inputs) for place, explain in at.items()}
-            return at_scales(found, tf.shape(image), pixels.points.shape)
+            explanation = at_scales(found, tf.shape(image), pixels.points.shape)
+            if own is not None:
+                explanation["attributions"] = from_picture(explanation["attributions"], own)
+            return explanation
 
         return explain_inputs
 
@@ -171,16 +186,18 @@ class Explaining:
         return {name: shape for place in places for name, shape in outputs_of(place).items()}
 
     def _check_channels(self, method: Method) -> None:
-        """Raises `ValueError` for what works on pictures, of a model whose channels come first."""
+        """Raises `ValueError` for what works on pictures, of a model whose axes are not known."""
         entry = self._source.entry
         held = [method, *(value for _, value, _ in leaves(method))]
         found = [value for value in held if isinstance(value, (Blur, Edge, LayerMethod))]
-        for spec in entry.explained if found and entry is not None else ():
+        if entry is None or not found:
+            return
+        for index, spec in enumerate(entry.explained):
             check(
-                not is_channels_first(spec),
-                f"{type(found[0]).__name__}() takes the axes of a picture for height, width, "
-                "channels, and this model's channels come first. Wrap it: "
-                "keras.layers.Permute((3, 1, 2)) in front.",
+                entry.format_of(index) is not None or not looks_channels_first(spec.shape),
+                f"{type(found[0]).__name__}() works on pictures, and the graph does not show which "
+                "axes of this one are what: its channels seem to come first. Say it: "
+                'data_format="channels_first" (--data_format=channels_first).',
                 f"{spec.name!r} of shape {spec.shape}",
             )
 
@@ -269,7 +286,7 @@ class Explaining:
         """How tokens lie over the picture that their map is laid over; None of other layers."""
         if not _lays_over(method):
             return None
-        axes = self._pixels(method, cut).points.shape.rank
+        axes = self._pictured(self._pixels(method, cut)).points.shape.rank
         if cut.points.shape.rank == axes:
             return None
         name, survey = self._name(method, target, layer), self._source.survey
@@ -284,7 +301,9 @@ class Explaining:
         )
         return layout
 
-    def _traced(self, method: Method, target: Target, cut: Cut, layout: Layout | None) -> Callable:
+    def _traced(
+        self, method: Method, target: Target, cut: Cut, laid_over: Cut | None, layout: Layout | None
+    ) -> Callable:
         if (cut, target) not in self._objectives:
             self._check_on_the_way(cut, target)
             forward = functools.partial(_laid_out, cut.forward)
@@ -301,7 +320,7 @@ class Explaining:
         if (cut, target, method) not in self._functions:
             points = tf.TensorSpec(cut.points.shape, tf.float32)
             shape = tf.TensorSpec([None], tf.int32)
-            pixels = self._pixels(method, cut).points.shape if _lays_over(method) else None
+            pixels = None if laid_over is None else laid_over.points.shape
 
             def explain_points(at, requested, shape, *context):
                 recipe = method

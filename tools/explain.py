@@ -37,6 +37,7 @@ from tfgig.exported.description import (
 from tfgig.exported.directory import latest
 from tfgig.exported.signatures import SERVING_DEFAULT, target_of
 from tfgig.image import Style
+from tfgig.image.axes import array_from_picture, as_picture
 from tfgig.image.files import FITS, Fit, encoded_image, files_by_name, read_image, write_picture
 from tfgig.local import local_path
 from tfgig.methods.error import exceeds_change
@@ -134,6 +135,7 @@ class _Program:
         self._endpoints = {m: description.endpoints[s] for m, s in methods.items()}
         self._explained = self._endpoints[next(iter(methods))].output
         self._value_range = description.value_range
+        self._data_format = description.data_format
         self._output = output
         xrai = command_line.spec_from_flags("xrai", XRAI())
         self._xrai = xrai if REGIONS.value else None
@@ -206,6 +208,7 @@ class _Program:
         if self._encoded:
             return np.array([encoded_image(path)], object)
         whole = np.issubdtype(self._input.dtype, np.integer)
+        image = array_from_picture(image, self._data_format)
         return (np.round(image) if whole else image).astype(self._input.dtype)
 
     def _run(self, method: str, signature: str, given: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -224,6 +227,8 @@ class _Program:
         """A layer's attributions at the image's size; a pixel's are as they are."""
         layout = self._endpoints[method].layout
         given = tf.constant(attributions[np.newaxis])
+        if layout is None:
+            given = as_picture(given, self._data_format)
         return self._style.laid_over(given, tf.constant(image), layout).numpy()[0]
 
     def _draw(self, name: str, image: np.ndarray, attributions: np.ndarray) -> str:

@@ -62,6 +62,14 @@ INPUT_NAMES = flags.DEFINE_list(
     "What to call the inputs of a .keras or .h5 file, in their order: Keras calls those without a "
     "name after a counter, and the next export would have others.",
 )
+DATA_FORMAT = flags.DEFINE_enum(
+    "data_format",
+    None,
+    # As in tfgig.image.axes, whose import is that of TensorFlow.
+    ["channels_last", "channels_first", "no_channels"],
+    "Which axes of the model's pictures are height, width and channels; no_channels are grey ones, "
+    "[B, height, width]. Read off the graph if not given.",
+)
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",
     [],
@@ -110,6 +118,7 @@ def options(layer: Sequence[str] | None = None) -> dict[str, Any]:
         "example": None if EXAMPLE.value is None else read_example(EXAMPLE.value),
         "constants": _constants(),
         "input_names": INPUT_NAMES.value,
+        "data_format": DATA_FORMAT.value,
     }
 
 

@@ -100,7 +100,7 @@ class Answerer:
             return picture_encoder if len(request.inputs) == 1 else None
         if picture.name != spec.name:
             return None
-        return picture_reader(spec, request.description.value_range, request.settings.fit)
+        return picture_reader(spec, request.description, request.settings.fit)
 
     def _targets(self, rows: Rows) -> tuple[np.ndarray, dict[int, str]]:
         wanted = self.request.settings.target

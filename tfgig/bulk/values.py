@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig.bulk.sources.base import Values
+from tfgig.exported.description import Description
 from tfgig.exported.fit import fit
+from tfgig.image.axes import array_from_picture, picture_shape
 from tfgig.image.files import Fit, encoded_image, read_image
 
 Convert = Callable[[Any], Any]
@@ -51,21 +53,21 @@ def fitted(
     return found, reasons
 
 
-def picture_reader(
-    spec: tf.TensorSpec, value_range: tuple[float, float] | None, way: Fit
-) -> Convert:
+def picture_reader(spec: tf.TensorSpec, description: Description, way: Fit) -> Convert:
     """What makes a picture of a model's units of an image file's bytes; of other values nothing."""
 
     def convert(value: Any) -> Any:
         content = _content(value)
         if content is None:
             return value
+        value_range, data_format = description.value_range, description.data_format
         if value_range is None:
             raise ValueError(NO_RANGE)
         low, high = value_range
-        shape = spec.shape.as_list()[1:]
-        pixels = read_image(io.BytesIO(content), (shape[0], shape[1], shape[2] or 3), way)
+        _, height, width, channels = picture_shape(spec.shape.as_list(), data_format)
+        pixels = read_image(io.BytesIO(content), (height, width, channels or 3), way)
         image = low + (high - low) * pixels / 255.0
+        image = array_from_picture(image[np.newaxis], data_format)[0]
         kind = spec.dtype.as_numpy_dtype
         return (np.round(image) if spec.dtype.is_integer else image).astype(kind)
 

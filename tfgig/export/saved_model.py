@@ -27,6 +27,7 @@ from tfgig.exported.description import (
 from tfgig.exported.kinds import KINDS
 from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT, target_beside
+from tfgig.image.axes import DataFormat, picture_shape
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
@@ -166,13 +167,20 @@ def _description(
         model=source.name,
         inputs=tuple(map(Tensor.of, source.inputs)),
         target=target_beside([spec.name for spec in source.inputs]),
-        picture=None if picture is None else Tensor.of(picture),
+        picture=None if picture is None else Tensor.of(_pictured(picture, source.data_format)),
+        data_format="channels_last" if picture is None else source.data_format,
         value_range=source.value_range,
         endpoints={
             endpoint.name: _of_endpoint(source, signatures, endpoint) for endpoint in endpoints
         },
         labels=source.labels,
     )
+
+
+def _pictured(spec: tf.TensorSpec, data_format: DataFormat) -> tf.TensorSpec:
+    """The spec of pictures of a format as [None, height, width, channels]."""
+    shape = picture_shape(spec.shape.as_list(), data_format)
+    return tf.TensorSpec(shape, spec.dtype, spec.name)
 
 
 def _of_endpoint(

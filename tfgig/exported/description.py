@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import TARGET
+from tfgig.image.axes import DATA_FORMATS, DataFormat
 from tfgig.image.layout import Layout
 from tfgig.spec import Named, is_whole
 
@@ -96,6 +97,8 @@ class Description:
         target: What they call that; another name if the model has an input `target`.
         picture: The image among what they take; None if there is none.
         value_range: What is black and what is white in it; None if not known.
+        data_format: Which axes of it are what in the model's input; `picture` has its channels
+            last.
         endpoints: The signatures that explain, by name.
         labels: The names of the classes, if they are known.
         lane: How its explanations share a machine with predictions; None if nothing bounds them.
@@ -109,6 +112,7 @@ class Description:
     endpoints: Mapping[str, EndpointDescription] = dataclasses.field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     lane: Lane | None = None
+    data_format: DataFormat = "channels_last"
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON data; the labels have a file of their own."""
@@ -119,6 +123,7 @@ class Description:
             "target": self.target,
             "picture": self.picture and dataclasses.asdict(self.picture),
             "value_range": self.value_range,
+            "data_format": self.data_format,
             "lane": self.lane and dataclasses.asdict(self.lane),
             "endpoints": {name: found.to_config() for name, found in self.endpoints.items()},
         }
@@ -194,7 +199,14 @@ def _described(config: Mapping[str, Any], labels: tuple[str, ...] | None) -> Des
         endpoints={name: _endpoint(found) for name, found in endpoints.items()},
         labels=labels,
         lane=_lane(config.get("lane")),
+        data_format=_data_format(config.get("data_format", DATA_FORMATS[0])),
     )
+
+
+def _data_format(found: Any) -> DataFormat:
+    if found not in DATA_FORMATS:
+        raise TypeError(f"{found!r:.60} is none of {', '.join(DATA_FORMATS)}")
+    return found
 
 
 def _lane(config: Any) -> Lane | None:

@@ -59,7 +59,10 @@ class Subject:
         )
         self.source: SourceModel = load_model(model)
         check(
-            self.source.takes_images and len(self.source.inputs) == 1 and self.source.at_inputs,
+            self.source.takes_images
+            and self.source.data_format == "channels_last"
+            and len(self.source.inputs) == 1
+            and self.source.at_inputs,
             "Metrics judge explanations of images: of a model with one input, [B, height, width, "
             "1, 3 or 4], explained at that input.",
             {spec.name: spec.shape.as_list() for spec in self.source.inputs},

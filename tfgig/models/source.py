@@ -10,6 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgig.image.axes import (
+    CHANNELS,
+    DataFormat,
+    as_picture,
+    looks_channels_first,
+    picture_shape,
+)
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.tensorflow_private import capturable_resource, flat_layers
@@ -17,7 +24,6 @@ from tfgig.models.graphs.units import range_of
 from tfgig.spec import Named, as_named, check
 from tfgig.targets import ModelOutputs
 
-IMAGE_CHANNELS = (1, 3, 4)
 _PASSING_ON = ("Identity", "Cast")
 # By the operation's type, the logarithm of what it computes.
 _LAST_ACTIVATIONS = {"Softmax": "log_softmax", "Sigmoid": "log_sigmoid"}  # of tf.math
@@ -123,24 +129,30 @@ class SourceModel:
 
     @property
     def picture_spec(self) -> tf.TensorSpec | None:
-        """The picture's spec, [None, height, width, channels]; None if there is none."""
+        """The spec of the picture as it is explained; None if there is none."""
         if self._image is None:
             return None
         index, entry = self._image
         return entry.explained[index]
 
+    @property
+    def data_format(self) -> DataFormat:
+        """Which axes of the picture are what, for models of images."""
+        index, entry = self._image  # type: ignore[misc]
+        return entry.format_of(index) or "channels_last"
+
     def picture(self, *inputs: tf.Tensor) -> tf.Tensor:
         """The picture [B, height, width, channels] in the inputs, for models of images."""
         index, entry = self._image  # type: ignore[misc]
         points, *_ = entry.front(*inputs)
-        return entry.unpack(points)[index]
+        return as_picture(entry.unpack(points)[index], self.data_format)
 
-    def drawn(self, cut: Cut) -> str:
-        """The name of the attributions at a cut that are drawn over the picture."""
+    def drawn(self, cut: Cut) -> tuple[str, DataFormat]:
+        """The name of the attributions at a cut that are drawn over the picture, and their axes."""
         index, entry = self._image  # type: ignore[misc]
         picture = entry.explained[index]
         at = cut.explained.index(picture) if picture in cut.explained else 0
-        return cut.attribution_names[at]
+        return cut.attribution_names[at], cut.format_of(at) or "channels_last"
 
     @property
     def _image(self) -> tuple[int, Cut] | None:
@@ -150,8 +162,8 @@ class SourceModel:
         specs = self.entry.explained
         images = [
             index
-            for index, spec in enumerate(specs)
-            if spec.shape.rank == 4 and spec.shape[-1] in IMAGE_CHANNELS
+            for index in range(len(specs))
+            if len(shape := _shape_of(self.entry, index)) == 4 and shape[-1] in CHANNELS
         ]
         if len(images) != 1:
             return None
@@ -185,24 +197,28 @@ class SourceModel:
         return dataclasses.replace(self, cut=self.cut_at(layer), layer=layer)  # type: ignore[misc]
 
 
-def is_channels_first(spec: tf.TensorSpec) -> bool:
-    """Whether pictures are [None, channels, height, width]."""
-    shape = spec.shape
-    return shape.rank == 4 and shape[1] in IMAGE_CHANNELS and shape[-1] not in IMAGE_CHANNELS
-
-
 def range_of_image(
     serve: tf.types.experimental.ConcreteFunction,
     inputs: Sequence[tf.TensorSpec],
     entry: Cut | None,
 ) -> tuple[float, float] | None:
     """What is black and white in the only image among a model's inputs, if its graph tells it."""
-    images = [spec.name for spec in inputs if spec.shape.rank == 4 and _has_channels(spec)]
+    images = [spec.name for spec in inputs if _is_image(spec, entry)]
     return range_of(serve, inputs, images[0]) if entry is not None and len(images) == 1 else None
 
 
-def _has_channels(spec: tf.TensorSpec) -> bool:
-    return spec.shape[-1] in IMAGE_CHANNELS or is_channels_first(spec)
+def _is_image(spec: tf.TensorSpec, entry: Cut | None) -> bool:
+    at = entry.explained.index(spec) if entry is not None and spec in entry.explained else None
+    shape = _shape_of(entry, at) if entry is not None and at is not None else spec.shape
+    if looks_channels_first(spec.shape):
+        return True
+    return len(shape) == 4 and shape[-1] in CHANNELS
+
+
+def _shape_of(entry: Cut, index: int) -> Sequence[int | None]:
+    """[B, height, width, channels] of a picture that is explained; of what is none, its shape."""
+    shape, data_format = entry.explained[index].shape, entry.format_of(index)
+    return shape if data_format is None else picture_shape(shape.as_list(), data_format)
 
 
 def model_outputs(values: dict[str, tf.Tensor]) -> ModelOutputs:

@@ -9,6 +9,7 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.exported.kinds.base import Answer, EndpointKind, Material
+from tfgig.image.axes import as_picture
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Place
 from tfgig.models.source import SourceModel
@@ -32,8 +33,9 @@ class Heatmap(EndpointKind):
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
         if not source.takes_images:
             return (
-                "Heat-maps are drawn over images, [B, height, width, 1, 3 or 4]; export Endpoints "
-                'of the kind "attributions" instead. '
+                "Heat-maps are drawn over images, [B, height, width, 1, 3 or 4], or of the axes "
+                "that data_format=... says (--data_format); export Endpoints of the kind "
+                '"attributions" instead. '
                 f"Received: {source.points.name!r} of shape {source.points.shape}."
             )
         if cut.parts and source.picture_spec not in cut.explained:
@@ -52,7 +54,7 @@ class Heatmap(EndpointKind):
 
     def build(self, material: Material) -> Answer:
         source = material.source
-        drawn = source.drawn(material.cut)
+        drawn, data_format = source.drawn(material.cut)
         black, _ = cast(tuple[float, float], source.value_range)
         draw, file = material.draw, tf.TensorSpec([], tf.string)
 
@@ -63,7 +65,7 @@ class Heatmap(EndpointKind):
 
         def draw_heatmap(target, *inputs):
             explanation = material.explain(target, *inputs)
-            attributions = explanation[drawn]
+            attributions = as_picture(explanation[drawn], data_format)
             if source.originals is None:
                 images = tf.cast(source.picture(*inputs), tf.float32)
                 images = tf.where(tf.math.is_finite(images), images, black)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
+from tfgig.image.axes import DataFormat
 from tfgig.models.graphs.inlining import needed_for
 from tfgig.models.graphs.refusal import check
 from tfgig.tracing import Concrete, concrete
@@ -71,6 +72,8 @@ class Cut:
         why: Why they are left out, if the user did not choose it.
         origins: The inputs whose values are in each of the explained tensors; empty where that is
             not known.
+        formats: Of each of the explained tensors that is a picture, which axes are what; None of
+            others. Empty where all that are have their channels last.
     """
 
     points: tf.TensorSpec
@@ -84,11 +87,16 @@ class Cut:
     left_out: tuple[str, ...] = ()
     why: str | None = None
     origins: tuple[frozenset[str], ...] = ()
+    formats: tuple[DataFormat | None, ...] = ()
 
     @property
     def explained(self) -> tuple[tf.TensorSpec, ...]:
         """The explained tensors one by one."""
         return self.parts or (self.points,)
+
+    def format_of(self, index: int) -> DataFormat | None:
+        """Which axes of one of the explained tensors are what, if it is a picture."""
+        return self.formats[index] if self.formats else None
 
     @property
     def table(self) -> tuple[Column, ...]:
@@ -111,7 +119,13 @@ class Cut:
             points, *_ = self.front(*inputs)
             return (self.unpack(points)[index],)
 
-        return dataclasses.replace(self, points=self.explained[index], front=front, parts=())
+        return dataclasses.replace(
+            self,
+            points=self.explained[index],
+            front=front,
+            parts=(),
+            formats=self.formats[index : index + 1],
+        )
 
     def unpack(self, points: tf.Tensor) -> list[tf.Tensor]:
         """Points [N, ...] as the explained tensors, each [N, ...] in the points' dtype."""

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfgig.image.axes import DataFormat
 from tfgig.models.graphs.cut import Concrete, Cut, cut_at_inputs
 from tfgig.models.graphs.examples import Examples, Given
+from tfgig.models.graphs.formats import Pictures
 from tfgig.models.graphs.gradients import check_gradient
 from tfgig.models.graphs.graph_cut import (
     NoFloats,
@@ -39,12 +41,14 @@ class Known(NamedTuple):
         layers: The names of the layers, where they are not those of the graph.
         example: Rows that it takes, if the user knows some.
         survey: The places of the model, by the name of the explained output.
+        data_format: Which axes of its pictures are what, if the user says it.
     """
 
     where: str
     layers: Sequence[str] = ()
     example: Given | None = None
     survey: Callable[[str | None], Survey] | None = None
+    data_format: DataFormat | None = None
 
     @property
     def places(self) -> str:
@@ -103,6 +107,7 @@ class _Cutter:
         self._floats = [spec.name for spec in inputs if spec.dtype.is_floating]
         self._examples = Examples(serve.graph, inputs, known.example)
         self._origins = Origins(serve, inputs)
+        self._pictures = Pictures(serve, inputs, known.data_format)
 
     def at(self, layer: Named) -> Cut:
         """The cut at places by their names; for None, at the last layer of positions."""
@@ -130,7 +135,7 @@ class _Cutter:
     def _whole(self) -> tuple[Cut, str | None]:
         """The cut at all that is taken, and why some of it is left out."""
         if len(self._floats) == len(self._inputs) and not spreads(self._serve):
-            return self._checked(self._at_floats()), None
+            return self._pictures.noted(self._checked(self._at_floats())), None
         origins = self._origins
         taken = self._taken() if origins.known else []
         fixed = [first for first in taken if _has_fixed_size(first.tensor)]
@@ -141,7 +146,7 @@ class _Cutter:
                 return self._at_tensors(self._serve, origins, fixed, names), why
             except CannotExplain as error:
                 why = str(error)
-        cut = self._checked(self._at_floats())
+        cut = self._pictures.noted(self._checked(self._at_floats()))
         explained = [first.tensor for first in self._as_floats()]
         return self._noted(cut, origins, explained), why
 
@@ -177,17 +182,19 @@ class _Cutter:
         if self._floats:
             return cut_at_inputs(self._serve, self._inputs, self._floats)
         decoded = decoded_of(self._serve, self._inputs, self._where)
-        return cut_at_tensors(self._serve, self._inputs, decoded, self._where)
+        cut = cut_at_tensors(self._serve, self._inputs, decoded, self._where)
+        return self._pictures.noted(cut, decoded)
 
     def _at(self, layer: Named) -> Cut:
         if layer is None:
-            last = last_of(self._serve, self._inputs, self._where)
+            last = last_of(self._serve, self._inputs, self._where, self._pictures)
             return self._at_tensors(self._serve, self._origins, [First(last, frozenset())], [])
         names = as_tuple(layer)
         known = self._origins.names
         inner = [name for name in names if name not in known]
         if not inner and set(names) <= set(self._floats) and not spreads(self._serve):
             cut = self._checked(cut_at_inputs(self._serve, self._inputs, names))
+            cut = self._pictures.noted(cut)
             tensors = [self._serve.graph.inputs[list(self._dtypes).index(n)] for n in names]
             return self._noted(cut, self._origins, tensors)
         serve, tensors, called = self._find(inner) if inner else (self._serve, [], [])
@@ -222,7 +229,12 @@ class _Cutter:
     ) -> Cut:
         tensors = [first.tensor for first in firsts]
         cut = cut_at_tensors(serve, self._inputs, tensors, self._where, names)
-        return self._noted(self._checked(cut), origins, tensors)
+        # Another trace has other names.
+        pictures = self._pictures
+        if serve is not self._serve:
+            pictures = Pictures(serve, self._inputs, self._known.data_format)
+        cut = pictures.noted(self._checked(cut), tensors)
+        return self._noted(cut, origins, tensors)
 
     def _noted(self, cut: Cut, origins: Origins, tensors: Sequence[tf.Tensor]) -> Cut:
         """The cut with what is known of the inputs that its tensors come from."""

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfgig.image.axes import picture_shape
 from tfgig.models.graphs.cut import Concrete
+from tfgig.models.graphs.formats import Pictures
 from tfgig.models.graphs.graph_find import on_the_way
 from tfgig.models.graphs.inlining import body_of, needed_for
 from tfgig.models.graphs.refusal import CannotExplain
@@ -24,13 +26,16 @@ _MIXING = (
 _RESHAPING = ("Reshape",)
 
 
-def last_of(serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str) -> tf.Tensor:
+def last_of(
+    serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str, pictures: Pictures
+) -> tf.Tensor:
     """The last tensor that is laid out like the input, [B, height, width, channels] say.
 
     Args:
         serve: The model: its inputs to `ModelOutputs`.
         inputs: What it takes.
         where: What was loaded, for the error.
+        pictures: Those among the inputs.
 
     Raises:
         ValueError: there is none.
@@ -42,7 +47,13 @@ def last_of(serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str) -> tf.
     needed = needed_for(classes or floats)
     # An operation may have outputs that nothing is computed from, as a swish's of its own gradient.
     used = {t.name for op in body.get_operations() if op.name in needed for t in op.inputs}
-    known = _grids(body, passed, inputs, serve)
+    others = [seen for seen in pictures.others if body is serve.graph]
+    if others:
+        starts = [seen.tensor for seen in others if seen.native == "channels_last"]
+        known = _grids(body, passed, 4, starts) | _known_formats(passed, pictures)
+    else:
+        rank = _most_axes(passed, inputs)
+        known = _grids(body, passed, rank, _starts(body, passed, inputs, serve, rank))
     ends = {tensor.name for tensor in outputs}
     found = [
         tensor
@@ -61,14 +72,13 @@ def last_of(serve: Concrete, inputs: Sequence[tf.TensorSpec], where: str) -> tf.
 def _grids(
     body: tf.Graph,
     passed: Sequence[tf.Tensor],
-    inputs: Sequence[tf.TensorSpec],
-    serve: Concrete,
+    rank: int,
+    starts: Sequence[tf.Tensor],
 ) -> set[str]:
-    """The names of tensors that are laid out like an input of the most axes."""
-    rank = _most_axes(passed, inputs)
+    """The names of tensors that are laid out like others, of the same number of axes."""
     known: dict[str, tuple[int | None, ...]] = {}  # by tensor: how many positions along each axis
     tokens: dict[str, tuple[int | None, ...]] = {}  # of those where they lie in one row
-    for tensor in _starts(body, passed, inputs, serve, rank):
+    for tensor in starts:
         known[tensor.name] = tuple(tensor.shape[1:-1])
     for op in body.get_operations():
         before = [known[t.name] for t in op.inputs if t.name in known]
@@ -96,6 +106,18 @@ def _grids(
         and 1 not in by_name[name].shape[1:-1]
         and by_name[name].op.type != "Placeholder"
     }
+
+
+def _known_formats(passed: Sequence[tf.Tensor], pictures: Pictures) -> set[str]:
+    """The names of what is laid out like pictures of other axes."""
+    found = set()
+    for tensor in passed:
+        data_format = pictures.laid_out.get(tensor.name)
+        if data_format is not None:
+            _, height, width, _ = picture_shape(tensor.shape.as_list(), data_format)
+            if 1 not in (height, width):
+                found.add(tensor.name)
+    return found
 
 
 def _product(sizes: Sequence[int | None]) -> int | None:

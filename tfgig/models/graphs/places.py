@@ -13,8 +13,10 @@ from typing import Literal, NamedTuple, cast
 
 import tensorflow as tf
 
+from tfgig.image.axes import looks_channels_first
 from tfgig.image.layout import Layout
 from tfgig.models.graphs.costs import PRODUCTS, ROWS, cost_of, joins_positions
+from tfgig.models.graphs.formats import sight_of
 from tfgig.models.graphs.receptive import Centres, centres_of
 from tfgig.models.graphs.refusal import check
 from tfgig.models.graphs.ways import Ways
@@ -217,6 +219,12 @@ class Survey:
 
     @functools.cached_property
     def _picture(self) -> tf.Tensor | None:
+        if len(self._ways.sources) == 1:
+            seen = sight_of(self._ways.sources[0])
+            if seen is not None and seen.data_format != "channels_last":
+                return seen.tensor if seen.native == "channels_last" else None
+            if looks_channels_first(self._ways.sources[0].shape):
+                return None
         grids = [source for source in self._ways.sources if _is_grid(source)]
         return grids[0] if len(grids) == 1 else None
 

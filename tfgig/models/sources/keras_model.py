@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.image.axes import DataFormat
 from tfgig.models.graphs.constants import Constants, fixed_of
 from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Known, cuts_of
@@ -40,6 +41,7 @@ def from_keras(
     example: Given | None = None,
     constants: Constants | None = None,
     input_names: Names | None = None,
+    data_format: DataFormat | None = None,
 ) -> SourceModel:
     """A built Keras model as a source.
 
@@ -53,6 +55,7 @@ def from_keras(
         example: Rows that the model takes, to see whether they depend on each other.
         constants: The values of inputs without rows, by their names.
         input_names: What to call the inputs, in their order or by their names.
+        data_format: Which axes of its pictures are what; None reads it off the graph.
 
     Raises:
         ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
@@ -88,7 +91,8 @@ def from_keras(
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
     places = functools.cache(functools.partial(survey, model, call, inputs))
-    cuts = cuts_of(serve, inputs, layer, finding, Known(where, layers, example, places))
+    told = Known(where, layers, example, places, data_format)
+    cuts = cuts_of(serve, inputs, layer, finding, told)
     known = {spec.name: spec for spec in inputs}
     served = tuple(known.get(spec.name, spec) for spec in every)
     own = Served(_traced(call_with_all, served, where), served) if fixed else None

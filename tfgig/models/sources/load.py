@@ -14,6 +14,7 @@ import keras
 
 from tfgig import remote
 from tfgig.exported.directory import is_number, latest
+from tfgig.image.axes import DataFormat
 from tfgig.local import local_path
 from tfgig.models.graphs.constants import Constants
 from tfgig.models.graphs.examples import Given
@@ -50,6 +51,7 @@ def load_model(
     example: Given | None = None,
     constants: Constants | None = None,
     input_names: Names | None = None,
+    data_format: DataFormat | None = None,
 ) -> SourceModel:
     """Turns a model into one differentiable, exportable object.
 
@@ -82,6 +84,9 @@ def load_model(
             `{"keras_tensor_28": "image"}`. Keras names unnamed inputs after a counter of the
             process, so that clients of the next export of the same model would not find them; so
             does `model.export`, whose names are taken if none are given.
+        data_format: Which axes of its pictures are what: "channels_last" [B, height, width,
+            channels], "channels_first" [B, channels, height, width], "no_channels" [B, height,
+            width], of grey ones. None reads it off the graph, from what looks at positions.
 
     Raises:
         OSError: there is nothing there, or it cannot be read or downloaded.
@@ -96,6 +101,7 @@ def load_model(
             example=example,
             constants=constants,
             input_names=input_names,
+            data_format=data_format,
         )
         source = handle if layer is None else handle.at(layer)
         return (
@@ -103,7 +109,11 @@ def load_model(
         )
     if isinstance(handle, keras.Model):
         _refuse(handle.name, signature=signature)
-        return _told(from_keras(handle, value_range, shape, layer, example, constants, input_names))
+        return _told(
+            from_keras(
+                handle, value_range, shape, layer, example, constants, input_names, data_format
+            )
+        )
     if _is_keras_2(handle):
         raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
@@ -120,12 +130,14 @@ def load_model(
             )
             opened = open_saved_model(place.directory, str(handle))
             source = from_saved_model(
-                opened, value_range, signature, shape, layer, example, constants
+                opened, value_range, signature, shape, layer, example, constants, data_format
             )
             return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
         _refuse(str(handle), signature=signature)
         model = read_keras_file(place.file, allow_unsafe_deserialization)
-    return _told(from_keras(model, value_range, shape, layer, example, constants, input_names))
+    return _told(
+        from_keras(model, value_range, shape, layer, example, constants, input_names, data_format)
+    )
 
 
 def _told(source: SourceModel) -> SourceModel:
@@ -153,7 +165,7 @@ def _refuse(name: str, **choices: Any) -> None:
     if given:
         raise ValueError(
             "A Keras model has no signatures to choose from, and what `load_model` returned has "
-            f"its shape, constants and names; leave it out. Received: {name!r} with {given}."
+            f"its shape, constants, names and axes; leave it out. Received: {name!r} with {given}."
         )
 
 

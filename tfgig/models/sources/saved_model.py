@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
+from tfgig.image.axes import DataFormat
 from tfgig.models.graphs.constants import Constants, fixed_of, has_rows
 from tfgig.models.graphs.cut import Concrete, concrete
 from tfgig.models.graphs.entry import Cuts, Known, cuts_of
@@ -41,21 +42,24 @@ def from_saved_model(
     layer: Named = None,
     example: Given | None = None,
     constants: Constants | None = None,
+    data_format: DataFormat | None = None,
 ) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         opened: The SavedModel.
-        value_range, signature, shape, layer, example, constants: As for `load_model`.
+        value_range, signature, shape, layer, example, constants, data_format: As for `load_model`.
 
     Raises:
         ValueError: there is no such signature, or no gradient reaches what is to be explained;
             the error says where it ends.
     """
     chosen = choose(opened, signature)
-    found = explainable(opened, chosen, shape, layer, example, constants)
-    names = found.serve.structured_outputs.values
     ours = read_description(opened.directory)
+    if data_format is None and ours.data_format != "channels_last":
+        data_format = ours.data_format
+    found = explainable(opened, chosen, shape, layer, example, constants, data_format)
+    names = found.serve.structured_outputs.values
     left_out = {chosen.name} & set(_OWN) | set(ours.endpoints)
     others = _others(opened.loaded, left_out, found.replaced)
     defaults = {name: defaults_of(opened, name) for name in others}
@@ -103,6 +107,7 @@ def explainable(
     layer: Named = None,
     example: Given | None = None,
     constants: Constants | None = None,
+    data_format: DataFormat | None = None,
 ) -> Explainable:
     """A signature, laid out and cut.
 
@@ -133,7 +138,7 @@ def explainable(
         finding = functools.partial(find, serve, where)
         places = functools.cache(functools.partial(survey, serve, inputs))
         try:
-            known = Known(where, example=example, survey=places)
+            known = Known(where, example=example, survey=places, data_format=data_format)
             cuts = cuts_of(serve, inputs, layer, finding, known)
         except CannotExplain as error:
             refusals.append(error)
