@@ -34,7 +34,7 @@ FUNCTIONS = {
     "export_saved_model": "model path methods= target= version= overwrite= warmup= lane=",
     "load_model": (
         "handle value_range= signature= shape= layer= allow_unsafe_deserialization= example= "
-        "constants= input_names="
+        "constants= input_names= data_format="
     ),
     "baselines.DatasetStatistic.of": "data statistic=",
     "baselines.DatasetSample.of": "data samples= seed=",
