@@ -289,3 +289,26 @@ def test_an_input_of_no_rows_is_refused(table_model, tmp_path):
     pq.write_table(pa.table({"numbers": pa.array([], pa.list_(pa.float32()))}), tmp_path / "a.pq")
     with pytest.raises(ValueError, match="no rows"):
         explain(table_model, tmp_path / "a.pq", tmp_path / "out", method="ig")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read off /proc")
+def test_memory_does_not_grow_with_the_rows(table_model, numbers, tmp_path):
+    values = np.tile(numbers, (2500, 1))
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), 4)
+    pq.write_table(pa.table({"numbers": column}), tmp_path / "rows.parquet")
+    prepared = bulk.prepare(
+        table_model, tmp_path / "rows.parquet", tmp_path / "out", bulk.Settings("ig")
+    )
+    pages = []  # of memory, after each part
+    with open("/proc/self/statm", encoding="ascii") as statm:
+
+        def look(_):
+            statm.seek(0)
+            pages.append(int(statm.read().split()[1]))
+
+        bulk.run_job(prepared, bulk.on_this_machine(), look)
+    assert len(pages) == 25
+    assert count_up(tmp_path / "out").rows == 100_000
+    grown = (max(pages[5:]) - max(pages[:5])) * os.sysconf("SC_PAGE_SIZE")
+    assert grown < 32 << 20
