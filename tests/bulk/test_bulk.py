@@ -5,10 +5,12 @@ import functools
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+import tfgig
 from tests.cases import images
 from tfgig.serving import SessionModel
 
@@ -283,6 +285,28 @@ def test_lines_that_are_gone_are_rejected(table_model, numbers, tmp_path):
     assert len(answers(tmp_path / "out")) == 5
     (rejected,) = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
     assert rejected["reason"] == "rows 5 to 7 cannot be read: the file has become shorter"
+
+
+def test_images_of_mixed_sizes(tmp_path):
+    """A model of any size has each at its own."""
+    inputs = keras.Input((None, None, 3), name="image")
+    hidden = keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(inputs))
+    pooled = keras.layers.GlobalAveragePooling2D()(hidden)
+    model = keras.Model(inputs, keras.layers.Dense(2)(pooled))
+    version = tfgig.export_saved_model(
+        model, tmp_path / "open", {"ig": tfgig.PathIntegral(steps=2)}
+    )
+    made = [images(1, shape=shape)[0] for shape in ((9, 7, 3), (6, 8, 3), (9, 7, 3))]
+    for i, image in enumerate(made):
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / f"{i}.png")
+    table = explain(version, tmp_path / "*.png", tmp_path / "out", method="ig")
+    shapes = [(9, 7, 3), (6, 8, 3), (9, 7, 3)]
+    assert [tuple(shape) for shape in table["attributions_shape"].to_pylist()] == shapes
+    for row, image in zip(table.to_pylist(), made, strict=True):
+        wanted = expected(version, image[np.newaxis])
+        assert row["score"] == pytest.approx(float(wanted["score"][0]), abs=1e-5)
+        found = np.reshape(row["attributions"], row["attributions_shape"])
+        np.testing.assert_allclose(found, wanted["attributions"][0], atol=1e-5)
 
 
 def test_an_input_of_no_rows_is_refused(table_model, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ NUMBERS = ("score", "baseline_score", "delta", "error")
 TOKEN_TEXT = "token_text"
 HEATMAP = "heatmap_bytes"
 _BATCH_BYTES, _MOST_ROWS = 4 << 20, 256
-_OPEN_AXIS = 64  # what an axis of open size is taken for, when rows are counted
+_OPEN_SIDE, _OPEN_AXIS = 256, 64  # what an open axis of a picture, or another, is taken for
 
 
 class Request:
@@ -158,17 +159,13 @@ class Request:
         return self.settings.reduce == "channels" and (rank is None or rank > 2)
 
     def _rows_at_once(self) -> int:
-        size = 0
-        for spec in self.inputs.values():
-            row = 1 if spec.dtype == tf.string else spec.dtype.size
-            for axis in spec.shape.as_list()[1:]:
-                row *= axis or _OPEN_AXIS
-            size += row
-        for name in self.answers:  # of an encoded picture, only the answer tells the size
-            row = 4
-            for axis in (self._outputs[name].shape.as_list() or [None])[1:]:
-                row *= axis or _OPEN_AXIS
-            size = max(size, row)
+        given = sum(
+            (1 if spec.dtype == tf.string else spec.dtype.size) * _values(spec.shape)
+            for spec in self.inputs.values()
+        )
+        # Of an encoded picture, only the answer tells the size.
+        answered = (4 * _values(self._outputs[name].shape) for name in self.answers)
+        size = max(given, *answered)
         return max(1, min(_MOST_ROWS, _BATCH_BYTES // max(size, 1)))
 
     def _schema(self) -> pa.Schema:
@@ -184,3 +181,10 @@ class Request:
         if self.heatmap:
             fields.append(pa.field(HEATMAP, pa.binary()))
         return pa.schema(fields)
+
+
+def _values(shape: tf.TensorShape) -> int:
+    """How many values a row of a tensor has, about."""
+    axes = shape.as_list()[1:] if shape.rank else []
+    taken = _OPEN_SIDE if len(axes) == 3 else _OPEN_AXIS
+    return math.prod(taken if axis is None else axis for axis in axes)
