@@ -58,6 +58,7 @@ FLOORS = {
     "tfgig.serving.deployment": 12,
     "tfgig.serving.devserver": 12,
     "tfgig.serving": 12,
+    "tfgig.benchmark": 12,
     "tfgig.bulk": 12,
     "tfgig.command_line": 13,
     "tfgig.program": 13,

@@ -93,6 +93,26 @@ class Explaining:
         if cut.context and survey is not None and not set(as_tuple(name)) <= inputs:
             survey(target.output_name).check_all_comes_through(as_tuple(name))
 
+    def objective(self, cut: Cut, target: Target = ClassScore()) -> ModelObjective:
+        """The score and its gradient by the points of a cut, traced once for all methods.
+
+        Raises:
+            ValueError: the explained output does not depend on what is explained.
+        """
+        if (cut, target) not in self._objectives:
+            self._check_on_the_way(cut, target)
+            forward = functools.partial(_laid_out, cut.forward)
+            objective = ModelObjective(
+                forward,
+                target,
+                cut.points,
+                cut.context,
+                cut.explained,
+                functools.partial(representation, cut.forward, target),
+            )
+            self._objectives[cut, target] = objective
+        return self._objectives[cut, target]
+
     def function(
         self, method: Method, target: Target, layer: Named = None
     ) -> Callable[..., Explanation]:
@@ -304,19 +324,7 @@ class Explaining:
     def _traced(
         self, method: Method, target: Target, cut: Cut, laid_over: Cut | None, layout: Layout | None
     ) -> Callable:
-        if (cut, target) not in self._objectives:
-            self._check_on_the_way(cut, target)
-            forward = functools.partial(_laid_out, cut.forward)
-            objective = ModelObjective(
-                forward,
-                target,
-                cut.points,
-                cut.context,
-                cut.explained,
-                functools.partial(representation, cut.forward, target),
-            )
-            self._objectives[cut, target] = objective
-        objective = self._objectives[cut, target]
+        objective = self.objective(cut, target)
         if (cut, target, method) not in self._functions:
             points = tf.TensorSpec(cut.points.shape, tf.float32)
             shape = tf.TensorSpec([None], tf.int32)

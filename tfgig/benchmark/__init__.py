@@ -1,0 +1,1 @@
+"""Benchmarks: how fast a method is beside the gradients it needs, and how exact for its steps."""

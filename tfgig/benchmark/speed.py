@@ -1,0 +1,199 @@
+"""Speed: a method's time beside that of the bare gradients it evaluates, in one run, interleaved.
+
+Absolute times are those of a machine. What carries over is the share: the time of the bare
+gradients over the time of the explanation, 1 if everything else were free. Both sides evaluate as
+many points in calls of the same size; every round takes each way once, so that a machine that slows
+down slows all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgig.explaining import Explaining
+from tfgig.export import Endpoint, export_saved_model
+from tfgig.layers import Explainer
+from tfgig.methods import Method, Scales
+from tfgig.methods.calls import points_per_call
+from tfgig.models import SourceModel
+from tfgig.serving.runtime.session import SessionModel
+from tfgig.spec import check
+from tfgig.temporary import TemporaryDirectory
+
+WAYS = ("layer", "signature", "session")
+
+
+class Timing(NamedTuple):
+    """How one method ran in one way.
+
+    Args:
+        method: Its name.
+        way: "layer", the Keras layer; "signature", the export in `tf.saved_model.load`;
+            "session", the export as TensorFlow Serving runs it.
+        gradients: How many a row takes.
+        shares: Of each round, the time of the bare gradients over that of the explanation.
+        seconds: The median time a row.
+    """
+
+    method: str
+    way: str
+    gradients: int
+    shares: tuple[float, ...]
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """The median share."""
+        return float(np.median(self.shares))
+
+
+def bare(source: SourceModel, inputs: Sequence[np.ndarray]) -> tuple[Callable[[int], Any], int]:
+    """Score and gradient and nothing else: `(calls)` evaluates that many calls in one graph.
+
+    Args:
+        source: The model; gradients are taken where it is cut.
+        inputs: Of each of its inputs at least one row [rows, ...]; repeated to fill a call.
+
+    Returns:
+        The function, and how many points a call holds.
+    """
+    size = points_per_call(None)
+    rows = [np.resize(value, (size, *value.shape[1:])) for value in inputs]
+    front = tf.function(lambda *given: source.cut.front(*given), autograph=False)
+    points, *context = front(*map(tf.constant, rows))
+    objective = Explaining(source).objective(source.cut)
+    target, points = tf.zeros([size], tf.int64), tf.cast(points, tf.float32)
+
+    @tf.function(autograph=False)
+    def evaluate(calls, points, *context):
+        def turn(k, total):
+            share = tf.cast(k, tf.float32) / tf.cast(calls, tf.float32)
+            score, gradient = objective.score_and_gradient(points * share, target, *context)
+            # One number of each, so that neither is left out, and their sum costs nothing.
+            return k + 1, total + score[0] + tf.reshape(gradient, [-1])[0]
+
+        loop = (lambda k, _: k < calls, turn, (0, 0.0))
+        return tf.while_loop(*loop, parallel_iterations=1)[1]
+
+    return lambda calls: evaluate(tf.constant(calls), points, *context).numpy(), size
+
+
+def measure(
+    source: SourceModel,
+    methods: Mapping[str, Method],
+    inputs: Sequence[np.ndarray],
+    ways: Sequence[str] = WAYS,
+    rounds: int = 5,
+    told: Callable[[str], None] = lambda method: None,
+) -> list[Timing]:
+    """Times each method in each way beside the bare gradients at the place that it looks at.
+
+    Args:
+        source: The model.
+        methods: What is timed, by name.
+        inputs: The rows that are explained, [rows, ...] for each input of the model.
+        ways: Which of `WAYS`.
+        rounds: How often everything is timed.
+        told: Called with a method's name when it is begun.
+
+    Raises:
+        ValueError: a way is unknown, or a method has no gradients of one place to compare with.
+    """
+    for way in ways:
+        check(way in WAYS, f"A way is one of {', '.join(WAYS)}.", way)
+    check(rounds >= 1, "`rounds` is a whole number of at least 1.", rounds)
+    for name, method in methods.items():
+        check(
+            not isinstance(method, Scales) and method.gradients == method.fewest_gradients,
+            "A share is of gradients at one place, as many for every row; leave this method out.",
+            name,
+        )
+    found: list[Timing] = []
+    rows = len(inputs[0])
+    for name, method in methods.items():
+        told(name)
+        place = Explainer(source, method).place
+        evaluate, size = bare(source if place is None else source.at(place.name), inputs)
+        points = rows * method.gradients
+        calls = -(-points // size)
+        limit = functools.partial(evaluate, calls)
+        with _ways(source, name, method, inputs, ways) as runs:
+            every: list[Callable[[], Any]] = [limit, *runs.values()]
+            for run in every:
+                run()  # traces, and optimises the graph
+            taken: dict[str, list[float]] = {way: [] for way in runs}
+            limits = []
+            for _ in range(rounds):
+                limits.append(_seconds(limit) * points / (calls * size))
+                for way, run in runs.items():
+                    taken[way].append(_seconds(run))
+        for way, seconds in taken.items():
+            shares = tuple(low / high for low, high in zip(limits, seconds, strict=True))
+            per_row = float(np.median(seconds)) / rows
+            found.append(Timing(name, way, method.gradients, shares, per_row))
+    return found
+
+
+@contextlib.contextmanager
+def _ways(
+    source: SourceModel,
+    name: str,
+    method: Method,
+    inputs: Sequence[np.ndarray],
+    ways: Sequence[str],
+) -> Iterator[dict[str, Callable[[], Any]]]:
+    """What runs the method on the inputs, by the way's name."""
+    runs: dict[str, Callable[[], Any]] = {}
+    with contextlib.ExitStack() as stack:
+        if "layer" in ways:
+            explainer = Explainer(source, method)
+            given: Any = list(inputs) if len(inputs) > 1 else inputs[0]
+            runs["layer"] = lambda: explainer(given)["attributions"].numpy()
+        if {"signature", "session"} & set(ways):
+            folder = stack.enter_context(TemporaryDirectory("tfgig-"))
+            endpoint = f"explain_{name}"
+            directory = export_saved_model(
+                source, folder.path / "model", [Endpoint(endpoint, method)], warmup=()
+            )
+            named = {spec.name: value for spec, value in zip(source.inputs, inputs, strict=True)}
+            if "signature" in ways:
+                loaded = tf.saved_model.load(str(directory))
+                signature = loaded.signatures[endpoint]
+                tensors = {key: tf.constant(value) for key, value in named.items()}
+                tensors["target"] = tf.fill([len(inputs[0])], tf.constant(-1, tf.int64))
+                runs["signature"] = lambda: signature(**tensors)["attributions"].numpy()
+            if "session" in ways:
+                model = stack.enter_context(SessionModel(directory))
+                runs["session"] = lambda: model.run(endpoint, **named)
+        yield runs
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def render(timings: Sequence[Timing]) -> str:
+    """A table in Markdown: of each method its gradients, and the share in each way."""
+    ways = list(dict.fromkeys(timing.way for timing in timings))
+    lines = [
+        f"| {' | '.join(['method', 'gradients a row', *ways])} |",
+        "|" + "---|" * (2 + len(ways)),
+    ]
+    for method in dict.fromkeys(timing.method for timing in timings):
+        own = {timing.way: timing for timing in timings if timing.method == method}
+        cells = [
+            f"{own[way].share:.2f} ({min(own[way].shares):.2f} to {max(own[way].shares):.2f})"
+            for way in ways
+        ]
+        gradients = next(iter(own.values())).gradients
+        lines.append(f"| {' | '.join([f'`{method}`', str(gradients), *cells])} |")
+    return "\n".join(lines) + "\n"

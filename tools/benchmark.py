@@ -1,0 +1,145 @@
+r"""Measures how fast methods are beside the gradients they need, or how exact for their steps.
+
+Speed, as a share: the time of the bare gradients over that of the explanation; 1 is the limit. Both
+are timed in one run, interleaved, for the Keras layer, for the exported signature in Python and for
+the export in a session, as TensorFlow Serving runs it. Networks of random weights that are built
+here: mobilenet_v2, resnet50_v2, inception_v3, vision_transformer, text_transformer.
+
+  tfgig-benchmark speed
+  tfgig-benchmark speed --handles=mobilenet_v2,model.keras --methods=ig,guided_ig --rows=8
+
+Accuracy: the true error of integrals along fixed paths, by their steps, beside the estimate that
+every answer carries, and how many gradients bring 95 % of the images to an error of 10 %.
+
+  tfgig-benchmark accuracy
+  tfgig-benchmark accuracy --handles=model.keras --dataset=directory --directory.path=photos
+
+Writes speed.json and speed.md, or accuracy.json, accuracy.md and a picture for each model.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags
+from tfgig_tools import model_flags
+
+import tfgig
+from tfgig import command_line, program
+from tfgig.benchmark import accuracy, models, speed
+from tfgig.evaluation import dataset as datasets
+from tfgig.evaluation.experiment import image_shape
+from tfgig.local import local_path
+from tfgig.models import SourceModel
+from tfgig.spec import members, nearest
+
+DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
+METHODS = {
+    "speed": ("ig", "guided_ig", "blur_ig", "ig_idgi", "guided_ig_idgi", "blur_ig_idgi"),
+    "accuracy": ("ig", "blur_ig", "ig_idgi", "blur_ig_idgi"),
+}
+
+HANDLES = flags.DEFINE_list(
+    "handles",
+    None,
+    "The models. (default: mobilenet_v2 for speed, the models that come with tfgig for accuracy)",
+)
+METHOD = flags.DEFINE_list("methods", None, "Which presets. (default: the integrals along paths)")
+ROWS = flags.DEFINE_integer("rows", 1, "speed: how many rows are explained at once.", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "speed: how often each is timed.", lower_bound=1)
+WAYS = flags.DEFINE_list("ways", list(speed.WAYS), f"speed: which of {', '.join(speed.WAYS)}.")
+STEPS = flags.DEFINE_list("steps", ["8", "16", "32", "64"], "accuracy: numbers of steps.")
+DATASET = flags.DEFINE_enum(
+    "dataset", "builtin", list(DATASETS), "accuracy: where the images come from."
+)
+OUTPUT = flags.DEFINE_string("output", "tfgig-benchmark", "Where the results are written.")
+flags.adopt_module_key_flags(model_flags)
+for _name, _spec in DATASETS.items():
+    command_line.define_spec_flags(_name, _spec(**({"count": 16} if _name == "builtin" else {})))
+command_line.define_preset_flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures one of the two."""
+    if len(arguments) != 2 or arguments[1] not in METHODS:
+        given = " ".join(arguments[1:])
+        raise ValueError(f"Say what to measure: speed or accuracy. Received: {given!r}.")
+    (what,) = arguments[1:]
+    names = METHOD.value or METHODS[what]
+    methods = command_line.methods_from_flags(names)
+    command_line.refuse_unused({name: f"--dataset={name}" for name in DATASETS}, [DATASET.value])
+    output = local_path(OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    measure = _speed if what == "speed" else _accuracy
+    texts, results = [], {}
+    default = ["mobilenet_v2"] if what == "speed" else model_flags.shipped()
+    for handle in HANDLES.value or default:
+        source, value_range = _source(handle)
+        results[handle], text = measure(source, value_range, methods, output)
+        texts.append(f"{source.name}\n\n{text}")
+        print(texts[-1], flush=True)
+    (output / f"{what}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (output / f"{what}.md").write_text("\n".join(texts))
+    return 0
+
+
+def _source(handle: str) -> tuple[SourceModel, tuple[float, float]]:
+    """The model of a handle or of a network's name, and the range of its inputs."""
+    network = models.NETWORKS.get(handle)
+    if network is None:
+        known = {*models.NETWORKS, *model_flags.shipped()}
+        if handle.isidentifier() and handle not in known and not pathlib.Path(handle).exists():
+            raise ValueError(f"There is no model {handle!r}. {nearest(handle, known)}")
+        source = model_flags.load(handle)
+        return source, source.value_range or (0.0, 1.0)
+    return tfgig.load_model(network.build(), layer=network.layer), network.value_range
+
+
+def _speed(
+    source: SourceModel, value_range: tuple[float, float], methods: Any, output: pathlib.Path
+) -> tuple[list[dict[str, Any]], str]:
+    inputs = models.random_rows(source.inputs, ROWS.value, value_range)
+
+    def told(method: str) -> None:
+        print(f"{source.name}: {method} ...", file=sys.stderr)
+
+    timings = speed.measure(source, methods, inputs, WAYS.value, ROUNDS.value, told)
+    found = [{**timing._asdict(), "share": timing.share} for timing in timings]
+    return found, speed.render(timings)
+
+
+def _accuracy(
+    source: SourceModel, value_range: tuple[float, float], methods: Any, output: pathlib.Path
+) -> tuple[list[dict[str, Any]], str]:
+    steps = command_line.numbers(STEPS, int, "whole numbers, such as 8,16,32")
+    low, high = value_range
+    chosen = DATASETS[DATASET.value](**({"count": 16} if DATASET.value == "builtin" else {}))
+    dataset = command_line.spec_from_flags(DATASET.value, chosen)
+    items = [item for item in dataset.items(image_shape(source)) if item.unreadable is None]
+    images = low + (high - low) * np.stack([item.image for item in items]) / 255
+    images = images.astype(source.inputs[0].dtype.as_numpy_dtype)
+
+    def told(method: str, count: int) -> None:
+        print(f"{source.name}: {method}, {count} steps ...", file=sys.stderr)
+
+    errors = accuracy.measure(source, methods, [images], steps, told=told)
+    accuracy.draw(errors, str(output / f"accuracy-{source.name}.png"))
+    found = [
+        {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in pairs}
+        for pairs in (error._asdict().items() for error in errors)
+    ]
+    return found, f"{len(images)} images\n\n{accuracy.render(errors)}"
+
+
+def run() -> None:
+    """The installed program's entry."""
+    program.run(main, __name__, __doc__)
+
+
+if __name__ == "__main__":
+    run()
