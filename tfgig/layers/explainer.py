@@ -30,6 +30,7 @@ from tfgig.objective import classes_of
 from tfgig.plots import Explanation, Subject
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
+from tfgig.tracing import traced_once
 
 
 @keras.saving.register_keras_serializable(package="tfgig")
@@ -92,7 +93,7 @@ class Explainer(keras.layers.Layer):
         explain = explaining.function(method, target)
         called = target_beside([spec.name for spec in self.source.inputs])
         signature = [tf.TensorSpec([None], tf.int64, called), *self.source.inputs]
-        self._explain = tf.function(explain, input_signature=signature, autograph=False)
+        self._explain = traced_once(explain, signature)
         self.built = True
 
     @functools.cached_property
