@@ -1,5 +1,6 @@
 """The lane: in the graph, and so in any server, what bounds how many explanations run at once."""
 
+import dataclasses
 import json
 import threading
 import time
@@ -16,6 +17,7 @@ from tests.raw_session import RawSession
 from tfgig.exported.description import read_description
 from tfgig.methods import Gradient, Method
 from tfgig.paths import Guided, Straight
+from tfgig.serving import SessionModel
 from tfgig.tracing import AS_IS
 
 SLOW = tfgig.PathIntegral(Straight(), steps=4000, internal_batch_size=1)
@@ -89,6 +91,29 @@ def test_signatures_share_one_bound_and_predictions_pass_by(call):
     took = {key: ended - started for key, ended in calls.ended.items()}
     assert took["prediction"] < took["slow"]
     assert took["quick"] > 0.9 * took["slow"]  # it waits, though of another signature
+
+
+@pytest.mark.parametrize("lane", [tfgig.Lane(), tfgig.Lane(at_once=0)], ids=["lane", "no lane"])
+def test_without_a_lane_as_many_explanations_as_threads_hold_up_predictions(lane, tmp_path):
+    endpoints = [tfgig.Endpoint("explain_slow", dataclasses.replace(SLOW, steps=1000))]
+    directory = tfgig.export_saved_model(image_model(), tmp_path, endpoints, lane=lane, warmup=())
+    with SessionModel(directory, inter_op_threads=2) as model:
+        target = np.array([-1])
+        model.run("explain_slow", image=images(1) * np.nan, target=target)
+        model.run("serving_default", image=images(1))
+        calls, started, waits = Calls(model.run), time.monotonic(), []
+        for number in range(2):
+            calls.start(number, "explain_slow", image=images(1), target=target)
+        while len(calls.ended) < 2:
+            asked = time.monotonic()
+            model.run("serving_default", image=images(1))
+            waits.append(time.monotonic() - asked)
+            time.sleep(0.01)
+        calls.join()
+    assert not calls.errors
+    # A prediction waits for most of an explanation, or none does for half of one.
+    held_up = max(waits) > 0.5 * (min(calls.ended.values()) - started)
+    assert held_up == (lane.at_once == 0), (max(waits), calls.ended)
 
 
 def test_a_full_queue_is_unavailable_at_once(call):
