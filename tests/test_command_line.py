@@ -139,7 +139,7 @@ def test_values_out_of_range_name_the_flag(parse):
 
 def test_options_of_a_method_that_is_not_used_are_refused(parse):
     parse("--blur_ig.steps=10")
-    with pytest.raises(ValueError, match="'blur_ig', which is not among the methods"):
+    with pytest.raises(ValueError, match="'blur_ig', but it is not among the methods"):
         command_line.methods_from_flags(["ig"])
 
 

@@ -90,7 +90,7 @@ def test_specs_are_frozen():
 def test_an_unknown_kind_names_the_nearest():
     with pytest.raises(ValueError, match=r"'path\.giuded'.*Did you mean 'path\.guided'\?"):
         from_config({"kind": "path.giuded"})
-    with pytest.raises(ValueError, match="No spec of the kind ''"):
+    with pytest.raises(ValueError, match="Unknown kind ''"):
         from_config({"fraction": 0.1})
 
 

@@ -144,7 +144,7 @@ def refuse_unused(choices: Mapping[str, str], chosen: Collection[str]) -> None:
     for kind, flag in choices.items():
         if kind not in chosen and _given(kind):
             given = ", ".join(f"--{option}" for option in _given(kind))
-            raise ValueError(f"{given} is an option of {flag}, which was not chosen.")
+            raise ValueError(f"{given} has no effect without {flag}.")
 
 
 def define_preset_flags() -> None:
@@ -174,7 +174,7 @@ def methods_from_flags(names: Sequence[str]) -> dict[str, Method]:
     methods = {name: spec_from_flags(name, presets.get(name)) for name in names}
     for name in presets.names():
         if name not in methods and spec_from_flags(name, presets.get(name)) != presets.get(name):
-            raise ValueError(f"Options are given for {name!r}, which is not among the methods.")
+            raise ValueError(f"Options are given for {name!r}, but it is not among the methods.")
     return methods
 
 
@@ -211,7 +211,7 @@ def _parse(text: str, declared: Any) -> Any:
         if text.startswith("{"):
             return from_config(_json(text))
         if text not in kinds:
-            raise ValueError(f"no such kind. {nearest(text, kinds)}")
+            raise ValueError(f"unknown kind. {nearest(text, kinds)}")
         return kinds[text]()
     if declared is str or typing.get_origin(declared) is Literal:
         return text

@@ -167,7 +167,9 @@ class Explaining:
         """
         survey = self._source.survey
         if survey is None:
-            raise ValueError(f"This model has no places. Received: {self._source.name!r}.")
+            raise ValueError(
+                f"No places are known for this model. Received: {self._source.name!r}."
+            )
         found = survey(target.output_name)
         if not method.places:
             return found.scales()
@@ -175,7 +177,7 @@ class Explaining:
         for name, place in zip(method.places, places, strict=True):
             check(
                 place is not None and place.layout is not None,
-                f"Scales lays maps over the picture, and this layer does not lie over it. "
+                "Scales draws maps over the image, and this layer does not map onto it. "
                 f"{found.known}",
                 name,
             )
@@ -183,7 +185,7 @@ class Explaining:
 
     def _at_scales(self, method: Scales, target: Target, layer: Named) -> Callable:
         """`function` of a method of several places."""
-        check(layer is None, "Scales(places=...) names its layers itself.", layer)
+        check(layer is None, "Scales(places=...) already names its layers.", layer)
         whole = self._pixels(method, self._source.cut)
         own = whole.format_of(0) if is_other(whole) else None
         pixels = self._pictured(whole)
@@ -248,13 +250,17 @@ class Explaining:
         named = at.place
         check(
             named is None or layer in (None, named),
-            "The method names one layer and the explanation another; name one.",
+            "The method and the explanation name different layers; name only one.",
             (named, layer),
         )
         if named is not None or outer is not None or isinstance(at.inner, LayerMethod):
             return outer if named is None else named
         survey = self._source.survey
-        check(survey is not None, "This model has no places; name a layer.", self._source.name)
+        check(
+            survey is not None,
+            "No places are known for this model; name a layer.",
+            self._source.name,
+        )
         return cast(Callable, survey)(target.output_name).found(at.positions).name
 
     def _looked_at(self, method: Method, target: Target, layer: Named) -> Cut:
@@ -294,10 +300,10 @@ class Explaining:
             at = place_of(method)
             recipe = method if at is None else at.inner
             raise ValueError(
-                f"{type(recipe).__name__} lays the map of a layer over an image, a series or a "
-                "volume, and what this model is explained by is not one. Name a layer that one of "
-                f"several comes from: At(place, method). Received: {self._source.name!r} with the "
-                f"inputs {[spec.name for spec in self._source.inputs]}."
+                f"{type(recipe).__name__} draws a layer's map over an image, a series or a volume, "
+                "and the explained input is none of these. Name a layer that depends on a single "
+                f"such input: At(place, method). Received: {self._source.name!r} with the inputs "
+                f"{[spec.name for spec in self._source.inputs]}."
             )
         index, _ = found[0]
         return entry.only(index) if entry.parts else entry
@@ -316,7 +322,7 @@ class Explaining:
         layout = None if place is None else place.layout
         check(
             layout is not None,
-            "The layer's positions are not laid out as those of the input; name another.",
+            "The layer's positions do not match those of the input; name another layer.",
             f"{cut.points.name!r} of shape {cut.points.shape}",
         )
         return layout

@@ -49,8 +49,8 @@ def look_at(path: pathlib.Path) -> Looked:
         return alone(str(path), seconds, read_all, path)
     except ChildProcessError as error:
         raise ValueError(
-            "The file is damaged, or made to do harm: the process that looked at it first "
-            f"{error}. Copy it again, or do not trust it. Received: {str(path)!r}."
+            f"The file is damaged or malicious: the process that checked it {error}. Copy it "
+            f"again, or do not trust it. Received: {str(path)!r}."
         ) from error
 
 
@@ -77,13 +77,14 @@ def read_all(path: pathlib.Path) -> Looked:
         raise
     except _DAMAGED as error:
         raise ValueError(
-            f"This is no {path.suffix} file, or it is damaged or was cut short; copy it again "
-            f"({error}). Received: {str(path)!r}."
+            f"This is not a valid {path.suffix} file: it may be damaged or truncated; copy it "
+            f"again ({error}). Received: {str(path)!r}."
         ) from error
     if config is None:
         raise ValueError(
-            "The file holds weights only. Build the model, `model.load_weights(file)`, and pass "
-            f"the model; or save it whole, with `model.save(...)`. Received: {str(path)!r}."
+            "The file contains only weights. Build the model, call `model.load_weights(file)` and "
+            "pass the model; or save the whole model with `model.save(...)`. Received: "
+            f"{str(path)!r}."
         )
     text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
     _check_config(text, stored, path)
@@ -119,7 +120,7 @@ def _check_sizes(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
             check(
                 member.file_size <= MAX_JSON,
                 f"The file's {member.filename!r:.60} unpacks to {member.file_size >> 20} MiB, more "
-                f"than the {MAX_JSON >> 20} MiB that a configuration may have. Do not trust it.",
+                f"than the limit of {MAX_JSON >> 20} MiB for a configuration. Do not trust it.",
                 str(path),
             )
 
@@ -127,8 +128,8 @@ def _check_sizes(archive: zipfile.ZipFile, path: pathlib.Path) -> None:
 def _check_size(size: int, stored: int, path: pathlib.Path) -> None:
     check(
         size <= max(FLOOR, EXPANSION * stored),
-        f"The file has {stored >> 10} KiB and unpacks to {size >> 20} MiB, more than a model "
-        "does. Do not trust it. If it is yours, save it again with model.save(...).",
+        f"The file has {stored >> 10} KiB and unpacks to {size >> 20} MiB, which is suspicious. Do "
+        "not trust it. If it is yours, save it again with model.save(...).",
         str(path),
     )
 
@@ -185,7 +186,7 @@ def _datasets(file: h5py.File, path: pathlib.Path) -> Iterator[h5py.Dataset]:
 def _check_inside(inside: bool, name: str, path: pathlib.Path) -> None:
     check(
         inside,
-        f"The file takes {name!r} from another file of this machine. Do not trust it.",
+        f"The file takes {name!r} from another file on this machine. Do not trust it.",
         str(path),
     )
 
@@ -205,8 +206,8 @@ def _check_config(text: str, stored: int | None, path: pathlib.Path) -> None:
         value, depth = waiting.pop()
         check(
             depth <= MAX_DEPTH,
-            f"The file's configuration is nested more than {MAX_DEPTH} deep, as that of no model "
-            "is. Do not trust it.",
+            f"The file's configuration is nested more than {MAX_DEPTH} levels deep, which no real "
+            "model needs. Do not trust it.",
             str(path),
         )
         if isinstance(value, dict):
@@ -221,7 +222,7 @@ def _check_layer(config: dict[str, Any], stored: int | None, path: pathlib.Path)
         size = config.get(name)
         check(
             stored is None or not isinstance(size, int) or size <= max(stored, 0),
-            f"A layer of the file has {name}={size}, more than all the numbers that the file holds "
+            f"A layer of the file has {name}={size}, more than all the numbers in the file "
             f"({stored}). It is damaged, or not to be trusted.",
             str(path),
         )

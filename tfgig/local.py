@@ -29,13 +29,10 @@ def local_path(path: str | os.PathLike) -> pathlib.Path:
     if scheme == "file" and _FILE.match(text):
         return pathlib.Path(_FILE.sub("", text))
     advice = (
-        "write file:///models/name, with the whole path"
+        "write file:///models/name, with the full path"
         if scheme == "file"
-        else "read and write a local directory, and copy it there or from there by the store's "
-        "own program (gcloud storage cp -r, aws s3 cp --recursive, hdfs dfs -put); of an "
-        "export, copy the version's directory last under its number, when all of it is there"
+        else "use a local directory, and copy it to or from the store with the store's own program "
+        "(gcloud storage cp -r, aws s3 cp --recursive, hdfs dfs -put); copy an export under "
+        "another name, and rename it to its version number when it is complete"
     )
-    raise ValueError(
-        f"Paths are those of this machine's file system, and {scheme}:// is not: {advice}. "
-        f"Received: {text!r}."
-    )
+    raise ValueError(f"Only local paths work here, not {scheme}://: {advice}. Received: {text!r}.")

@@ -150,9 +150,9 @@ class ModelObjective:
             (gradient,) = tf.gradients(value, at)
             if gradient is None:
                 raise ValueError(
-                    "No gradient flows from the target's score to the model's input: somewhere "
-                    "the model rounds, takes an argmax, casts to integers or stops the gradient. "
-                    f"Cut the model behind that operation. Received: target {target!r}."
+                    "No gradient flows from the target's score to the model's input: the model "
+                    "rounds, takes an argmax, casts to integers or stops the gradient somewhere. "
+                    f"Explain it at a layer after that operation. Received: target {target!r}."
                 )
             return value, tf.convert_to_tensor(gradient)
 

@@ -124,7 +124,7 @@ def get(name: str) -> Method:
         ValueError: there is none; the error names the nearest.
     """
     if name not in _PRESETS:
-        raise ValueError(f"No preset of the name {name!r}. {nearest(name, _PRESETS)}")
+        raise ValueError(f"Unknown preset {name!r}. {nearest(name, _PRESETS)}")
     return _PRESETS[name][1]
 
 

@@ -44,7 +44,7 @@ class _VersionFlag(flags.BooleanFlag):
     """Prints the version and ends, whatever else is given or missing."""
 
     def __init__(self) -> None:
-        super().__init__("program_version", False, "Print the version of tfgig, and end.")
+        super().__init__("program_version", False, "Print the version of tfgig and exit.")
 
     def parse(self, arg: Any) -> None:
         if arg:

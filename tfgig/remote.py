@@ -33,18 +33,18 @@ def check_scheme(address: str) -> None:
     scheme = scheme_of(address)
     if not address.partition(":")[2].startswith("//"):
         raise ValueError(
-            f"An address has two slashes, {scheme}://, and pathlib.Path keeps one of them: give a "
-            f"string. Received: {address!r}."
+            f"pathlib.Path drops one slash of {scheme}://; pass the address as a string. Received: "
+            f"{address!r}."
         )
     known = tf.io.gfile.get_registered_schemes()
     if scheme not in known:
         raise ValueError(
-            f"TensorFlow has no file system for {scheme}:// in this process (it has "
-            f"{', '.join(f'{name}://' for name in sorted(known) if name)}). Import a package that "
-            "brings one, such as tensorflow-io, first; or use a local directory, and copy it there "
-            "or from there by the store's own program (gcloud storage cp -r, aws s3 cp "
-            "--recursive, hdfs dfs -put); of an export, copy saved_model.pb last. "
-            f"Received: {address!r}."
+            f"TensorFlow has no file system for {scheme}:// in this process (available: "
+            f"{', '.join(f'{name}://' for name in sorted(known) if name)}). First import a package "
+            "that adds it, such as tensorflow-io; or use a local directory, and copy it to or from "
+            "the store with the store's own program (gcloud storage cp -r, aws s3 cp --recursive, "
+            "hdfs dfs -put); when copying an export, copy saved_model.pb last. Received: "
+            f"{address!r}."
         )
 
 
@@ -155,7 +155,7 @@ def _as_os_error(address: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.NotFoundError as error:
-        raise FileNotFoundError(f"There is nothing at {address!r}.") from error
+        raise FileNotFoundError(f"Nothing exists at {address!r}.") from error
     except tf.errors.OpError as error:
         reason = " ".join(str(error).split())
         raise OSError(f"TensorFlow cannot reach {address!r}: {reason:.300}") from error

@@ -47,7 +47,7 @@ class Spec:
         known = _KINDS.get(name)
         if known is not None and known.__qualname__ != cls.__qualname__:
             raise TypeError(
-                f"Two specs share one name; choose another `kind`. Received: {name!r} for "
+                f"Two specs have the same name; choose another `kind`. Received: {name!r} for "
                 f"{cls.__qualname__}, which {known.__module__}.{known.__qualname__} has."
             )
         _KINDS[name] = cls
@@ -81,10 +81,10 @@ def as_named(value: Any, option: str) -> Named:
     names = tuple(value) if isinstance(value, (list, tuple)) else ()
     check(
         bool(names) and all(isinstance(name, str) and name for name in names),
-        f"{option} is the name of a layer or an input, or several of them.",
+        f"{option} must be the name of a layer or an input, or several of them.",
         value,
     )
-    check(len(set(names)) == len(names), f"{option} names one of them twice.", value)
+    check(len(set(names)) == len(names), f"{option} has a duplicate.", value)
     return names if len(names) > 1 else names[0]
 
 
@@ -208,7 +208,7 @@ def _of_plain_numbers(check_fields: Callable[[Any], None]) -> Callable[[Any], No
 
 def _class_of(name: str) -> type[Spec]:
     if name not in _KINDS:
-        raise ValueError(f"No spec of the kind {name!r}. {nearest(name, _KINDS)}")
+        raise ValueError(f"Unknown kind {name!r}. {nearest(name, _KINDS)}")
     return _KINDS[name]
 
 
@@ -218,8 +218,8 @@ def _registered_function(name: str) -> Callable[..., Any]:
     function = saving.get_registered_object(name)
     if function is None:
         raise ValueError(
-            "A saved function can only be found again by its registered name. Decorate it with "
-            "@keras.saving.register_keras_serializable() and import it before loading. "
-            f"Received: {name!r}."
+            "A saved function is loaded by its registered name. Decorate it with "
+            "@keras.saving.register_keras_serializable() and import it before loading. Received: "
+            f"{name!r}."
         )
     return function

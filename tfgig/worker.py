@@ -93,8 +93,8 @@ class Worker:
         if status >= 0:
             return f"ended with status {status}"
         name = signal.Signals(-status).name
-        hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-        return f"was ended by {name}{hint}"
+        hint = ", as happens when memory runs out" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
 
 
 def alone(name: str, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -182,8 +182,8 @@ def request(name: str, function: Callable[..., Any], arguments: tuple) -> bytes:
         return pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
-            "Workers take functions that can be imported by their names, and arguments that can "
-            f"be pickled: {error}. Received: {function!r} for {name!r}."
+            "Workers need functions that can be imported by name and arguments that can be "
+            f"pickled: {error}. Received: {function!r} for {name!r}."
         ) from error
 
 

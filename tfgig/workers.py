@@ -72,7 +72,7 @@ class Workers:
     """
 
     def __init__(self, count: int = 0) -> None:
-        check(is_whole(count) and count >= 0, "Workers are 0 or more.", count)
+        check(is_whole(count) and count >= 0, "`workers` must be at least 0.", count)
         self.count = count if count > 1 else 0
         self._threads = concurrent.futures.ThreadPoolExecutor(self.count) if self.count else None
         self._own = threading.local()  # of each thread, its process
@@ -155,8 +155,8 @@ class Workers:
                 self._processes.remove(process)
             self._own.process = None
         raise ChildProcessError(
-            f"A worker process {how}, {TRIES} times in a row. Fewer workers take less memory, and "
-            f"without any (0) the error itself is seen. Received: {name!r}."
+            f"A worker process {how}, {TRIES} times in a row. Fewer workers use less memory; with "
+            f"0 workers the error itself is shown. Received: {name!r}."
         )
 
     def _process(self) -> Worker:

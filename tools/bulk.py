@@ -2,7 +2,7 @@ r"""Explains many rows through an exported SavedModel, on all cores or on Spark.
 
 Reads Parquet, CSV, JSON lines, TFRecords or a directory of images; writes Parquet: a row's id, the
 explained target, score, baseline score, delta, error, ok (with the reason where it is false) and
-attributions, as the exported signature answers them.
+attributions, as the exported signature returns them.
 
   tfgig-bulk --model=/models/flowers --input=photos/ --output=out --method=ig
   tfgig-bulk --model=/models/credit --input=customers.parquet --output=out --id=customer \
@@ -12,9 +12,8 @@ attributions, as the exported signature answers them.
       --master=spark://host:7077    # input and output under one path on every machine
   tfgig-bulk summarize out    # by class: columns, tokens or the mean map; out/summary.html and .png
 
-A run that was interrupted is continued with --resume: every row is answered once. Rows that cannot
-be explained are counted, and files that cannot be read are listed in out/rejected; the exit status
-is then 1.
+--resume continues an interrupted run and writes every row once. Rows that cannot be explained are
+counted, and files that cannot be read are listed in out/rejected; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -43,56 +42,56 @@ MODEL = flags.DEFINE_string(
 INPUT = flags.DEFINE_string("input", None, "A file, a directory, or a pattern such as 'day=*/*'.")
 OUTPUT = flags.DEFINE_string("output", None, "The directory for the answers.")
 FORMAT = flags.DEFINE_enum(
-    "format", None, list(FORMATS), "The input's format; told by the files' names if not given."
+    "format", None, list(FORMATS), "The input's format; by default inferred from the file names."
 )
 METHOD = flags.DEFINE_string(
-    "method", None, "The method, such as ig, or a signature; not needed if there is only one."
+    "method", None, "A method, such as ig, or a signature; optional if there is only one."
 )
 KIND = flags.DEFINE_enum(
-    "kind", "attributions", list(settings.KINDS), "What is kept of a row's explanation."
+    "kind", "attributions", list(settings.KINDS), "Which part of a row's explanation to write."
 )
 TARGET = flags.DEFINE_string(
-    "target", "-1", "The class to explain, or the column that holds it; -1 for each top class."
+    "target", "-1", "The class to explain, or a column of classes; -1 for each row's top class."
 )
 COLUMNS = flags.DEFINE_string(
     "columns",
     None,
     'By input, the column or the columns of numbers that hold it, as JSON: \'{"image": "content", '
-    '"numbers": ["age", "income"]}\'. An input that is not named is the column of its name.',
+    '"numbers": ["age", "income"]}\'. By default, each input is the column of its name.',
 )
-ID = flags.DEFINE_string("id", None, "The column of ids; the file and the row's number if none.")
+ID = flags.DEFINE_string("id", None, "The id column; by default the file and row number.")
 REDUCE = flags.DEFINE_enum(
-    "reduce", "none", list(settings.REDUCTIONS), "Add attributions up over channels."
+    "reduce", "none", list(settings.REDUCTIONS), "How to sum attributions over channels."
 )
 DTYPE = flags.DEFINE_enum("dtype", "float32", list(settings.DTYPES), "The type of attributions.")
 HEATMAPS = flags.DEFINE_boolean("heatmaps", False, "Also keep the method's heat-maps (PNG).")
-FIT = flags.DEFINE_enum("fit", "crop", list(FITS), "How images are fitted to the model's size.")
+FIT = flags.DEFINE_enum("fit", "crop", list(FITS), "How to fit images to the model's size.")
 BATCH = flags.DEFINE_integer(
-    "batch", 0, "Rows explained at once; 0 for as many as hold 4 MiB, at most 256.", lower_bound=0
+    "batch", 0, "Rows per batch; 0 for as many as fit in 4 MiB, at most 256.", lower_bound=0
 )
 PART_ROWS = flags.DEFINE_integer(
-    "part_rows", 0, "Rows written, and lost by a kill, at once; 0 for 16 batches.", lower_bound=0
+    "part_rows", 0, "Rows per output file, the most a kill loses; 0 for 16 batches.", lower_bound=0
 )
 WORKERS = flags.DEFINE_integer(
     "workers",
     None,
-    "Worker processes; 0 or 1 for none. By default one a core, or none where there is a GPU.",
+    "Worker processes; 0 or 1 for none. By default one per core, or none with a GPU.",
     lower_bound=0,
 )
 CLASSES = flags.DEFINE_integer(
-    "classes", 10, "summarize: how many of the most frequent classes.", lower_bound=0
+    "classes", 10, "summarize: number of classes, most frequent first.", lower_bound=0
 )
-TOP = flags.DEFINE_integer("top", 20, "summarize: how many columns or tokens.", lower_bound=1)
-RESUME = flags.DEFINE_boolean("resume", False, "Go on with what was begun in --output.")
+TOP = flags.DEFINE_integer("top", 20, "summarize: number of columns or tokens.", lower_bound=1)
+RESUME = flags.DEFINE_boolean("resume", False, "Continue the run in --output.")
 flags.adopt_module_key_flags(spark_flags)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Explains what is left of the input."""
+    """Explains the remaining rows of the input."""
     if arguments[1:2] == ["summarize"]:
         return _summarize(arguments[2:])
     if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
     output = _given(OUTPUT)
     prepared = prepare(
         _given(MODEL),
@@ -112,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _summarize(directories: Sequence[str]) -> int:
     if len(directories) != 1:
-        raise ValueError(f"One output is summed up. Received: {' '.join(directories)!r}.")
+        raise ValueError(f"Give one output directory. Received: {' '.join(directories)!r}.")
     output = local_path(directories[0])
     summaries = summarize(output, CLASSES.value, TOP.value)
     pictures = report.write_pictures(summaries, output)
@@ -124,7 +123,7 @@ def _summarize(directories: Sequence[str]) -> int:
 
 def _given(flag: flags.FlagHolder) -> str:
     if not flag.value:
-        raise ValueError(f"--{flag.name} is needed; see --help.")
+        raise ValueError(f"--{flag.name} is required; see --help.")
     return flag.value
 
 

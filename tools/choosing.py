@@ -1,4 +1,4 @@
-"""The study behind `tfgig-reproduce choosing`: every method, judged on the same images."""
+"""The study behind `tfgig-reproduce choosing`: every method, evaluated on the same images."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tfgig.models import SourceModel
 PICTURES = 6  # images whose maps are drawn
 
 METHODS = flags.DEFINE_list(
-    "methods", [], "choosing: which methods, of the presets and <name>_smoothed. (default: all)"
+    "methods", [], "choosing: the methods to compare, presets or <name>_smoothed. (default: all)"
 )
 MEASURES = flags.DEFINE_list(
-    "measures", [], f"choosing: which of {', '.join(choosing.MEASURES)}. (default: all)"
+    "measures", [], f"choosing: any of {', '.join(choosing.MEASURES)}. (default: all)"
 )
 
 
 def check_flags() -> set[str]:
-    """Refuses names that there are not; returns the metrics that are measured."""
+    """Rejects unknown names; returns the metrics to measure."""
     choosing.methods(METHODS.value)
     return set(choosing.measures(MEASURES.value))
 

@@ -1,12 +1,12 @@
-"""Writes the configuration with which TensorFlow Serving serves an exported model.
+"""Writes the configuration for serving an exported model with TensorFlow Serving.
 
   tfgig-config --model_base_path=/models/flowers --output=serving
   docker compose --project-directory serving up
 
 Files for the official image: models.config, batching parameters, monitoring.config,
 docker-compose.yaml and, for KServe, inference-service.yaml. One server answers predictions and
-explanations; --separate writes two, over the same versions. Requests are merged where the inputs
-of the export are of fixed size.
+explanations; --separate writes two servers of the same versions. Requests are merged if all inputs
+of the export have fixed sizes.
 """
 
 from __future__ import annotations
@@ -32,20 +32,23 @@ _DEFAULT = Deployment("model", "/models/model")
 _SERVICE = Service()
 
 MODEL_BASE_PATH = flags.DEFINE_string(
-    "model_base_path", None, "The model's directory, which holds versions by number.", required=True
+    "model_base_path",
+    None,
+    "The model's directory, which contains numbered versions.",
+    required=True,
 )
 MODEL_NAME = flags.DEFINE_string(
-    "model_name", None, "What clients call the model; the directory's name if not given."
+    "model_name", None, "The model's name for clients; by default the directory's name."
 )
 OUTPUT = flags.DEFINE_string("output", "serving", "The directory for the files.")
 STORAGE = flags.DEFINE_string(
-    "storage", _DEFAULT.storage, "Where KServe fetches models from: the directory above them."
+    "storage", _DEFAULT.storage, "Where KServe loads models from: their parent directory."
 )
 TAG = flags.DEFINE_string(
     "tag",
     None,
-    "The tag of the image tensorflow/serving; if not given, a version that is no older than the "
-    "TensorFlow that wrote the export.",
+    "The tag of the image tensorflow/serving; by default a version no older than the TensorFlow "
+    "that wrote the export.",
 )
 SEPARATE = flags.DEFINE_boolean(
     "separate", False, "Two servers: one for predictions, one for explanations."
@@ -66,28 +69,28 @@ EXPLAIN_MEMORY = flags.DEFINE_integer(
     _SERVICE.memory,
     "Memory for explanations, in MiB, with --separate.",
 )
-OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace files that are there.")
-SECONDS = flags.DEFINE_integer("seconds", _DEFAULT.seconds, "How long a request may take.")
+OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace existing files.")
+SECONDS = flags.DEFINE_integer("seconds", _DEFAULT.seconds, "Time limit of a request, in seconds.")
 ENABLE_BATCHING = flags.DEFINE_boolean(
     "enable_batching",
     None,
-    "Merge requests that come at the same time; if not given, where inputs are of fixed size.",
+    "Merge concurrent requests; by default only if all inputs have fixed sizes.",
 )
 MAX_BATCH_SIZE = flags.DEFINE_integer(
     "max_batch_size",
     None,
-    "The most rows of a request, where requests are merged; if not given, as many as clients send "
-    "and warm-up records hold.",
+    "Maximum rows of a request, where requests are merged; by default the larger of --max_rows and "
+    "the warm-up records.",
 )
 MAX_ROWS = flags.DEFINE_integer(
-    "max_rows", records.MAX_ROWS, "The most rows that clients send in one request."
+    "max_rows", records.MAX_ROWS, "Maximum rows that clients send in one request."
 )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes the files, and says how large answers are."""
+    """Writes the files and prints the size of each answer."""
     if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
     base = model_directory(MODEL_BASE_PATH.value).resolve()
     version = latest(base)
     deployment = Deployment(
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Wrote {path}")
     print("Bytes of one row's answer, over gRPC:")
     for name, size in answer_sizes(version).items():
-        print(f"  {name:28} {'not known before a call' if size is None else f'{size:,}'}")
+        print(f"  {name:28} {'unknown before a call' if size is None else f'{size:,}'}")
     print(f"Start it: docker compose --project-directory {shlex.quote(OUTPUT.value)} up")
     return 0
 
@@ -115,7 +118,7 @@ def _services(version: pathlib.Path) -> tuple[Service, ...]:
     """
     signatures, description = signatures_in(version), read_description(version)
     warmup = warmup_rows(version)
-    check(MAX_ROWS.value >= 1, "A request has at least one row (--max_rows).", MAX_ROWS.value)
+    check(MAX_ROWS.value >= 1, "--max_rows must be at least 1.", MAX_ROWS.value)
     rows = MAX_BATCH_SIZE.value or max([MAX_ROWS.value, *warmup.values()])
     obstacles = list(unmergeable(signatures))
     merge = not obstacles if ENABLE_BATCHING.value is None else ENABLE_BATCHING.value
@@ -123,8 +126,8 @@ def _services(version: pathlib.Path) -> tuple[Service, ...]:
         print(f"Requests are not merged. {obstacles[0].subject} {obstacles[0].problem}")
     if description.endpoints and not (description.lane and description.lane.at_once):
         print(
-            "note: the export has no lane, so several explanations at once hold up predictions. "
-            "Export it again with one (the default), or use --separate."
+            "note: the export has no lane, so concurrent explanations delay predictions. Export it "
+            "again with one (the default), or use --separate."
         )
     if SEPARATE.value:
         services: tuple[Service, ...] = two_servers(
@@ -140,7 +143,7 @@ def _services(version: pathlib.Path) -> tuple[Service, ...]:
         found = [*obstacles, *check_sizes(rows, warmup, MAX_ROWS.value)]
         if found:
             reason = dataclasses.replace(found[0], note=False)
-            raise ValueError(f"Batching cannot be switched on. {reason}")
+            raise ValueError(f"Batching cannot be enabled. {reason}")
     return services
 
 

@@ -1,10 +1,9 @@
-"""Shows a real model explained by endpoints inside its own SavedModel.
+"""Demonstrates explanations of a real model by signatures in its own SavedModel.
 
-Exports a small classifier of shapes with every method, calls the signatures as TensorFlow Serving
-would, on images for which it is known where the evidence is, and reports for each method: the
-score explained, delta (how far the attributions are from adding up to it), the time per image, and
-the ROC-AUC of the heat-map against the evidence (1 is perfect, 0.5 chance). Draws everything on one
-sheet.
+Exports a small shape classifier with every method and calls the signatures as TensorFlow Serving
+would, on images with known evidence. Reports for each method: the explained score, delta (the
+completeness gap), the time per image, and the ROC-AUC of the heat-map against the evidence (1 is
+perfect, 0.5 chance). Draws everything on one sheet.
 
   tfgig-demo
   tfgig-demo --methods=ig,smooth_grad,boundary_ig,edge
@@ -35,15 +34,15 @@ from tfgig.metrics import pixel_saliency, roc_auc
 from tfgig.serving import SessionModel
 from tfgig.temporary import TemporaryDirectory
 
-OUTPUT = flags.DEFINE_string("output", "tfgig-demo.png", "The sheet's file: .png, .jpg or .pdf.")
-IMAGES = flags.DEFINE_integer("images", 8, "How many images to explain.", lower_bound=1)
-SHOWN = flags.DEFINE_integer("shown", 5, "How many of them to draw.", lower_bound=1)
+OUTPUT = flags.DEFINE_string("output", "tfgig-demo.png", "The output file: .png, .jpg or .pdf.")
+IMAGES = flags.DEFINE_integer("images", 8, "Number of images to explain.", lower_bound=1)
+SHOWN = flags.DEFINE_integer("shown", 5, "Number of images to draw.", lower_bound=1)
 METHODS = flags.DEFINE_list(
     "methods",
     "gradient,ig,guided_ig,blur_ig,ig_idgi,guided_ig_idgi,grad_cam,block_ig,multiscale_ig",
     f"Which methods to show, of: {', '.join(presets.names())}.",
 )
-SEED = flags.DEFINE_integer("seed", 3, "Other seeds compose other images.")
+SEED = flags.DEFINE_integer("seed", 3, "The seed of the generated images.")
 KEEP = flags.DEFINE_string("keep", None, "Keep the exported model in this directory.")
 
 
@@ -51,7 +50,7 @@ _WIDTH = 13  # characters of a title on one line
 
 
 class Row(NamedTuple):
-    """What one method did: maps [n, height, width], and by image score, delta and AUC [n]."""
+    """One method's results: maps [n, height, width], and score, delta and AUC per image [n]."""
 
     saliency: np.ndarray
     score: np.ndarray
@@ -63,7 +62,7 @@ class Row(NamedTuple):
 def main(arguments: Sequence[str]) -> int:
     """Exports, explains, measures and draws."""
     if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
     examples = scenes.compose(IMAGES.value, seed=SEED.value, split="test")
     with TemporaryDirectory("tfgig-") as temporary:
         methods = {name: presets.get(name) for name in METHODS.value}
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
             rows = _explain(model, layouts, images, examples.masks)
     _print_table(rows)
     right = int((predicted == examples.labels).sum())
-    print(f"The model names {right} of {len(images)} shapes rightly.")
+    print(f"The model classifies {right} of {len(images)} shapes correctly.")
     _draw(examples, predicted, rows)
     print(f"Drew {OUTPUT.value}: the first {min(SHOWN.value, len(images))} images.")
     return 0
@@ -159,7 +158,7 @@ def _draw(examples: scenes.Scenes, predicted: np.ndarray, rows: dict[str, Row]) 
         label = scenes.CLASSES[examples.labels[i]]
         said = scenes.CLASSES[predicted[i]]
         captions = [
-            label if said == label else f"{label}, taken for {said}",
+            label if said == label else f"{label}, classified as {said}",
             "",
             *(f"AUC {row.auc[i]:.2f}" for row in rows.values()),
         ]

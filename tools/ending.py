@@ -1,9 +1,9 @@
-"""How a program ends when it is told to: with one line, and nothing left behind.
+"""Ends a program on a signal, with one line and without leaving files behind.
 
-It is told by Ctrl-C (SIGINT), SIGTERM, or SIGHUP, which a terminal sends that is closed. The signal
-becomes a `SystemExit` with the status that shells know, 128 and the signal's number (130 after
-Ctrl-C), so that everything on the way out is tidied up. Where that does not come to pass, since
-TensorFlow computes and does not listen, the process ends after `GRACE` seconds.
+The signals are Ctrl-C (SIGINT), SIGTERM, and SIGHUP, sent when the terminal closes. A signal
+becomes a `SystemExit` with the usual shell status, 128 plus the signal's number (130 after
+Ctrl-C), so that clean-up code runs. If that does not happen, because TensorFlow is computing,
+the process ends after `GRACE` seconds.
 """
 
 from __future__ import annotations

@@ -113,9 +113,9 @@ for _name, _spec in {**METRICS, **DATASETS}.items():
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the experiment, or what is left of it, and reports."""
+    """Runs the experiment, or the rest of it, and reports."""
     if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
     source = model_flags.load(HANDLE.value)
     experiment = _experiment(source)
     output = local_path(OUTPUT.value)
@@ -147,7 +147,7 @@ def _experiment(source: SourceModel) -> experiments.Experiment:
     names = list(METRICS) if METRIC_NAMES.value == ["all"] else METRIC_NAMES.value
     for name in names:
         if name not in METRICS:
-            raise ValueError(f"No metric of the name {name!r}. {nearest(name, METRICS)}")
+            raise ValueError(f"Unknown metric {name!r}. {nearest(name, METRICS)}")
     command_line.refuse_unused({name: f"--metrics={name}" for name in METRICS}, names)
     command_line.refuse_unused({name: f"--dataset={name}" for name in DATASETS}, [DATASET.value])
     return experiments.Experiment(
@@ -176,7 +176,7 @@ def _run(experiment, source, output) -> Results:
     from tqdm import tqdm
 
     print(
-        f"Judging {len(experiment.methods)} methods of {source.name} by "
+        f"Evaluating {len(experiment.methods)} methods on {source.name} with "
         f"{len(experiment.metrics)} metrics ...",
         file=sys.stderr,
     )

@@ -52,7 +52,7 @@ MODEL = flags.DEFINE_string(
 IMAGES = flags.DEFINE_multi_string(
     "images", [], "Image files, as a pattern such as 'photos/*.jpg'; may be repeated."
 )
-METHODS = flags.DEFINE_list("methods", [], "Which of the model's methods; all by default.")
+METHODS = flags.DEFINE_list("methods", [], "Which of the model's methods to run; by default all.")
 OUTPUT = flags.DEFINE_string("output", "explanations", "The output directory.")
 TARGET = flags.DEFINE_integer("target", -1, "The class to explain; -1 for each image's top class.")
 LABELS = flags.DEFINE_string(
@@ -75,7 +75,7 @@ command_line.define_spec_flags("xrai", XRAI(), __name__)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Explains every image by every method; 1 if any failed."""
+    """Explains every image with every method; returns 1 if any failed."""
     if LIST.value:
         print("\n\n".join(catalogue.text(catalogue.describe(name)) for name in presets.names()))
         return 0
@@ -89,8 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     description = read_description(directory)
     if not description.endpoints:
         raise ValueError(
-            "This model has no endpoints that explain; write it out with tfgig-export. "
-            f"Received: {str(directory)!r}."
+            "This model has no explaining endpoints; export it with tfgig-export. Received: "
+            f"{str(directory)!r}."
         )
     methods = _methods(description.endpoints)
     pictures = (f"_{name}{part}.png" for name in methods for part in ("", "_regions"))
@@ -122,12 +122,13 @@ class _Program:
         inputs, picture = description.inputs, description.picture
         if len(inputs) != 1 or picture is None:
             raise ValueError(
-                "Explained here are models of one image; call the signatures of others yourself."
+                "This program explains models with one image input; call the signatures of other "
+                "models yourself."
             )
         if description.value_range is None:
             raise ValueError(
-                "This export does not say what is black and what is white in the model's input; "
-                "export it again with --value_range=0,255, or 0,1, or -1,1."
+                "This export has no value range for the model's input; export it again with "
+                "--value_range=0,255, or 0,1, or -1,1."
             )
         self._model, self._methods, self._style = model, methods, style
         (self._input,), self._shape = inputs, cast(tuple[Any, Any, int], picture.shape[1:])
@@ -156,7 +157,7 @@ class _Program:
                     failures[path] = str(error)
                     continue
                 except tf.errors.InvalidArgumentError as error:  # such as a file damaged inside
-                    failures[path] = f"the model does not take it: {error.message.splitlines()[0]}"
+                    failures[path] = f"the model rejects it: {error.message.splitlines()[0]}"
                     continue
                 self._print(results[-1], progress.write)
                 # Written anew after each image: a run that is cut short keeps what it has.
@@ -251,14 +252,14 @@ class _Program:
             )
             ends = found["score"], found["baseline_score"]
             if complete and exceeds_change(found["delta"], *ends):
-                write("    delta is larger than the change of the score: nothing is explained here")
+                write("    delta is larger than the change of the score: not an explanation")
 
     def _top(self, prediction: np.ndarray) -> list[dict[str, Any]]:
         """The classes of the highest scores; of a prediction other than [1, classes], none."""
         classes = prediction.shape[-1] if prediction.ndim > 1 else 0
         if self._labels is not None and len(self._labels) != classes > 0:
             raise ValueError(
-                f"--labels has {len(self._labels)} names, the model {classes} classes."
+                f"--labels has {len(self._labels)} names, but the model has {classes} classes."
             )
         if prediction.ndim != 2:
             return []
@@ -286,8 +287,8 @@ def _methods(endpoints: Mapping[str, EndpointDescription]) -> dict[str, str]:
     }
     if not known:
         raise ValueError(
-            "None of this model's endpoints gives attributions that can be laid over an image; "
-            f"write some out with tfgig-export. Received: {', '.join(endpoints)}."
+            "None of this model's endpoints returns attributions that fit an image; add some with "
+            f"tfgig-export. Received: {', '.join(endpoints)}."
         )
     for name in METHODS.value:
         if name not in known:

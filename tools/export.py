@@ -1,7 +1,7 @@
-"""Writes a model out as a SavedModel that explains itself.
+"""Exports a model as a SavedModel with signatures that explain its predictions.
 
-The SavedModel holds the model's own serving_default, unchanged, and for each method a signature
-explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving serves it as it is.
+The SavedModel contains the model's own serving_default, unchanged, and for each method a signature
+explain_<method> and, for image models, heatmap_<method>. TensorFlow Serving serves it unchanged.
 
   tfgig-export --handle=model.keras --output=/models/name
   tfgig-export --handle=model.keras --output=/models/name --methods=ig,blur_ig --ig.steps=100
@@ -36,8 +36,8 @@ from tfgig.serving import SessionModel
 HANDLE = flags.DEFINE_string(
     "handle",
     None,
-    "The model: a .keras or .h5 file, a SavedModel's directory or .tar.gz archive, or an address "
-    "of TensorFlow Hub's.",
+    "The model: a .keras or .h5 file, a SavedModel's directory or .tar.gz archive, or a TensorFlow "
+    "Hub address.",
     required=True,
 )
 OUTPUT = flags.DEFINE_string(
@@ -50,37 +50,39 @@ OUTPUT = flags.DEFINE_string(
 METHODS = flags.DEFINE_list(
     "methods",
     None,
-    f"Which methods to add, of: {', '.join(presets.names())}. (default: ig, guided_ig and, of a "
-    "model of images with a layer for it, block_ig)",
+    f"Which methods to add, of: {', '.join(presets.names())}. (default: ig, guided_ig and, for "
+    "image models with a suitable layer, block_ig)",
 )
-VERSION = flags.DEFINE_integer("version", None, "The version's number; the next free one if none.")
+VERSION = flags.DEFINE_integer(
+    "version", None, "The version's number; by default the next free one."
+)
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace the version if it exists.")
 LAYER = flags.DEFINE_list(
     "layer",
     None,
-    "Explain the model at the output of this layer (of a SavedModel, also a name scope or an "
-    "operation), or at this one of its inputs; several, such as city_emb,numbers, are explained "
-    "together. All inputs if not given.",
+    "Explain the model at the output of this layer (in a SavedModel, also a name scope or an "
+    "operation), or at this input; several, such as city_emb,numbers, are explained together. By "
+    "default all inputs.",
 )
 DECODE_IMAGE = flags.DEFINE_boolean(
     "decode_image",
     False,
-    "For models of images: let the explaining signatures take JPEG, PNG or GIF files, decoded, "
-    "resized and scaled in the graph. serving_default stays; serving_image_bytes takes files.",
+    "For image models: the explaining signatures accept JPEG, PNG or GIF files, decoded, resized "
+    "and scaled in the graph. serving_default is unchanged; serving_image_bytes accepts files.",
 )
 LABELS = flags.DEFINE_string(
-    "labels", None, "A text file with the classes' names, one a line, that goes along."
+    "labels", None, "A text file with class names, one per line, to store in the export."
 )
 WARMUP = flags.DEFINE_list(
     "warmup",
     ["1"],
-    "Batch sizes for which each signature gets a warm-up request, which servers run when they load "
-    "the version. None at all (--warmup=) writes none.",
+    "Batch sizes of the warm-up requests of each signature, which servers run when they load the "
+    "version. An empty list (--warmup=) writes none.",
 )
 command_line.define_family_flag(
     "target",
     tfgig.targets.Target,
-    "What is explained: a kind of target (class_score if not given), or its config as JSON.",
+    "The target to explain: a kind (default: class_score), or its config as JSON.",
 )
 flags.adopt_module_key_flags(model_flags)
 command_line.define_spec_flags("target", tfgig.targets.ClassScore(), __name__)
@@ -91,7 +93,7 @@ command_line.define_preset_flags()
 def main(arguments: Sequence[str]) -> int:
     """Exports, loads the result as a server would, and says what is in it."""
     if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
     started = time.perf_counter()
     chosen = flags.FLAGS["target"].value or tfgig.targets.ClassScore()
     source = model_flags.load(HANDLE.value, LAYER.value)

@@ -1,7 +1,7 @@
 """Describes a model: its signatures, which of them can be explained and at which layers, its size.
 
-No part of the model is run: neither a SavedModel, which is a program that runs with your rights
-when loaded by other means, nor Python code in a .keras or .h5 file unless you allow it.
+No part of the model runs: neither a SavedModel, which is a program that has your permissions when
+loaded by other means, nor Python code in a .keras or .h5 file unless you allow it.
 
 tfgig-inspect /models/name
 tfgig-inspect model.keras
@@ -9,8 +9,8 @@ tfgig-inspect https://.../model.tar.gz
 tfgig-inspect --check /models/name
 tfgig-inspect --check --batching_parameters_file=batching_parameters.txt /models/name
 
---check reports problems for TensorFlow Serving: one line per finding with its fix. The exit status
-is 1 if there are any; notes, such as of a missing lane, are no problems.
+--check reports problems for TensorFlow Serving, one line per finding with its fix. The exit status
+is 1 if there are any; notes, such as a missing lane, do not count.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from tfgig.serving.deployment.options import read_batching
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
-    "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
-    "only for files whose origin you trust.",
+    "Run Python code stored in a .keras or .h5 file (Lambda layers). The code has all your "
+    "permissions: use this only for files that you trust.",
 )
 OP_LIBRARY = flags.DEFINE_multi_string(
-    "op_library", [], "A shared library with operations that the model needs, loaded first."
+    "op_library", [], "A shared library with operations that the model needs; may be repeated."
 )
 CHECK = flags.DEFINE_boolean(
-    "check", False, "Check an exported SavedModel against what TensorFlow Serving needs."
+    "check", False, "Check a SavedModel against the requirements of TensorFlow Serving."
 )
 BATCHING_PARAMETERS = flags.DEFINE_string(
     "batching_parameters_file",
     None,
-    "With --check: a file of TensorFlow Serving's batching parameters, checked against the export.",
+    "With --check: also check this file of TensorFlow Serving's batching parameters.",
 )
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Inspects and prints."""
+    """Inspects the model and prints the result."""
     if len(arguments) != 2:
         raise ValueError(
             "Name one model: a SavedModel's directory, archive or address, or a .keras or .h5 "
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     for library in OP_LIBRARY.value:
         command_line.load_op_library(library)
     if BATCHING_PARAMETERS.value is not None and not CHECK.value:
-        raise ValueError("--batching_parameters_file is of --check, which is not given.")
+        raise ValueError("--batching_parameters_file needs --check.")
     if CHECK.value:
         return _check(arguments[1])
     _print(inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value))
@@ -70,7 +70,7 @@ def _check(handle: str) -> int:
         if place.file is not None and not place.file.exists():
             raise FileNotFoundError(f"There is no model at {handle!r}.")
         if place.file is not None:
-            raise ValueError(f"A SavedModel can be checked. Received: {handle!r}, a Keras file.")
+            raise ValueError(f"--check needs a SavedModel. Received: {handle!r}, a Keras file.")
         found = check_contract(place.directory, batching)
     for finding in found:
         print(finding)
@@ -86,7 +86,7 @@ def _print(found: Inspection) -> None:
     print(f"  {sizes}; {found.parameters:,} parameters")
     if found.touches:
         print(
-            f"warning: it reaches beyond itself when it is loaded or called: "
+            "warning: it accesses files or devices outside the model when loaded or called: "
             f"{', '.join(found.touches)}. A SavedModel is a program; load only what you trust."
         )
     print("signatures:")
@@ -121,7 +121,7 @@ def _print_places(signature: SignatureReport) -> None:
     width = max(len(place.name) for place in signature.places)
     for place in signature.places:
         shape = " x ".join("?" if size is None else str(size) for size in place.shape)
-        chosen = "  <- found if none is named" if place.name == signature.found else ""
+        chosen = "  <- the default" if place.name == signature.found else ""
         print(f"      {place.name:{width}}  {shape:16} {place.behind:4.0%}{chosen}")
 
 

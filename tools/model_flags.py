@@ -1,4 +1,4 @@
-"""The flags that say which model a program is about."""
+"""The flags that select and describe a program's model."""
 
 from __future__ import annotations
 
@@ -28,39 +28,38 @@ if TYPE_CHECKING:
 VALUE_RANGE = flags.DEFINE_list(
     "value_range",
     None,
-    "What is black and what is white in the model's input, such as 0,255 or -1,1. Read off the "
-    "first arithmetic on the image if not given.",
+    "The values of black and white in the model's input, such as 0,255 or -1,1. By default "
+    "inferred from the first arithmetic on the image.",
 )
 SIGNATURE = flags.DEFINE_string(
     "signature",
     None,
-    "Which signature of a SavedModel to explain; serving_default, or the only one, if not given.",
+    "The signature of a SavedModel to explain; by default serving_default, or the only one.",
 )
 SHAPE = flags.DEFINE_string(
     "shape",
     None,
-    "The shape of one example, such as 224,224,3, where the model leaves it open; of several "
-    'inputs, as JSON by their names: {"image": [224, 224, 3]}.',
+    "The shape of one example, such as 224,224,3, where the model leaves it open; for several "
+    'inputs, as JSON by name: {"image": [224, 224, 3]}.',
 )
 EXAMPLE = flags.DEFINE_string(
     "example",
     None,
-    "A .npz or .json file of two or three rows that differ and that the model takes, by the names "
-    "of its inputs: with them it is seen whether rows depend on each other. In JSON, bytes are "
-    '{"b64": "..."}. Rows are made up if it is not given.',
+    "A .npz or .json file with two or three different rows, by input name, to test whether rows "
+    'depend on each other. In JSON, bytes are {"b64": "..."}. By default rows are generated.',
 )
 CONSTANTS = flags.DEFINE_string(
     "constants",
     None,
-    "The values of inputs that are one for the whole batch, such as is_training=false,keep_prob=1, "
-    'or as JSON by their names: {"weights": [1, 2]}. Explaining signatures have them fixed; in '
-    "others they are inputs with these defaults.",
+    "Values of inputs shared by the whole batch, such as is_training=false,keep_prob=1, or as JSON "
+    'by name: {"weights": [1, 2]}. Explaining signatures fix them; in other signatures they are '
+    "inputs with these defaults.",
 )
 INPUT_NAMES = flags.DEFINE_list(
     "input_names",
     None,
-    "What to call the inputs of a .keras or .h5 file, in their order: Keras calls those without a "
-    "name after a counter, and the next export would have others.",
+    "Names for the inputs of a .keras or .h5 file, in order. Keras names unnamed inputs with a "
+    "counter, so their names change from export to export.",
 )
 DATA_FORMAT = flags.DEFINE_enum(
     "data_format",
@@ -73,19 +72,19 @@ DATA_FORMAT = flags.DEFINE_enum(
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",
     [],
-    "A shared library with operations that the model needs, loaded first. It is code, and every "
+    "A shared library with operations that the model needs; may be repeated. It is code, and every "
     "server of the model needs it, too.",
 )
 ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     "allow_unsafe_deserialization",
     False,
-    "Run Python code that a .keras or .h5 file holds (Lambda layers). It can do whatever you can: "
-    "only for files whose origin you trust.",
+    "Run Python code stored in a .keras or .h5 file (Lambda layers). The code has all your "
+    "permissions: use this only for files that you trust.",
 )
 
 
 def shipped() -> list[str]:
-    """The names of the models that come with tfgig."""
+    """The names of the bundled models."""
     folder = resources.files("tfgig_saved_models")
     return sorted(entry.name for entry in folder.iterdir() if (entry / "model.keras").is_file())
 
@@ -173,7 +172,7 @@ def _shape() -> Any:
         good = False
     if not good:
         raise ValueError(
-            "--shape takes whole numbers, such as 224,224,3, or such lists by the inputs' names, "
+            "--shape takes whole numbers, such as 224,224,3, or such lists by input name, "
             f'{{"image": [224, 224, 3]}}. Received: {text!r}.'
         )
     return found
@@ -191,7 +190,7 @@ def _constants() -> dict[str, Any] | None:
         return {name: _value(value) for name, value in pairs}
     except ValueError as error:  # no JSON, or no pair
         raise ValueError(
-            "--constants takes values by the inputs' names, such as is_training=false, or JSON: "
+            "--constants takes values by input name, such as is_training=false, or JSON: "
             f'{{"is_training": false}}. Received: {text!r}.'
         ) from error
 

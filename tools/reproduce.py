@@ -1,25 +1,25 @@
-r"""Repeats published experiments on models and images of your own, or compares all methods.
+r"""Repeats published experiments on your own models and images, or compares all methods.
 
-Prints, for each table, what is measured here beside what was published, and of how many pairs of
-methods the order agrees. Results are kept and resumed as tfgig-evaluate does.
+Prints, for each table, the measured beside the published values, and for how many pairs of methods
+the order agrees. Results are stored and resumed as by tfgig-evaluate.
 
   tfgig-reproduce --table=guided_ig/1
   tfgig-reproduce --table=idgi/insertion,idgi/insertion_ratio --builtin.count=100
   tfgig-reproduce --table=guided_ig/2 --handles=https://tfhub.dev/... --shape=224,224,3 \
       --value_range=0,1 --probabilities=softmax --dataset=records --records.path='validation-*'
 
-`choosing` puts every method at its defaults beside the others, on the same images: where the object
-is (ROC-AUC), insertion, deletion, DiffID, SIC, `error`, delta, gradients and seconds, with 95 %
-intervals over images; <name>_smoothed is a map of pixels, smoothed. It writes choosing.md and, for
-each model, a picture of the maps of six images. --measures=localization,integration_error leaves
-out what takes long.
+`choosing` compares all methods at their defaults on the same images: localization (ROC-AUC),
+insertion, deletion, DiffID, SIC, `error`, delta, gradients and seconds, with 95 % intervals over
+images; <name>_smoothed is a smoothed pixel map. It writes choosing.md and, for each model, a
+picture with the maps of six images. --measures=localization,integration_error skips the slow
+metrics.
 
   tfgig-reproduce choosing --builtin.count=16
   tfgig-reproduce choosing --handles=model.keras --value_range=0,255 --dataset=directory \
       --directory.path=photos
 
-Without models and images it takes the two that come with tfgig and the generated images: minutes,
-not days, and other numbers than ImageNet's; it is the order of methods that may be compared.
+By default it uses the two bundled models and generated images. This takes minutes, not days, and
+the numbers differ from ImageNet's; compare only the order of the methods.
 """
 
 from __future__ import annotations
@@ -45,37 +45,40 @@ from tfgig.spec import members
 DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
 
 TABLES = flags.DEFINE_list(
-    "table", [], f"Which published tables, of: {', '.join(protocols.names())}."
+    "table", [], f"The published tables to repeat, of: {', '.join(protocols.names())}."
 )
 HANDLES = flags.DEFINE_list("handles", model_flags.shipped(), "The models.")
-OUTPUT = flags.DEFINE_string("output", "tfgig-reproduce", "Where results are kept.")
+OUTPUT = flags.DEFINE_string("output", "tfgig-reproduce", "The directory for results.")
 DATASET = flags.DEFINE_enum("dataset", "builtin", list(DATASETS), "Where the images come from.")
 KEEP = flags.DEFINE_enum(
-    "keep", None, list(experiments.KEEPS), "Which images count; as in the paper if not given."
+    "keep",
+    None,
+    list(experiments.KEEPS),
+    "Which images to keep, by the model's prediction; by default as in the paper.",
 )
 PROBABILITY = flags.DEFINE_enum(
-    "probabilities", "as_is", list(PROBABILITIES), "How the models' output becomes probabilities."
+    "probabilities", "as_is", list(PROBABILITIES), "How to get probabilities from the output."
 )
 RESAMPLES = flags.DEFINE_integer(
-    "resamples", 500, "How often the bootstrap draws; 0 for no intervals.", lower_bound=0
+    "resamples", 500, "Number of bootstrap draws; 0 for no intervals.", lower_bound=0
 )
 WORKERS = flags.DEFINE_integer(
     "workers",
     workers.cores(),
-    "How many processes help with metrics; 0 or 1 for none. The results are the same.",
+    "Number of worker processes for metrics; 0 or 1 for none. Results do not depend on it.",
     lower_bound=0,
 )
 TRIPS = flags.DEFINE_integer(
     "trips",
     None,
-    "Closed paths an image: 50, as in the paper, or 2 on the built-in images.",
+    "Closed paths per image; by default 50, as in the paper, or 2 on the built-in images.",
     lower_bound=1,
 )
 SKIP = flags.DEFINE_list(
     "skip",
     None,
-    "Rows of the tables that are not measured: those with any of these in their names. "
-    "(default: none; SmoothGrad, 25 times as slow as the others, on the built-in images)",
+    "Skip table rows whose names contain any of these. (default: none; on the built-in images "
+    "SmoothGrad, 25 times as slow as the others)",
 )
 flags.adopt_module_key_flags(model_flags)
 flags.adopt_module_key_flags(spark_flags)
@@ -93,12 +96,14 @@ def main(arguments: Sequence[str]) -> int:
     chooses = list(arguments[1:]) == ["choosing"]
     if len(arguments) > 1 and not chooses:
         given = " ".join(arguments[1:])
-        raise ValueError(f"Only flags are taken, or the word choosing. Received: {given!r}.")
+        raise ValueError(
+            f"This program accepts only flags, or the word choosing. Received: {given!r}."
+        )
     if chooses == bool(TABLES.value):
         given = "both" if chooses else "neither"
         raise ValueError(
-            "Say what to do: --table=guided_ig/1, say, repeats a published table, and the word "
-            f"choosing compares all methods. Received: {given!r}."
+            "Choose what to run: for example, --table=guided_ig/1 repeats a published table, and "
+            f"the word choosing compares all methods. Received: {given!r}."
         )
     if not HANDLES.value:
         raise ValueError("--handles takes at least one model. Received: ''.")

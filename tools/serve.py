@@ -1,8 +1,8 @@
 """Serves an exported model on this machine, over TensorFlow Serving's protocols.
 
-For development and tests: it loads what TensorFlow Serving loads, and answers as that does, but in
-Python. The newest version in the directory is served; a new one replaces it without a request
-lost. In production, run TensorFlow Serving itself; tfgig-config writes what it needs.
+For development and tests: it loads the same models as TensorFlow Serving and gives the same
+answers, but in Python. It serves the newest version in the directory; a new one replaces it without
+losing a request. In production, run TensorFlow Serving; tfgig-config writes its configuration.
 
   tfgig-serve --model_base_path=/models/name
   tfgig-serve --model_base_path=/models/name --enable_batching --max_batch_size=16
@@ -25,69 +25,66 @@ from tfgig.spec import check
 _SERVER, _BATCHING = ServerOptions(), Batching()
 
 MODEL_BASE_PATH = flags.DEFINE_string(
-    "model_base_path", None, "The model's directory, which holds versions by number.", required=True
+    "model_base_path",
+    None,
+    "The model's directory, which contains numbered versions.",
+    required=True,
 )
 MODEL_NAME = flags.DEFINE_string(
-    "model_name", None, "What clients call the model; the directory's name if not given."
+    "model_name", None, "The model's name for clients; by default the directory's name."
 )
-HOST = flags.DEFINE_string("host", _SERVER.host, "The address to listen at.")
-PORT = flags.DEFINE_integer("port", _SERVER.port, "The port for gRPC; 0 for a free one.")
-REST_PORT = flags.DEFINE_integer(
-    "rest_port", _SERVER.rest_port, "The port for REST; 0 for a free one."
-)
+HOST = flags.DEFINE_string("host", _SERVER.host, "The address to listen on.")
+PORT = flags.DEFINE_integer("port", _SERVER.port, "The gRPC port; 0 for a free one.")
+REST_PORT = flags.DEFINE_integer("rest_port", _SERVER.rest_port, "The REST port; 0 for a free one.")
 POLL = flags.DEFINE_float(
     "file_system_poll_wait_seconds",
     _SERVER.poll_seconds,
-    "How often the directory is looked into for new versions.",
+    "Seconds between checks for new versions.",
 )
-KEEP = flags.DEFINE_integer(
-    "num_versions", _SERVER.keep, "How many of the newest versions are served."
-)
-LABELS = flags.DEFINE_list(
-    "version_labels", [], "Versions by names of their own, such as stable:1,canary:2."
-)
+KEEP = flags.DEFINE_integer("num_versions", _SERVER.keep, "Number of newest versions to serve.")
+LABELS = flags.DEFINE_list("version_labels", [], "Labels of versions, such as stable:1,canary:2.")
 TIMEOUT = flags.DEFINE_integer(
     "rest_api_timeout_in_ms",
     int(_SERVER.rest_seconds * 1000),
-    "How long a REST request may take; over gRPC the client says so.",
+    "Time limit of a REST request; over gRPC the client sets it.",
 )
 MAX_REQUEST = flags.DEFINE_integer(
-    "max_request_mebibytes", _SERVER.max_request_mebibytes, "The largest request, in MiB."
+    "max_request_mebibytes", _SERVER.max_request_mebibytes, "Maximum size of a request, in MiB."
 )
 INTER_OP = flags.DEFINE_integer(
     "tensorflow_inter_op_parallelism",
     _SERVER.tensorflow_inter_op_parallelism,
-    "Threads that run the operations of all requests together; 0 for one a processor. A loop keeps "
-    "its thread from its first step to its last.",
+    "Threads that run the operations of all requests; 0 for one per processor. A loop holds its "
+    "thread until it ends.",
 )
 GRPC_THREADS = flags.DEFINE_integer(
     "grpc_max_threads",
     _SERVER.grpc_max_threads,
-    "How many gRPC requests are answered at once; more are refused.",
+    "Maximum concurrent gRPC requests; more are rejected.",
 )
 REST_THREADS = flags.DEFINE_integer(
     "rest_api_num_threads",
     _SERVER.rest_api_num_threads,
-    "How many REST requests are answered at once; more wait.",
+    "Maximum concurrent REST requests; more wait.",
 )
 RETRIES = flags.DEFINE_integer(
     "max_num_load_retries",
     _SERVER.max_num_load_retries,
-    "How often a version that cannot be loaded is tried again.",
+    "Number of retries for a version that cannot be loaded.",
 )
 RETRY_INTERVAL = flags.DEFINE_integer(
     "load_retry_interval_micros",
     int(_SERVER.load_retry_seconds * 1_000_000),
-    "How long it waits in between.",
+    "Time between retries, in microseconds.",
 )
 SERVER = flags.DEFINE_string(
     "server",
     None,
-    "The REST address of another server of this model, such as TensorFlow Serving with "
-    "--rest_api_enable_cors_support, which the page asks instead of this one.",
+    "The REST address of another server of this model for the page to use, such as TensorFlow "
+    "Serving with --rest_api_enable_cors_support.",
 )
 ENABLE_BATCHING = flags.DEFINE_boolean(
-    "enable_batching", _BATCHING.enabled, "Merge requests that come at the same time."
+    "enable_batching", _BATCHING.enabled, "Merge concurrent requests."
 )
 BATCHING_PARAMETERS = flags.DEFINE_string(
     "batching_parameters_file",
@@ -95,30 +92,32 @@ BATCHING_PARAMETERS = flags.DEFINE_string(
     "A file of TensorFlow Serving's batching parameters, instead of the flags below.",
 )
 MAX_BATCH_SIZE = flags.DEFINE_integer(
-    "max_batch_size", _BATCHING.max_batch_size, "The most rows of a request and of a run."
+    "max_batch_size", _BATCHING.max_batch_size, "Maximum rows of a request and of a run."
 )
 BATCH_TIMEOUT = flags.DEFINE_integer(
-    "batch_timeout_micros", _BATCHING.batch_timeout_micros, "How long a batch waits to be filled."
+    "batch_timeout_micros",
+    _BATCHING.batch_timeout_micros,
+    "How long an incomplete batch waits, in microseconds.",
 )
 MAX_ENQUEUED = flags.DEFINE_integer(
     "max_enqueued_batches",
     _BATCHING.max_enqueued_batches,
-    "How many batches of one signature may wait; more are refused.",
+    "Maximum waiting batches of one signature; more are rejected.",
 )
 BATCH_THREADS = flags.DEFINE_integer(
     "num_batch_threads",
     _BATCHING.num_batch_threads,
-    "How many batches run at once.",
+    "Maximum concurrent batches.",
 )
 ALLOWED_BATCH_SIZES = flags.DEFINE_list(
-    "allowed_batch_sizes", [], "Batches are padded to the next of these sizes."
+    "allowed_batch_sizes", [], "Pad batches to the next of these sizes."
 )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serves until it is told to stop."""
+    """Serves until it is stopped."""
     if len(arguments) > 1:
-        raise ValueError(f"Only flags are taken. Received: {' '.join(arguments[1:])!r}.")
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
     options = ServerOptions(
         name=MODEL_NAME.value,
         host=HOST.value,
@@ -150,13 +149,13 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(number, end)
         statuses = server.core.versions.statuses()
         if not statuses:
-            print("There is no version yet; one that comes is served.")
+            print("There is no version yet; the first one to appear will be served.")
         for status in statuses:
             print(f"Version {status.number}: {status.state} {status.message}".rstrip())
         print(f"  gRPC  {server.grpc_address}")
         print(f"  REST  {server.rest_address}/v1/models/{server.name}")
         print(f"  page  {server.rest_address}")
-        print(f"Serving {server.name}, for development and tests; Ctrl-C ends it.", flush=True)
+        print(f"Serving {server.name}, for development and tests; Ctrl-C stops it.", flush=True)
         stop.wait()
     if signal.SIGINT in told:
         print("Interrupted.", file=sys.stderr)
@@ -168,7 +167,7 @@ def _batching() -> Batching:
     if BATCHING_PARAMETERS.value is not None:
         check(
             ENABLE_BATCHING.value,
-            "--batching_parameters_file counts with --enable_batching only; give both.",
+            "--batching_parameters_file needs --enable_batching.",
             BATCHING_PARAMETERS.value,
         )
         return read_batching(BATCHING_PARAMETERS.value)

@@ -18,7 +18,7 @@ MASTER = flags.DEFINE_string(
     "bulk, and a Java of 17 or later.",
 )
 SPARK = flags.DEFINE_multi_string(
-    "spark", [], "A setting of Spark, such as spark.executor.memory=4g; may be repeated."
+    "spark", [], "A Spark setting, such as spark.executor.memory=4g; may be repeated."
 )
 
 
@@ -32,11 +32,11 @@ def session() -> Iterator[SparkSession | None]:
     """
     if MASTER.value is None:
         if SPARK.value:
-            raise ValueError("--spark is an option of --master, which is not given.")
+            raise ValueError("--spark needs --master.")
         yield None
         return
     if flags.FLAGS["workers"].present:
-        raise ValueError("--workers is of this machine; on Spark, --master=local[2] says it.")
+        raise ValueError("--workers applies to this machine only; on Spark, use --master=local[2].")
     from tfgig.bulk.spark import start_session
 
     running = start_session(MASTER.value, _options(SPARK.value))

@@ -166,11 +166,11 @@ def test_what_is_drawn_for_several_inputs_belongs_together():
 @pytest.mark.parametrize(
     ("baseline", "message"),
     [
-        (DatasetStatistic.of(np.ones([9, 6])), "by their names.*order could be mistaken"),
-        (DatasetSample.of(np.ones([9, 6]), 2), "by their names.*order could be mistaken"),
-        (Constant([1.0] * 6), "by their names.*order could be mistaken"),
+        (DatasetStatistic.of(np.ones([9, 6])), "by name.*order of a single array"),
+        (DatasetSample.of(np.ones([9, 6]), 2), "by name.*order of a single array"),
+        (Constant([1.0] * 6), "by name.*order of a single array"),
         (DatasetStatistic.of({"numbers": TABLE["numbers"]}), r"more, numbers.*\['numbers'\]"),
-        (Constant({"numbers": [1, 2, 3], "more": 0}), r"'numbers' is a number.*\(2,\)"),
+        (Constant({"numbers": [1, 2, 3], "more": 0}), r"'numbers' must be a number.*\(2,\)"),
     ],
 )
 def test_baselines_of_several_inputs_that_do_not_fit(baseline, message):
@@ -183,5 +183,5 @@ def test_one_number_is_for_all_inputs():
 
 
 def test_inputs_have_as_many_examples():
-    with pytest.raises(ValueError, match="as many examples of each input"):
+    with pytest.raises(ValueError, match="same number of examples for each input"):
         DatasetStatistic.of({**TABLE, "more": DATA[:5, 1:3]})

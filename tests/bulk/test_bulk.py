@@ -79,7 +79,7 @@ def test_targets_come_from_a_column_or_are_one(table_model, numbers, tmp_path):
     table = explain(table_model, tmp_path / "rows.parquet", tmp_path / "a", method="ig",
                     target="label", columns={"numbers": "numbers"})  # fmt: skip
     assert table["target"].to_pylist() == [*wanted[:9], None]
-    assert "no such target" in table["reason"][9].as_py()
+    assert "the target does not exist" in table["reason"][9].as_py()
     one = explain(table_model, tmp_path / "rows.parquet", tmp_path / "b", method="ig", target=2,
                   columns={"numbers": "numbers"}, id="label")  # fmt: skip
     assert one["id"].to_pylist() == [str(i) for i in wanted]
@@ -132,7 +132,7 @@ def test_a_directory_of_images(picture_model, photos, tmp_path):
     assert all(picture.startswith(b"\x89PNG") for picture in table["heatmap_bytes"].to_pylist())
     rejected = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
     assert [row["id"] for row in rejected] == ["bad.png"]
-    assert "not an image" in rejected[0]["reason"]
+    assert "not a readable image" in rejected[0]["reason"]
     assert count_up(tmp_path / "out").rejected == 1
 
 
@@ -159,7 +159,7 @@ def test_what_is_finished_is_not_done_again(table_model, tables, tmp_path, monke
 
     monkeypatch.setattr(parts, "write_part", fails_later)
     out = tmp_path / "out"
-    with pytest.raises(OSError, match=r"No space left on device.*go on with --resume"):
+    with pytest.raises(OSError, match=r"No space left on device.*continue with --resume"):
         explain(table_model, tables / "rows.parquet", out, **settings)
     assert len(answers(out)) == 24
     (out / "explanations" / "part-00001.parquet").unlink()
@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_no_half_of_a_part(table_model, tables, tmp_path, mon
 def test_an_output_is_one_jobs(table_model, tables, tmp_path):
     out = tmp_path / "out"
     explain(table_model, tables / "rows.parquet", out, method="ig")
-    with pytest.raises(ValueError, match=r"there already\. --resume"):
+    with pytest.raises(ValueError, match=r"The output exists\. Continue it with --resume"):
         explain(table_model, tables / "rows.parquet", out, method="ig")
     with pytest.raises(ValueError, match=r"other settings.*signature: 'explain_ig' there"):
         explain(table_model, tables / "rows.parquet", out, resume=True, method="gradient")
@@ -195,7 +195,7 @@ def test_an_output_is_one_jobs(table_model, tables, tmp_path):
         explain(table_model, tables / "rows.jsonl", out, resume=True, method="ig")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="no bulk job wrote it"):
+    with pytest.raises(ValueError, match="was not written by a bulk job"):
         explain(table_model, tables / "rows.parquet", tmp_path / "mine", method="ig", resume=True)
 
 
@@ -208,11 +208,11 @@ def test_an_output_is_one_jobs(table_model, tables, tmp_path):
         ("rows.parquet", {"target": "labels"}, "no column 'labels'"),
         ("rows.csv", {}, "no column 'numbers'"),
         ("rows.parquet", {"method": "igg"}, r"No method 'igg'.*'ig'"),
-        ("rows.parquet", {"method": None}, "Say which method"),
+        ("rows.parquet", {"method": None}, "Choose a method"),
         ("rows.parquet", {"kind": "tokens"}, "no signature with tokens"),
         ("rows.parquet", {"heatmaps": True}, "no signature with heatmap"),
-        ("rows.parquet", {"heatmaps": True, "target": 1}, "draw the top class"),
-        ("rows.parquet", {"dtype": "float8"}, "`dtype` is one of"),
+        ("rows.parquet", {"heatmaps": True, "target": 1}, "explain the top class"),
+        ("rows.parquet", {"dtype": "float8"}, "`dtype` must be one of"),
         ("rows.text", {}, "No file or directory"),
         ("rows.jsonl", {"id": "kee"}, "None of the first 40 rows has a column 'kee'"),
         ("rows.tfrecord", {"columns": {"numbers": "number"}}, "rows has a column 'number'"),
@@ -243,7 +243,7 @@ def test_a_model_without_versions_and_files_that_are_none(table_model, tables, t
 
 
 def test_files_of_images_for_a_model_without_pictures(table_model, photos, tmp_path):
-    with pytest.raises(ValueError, match="takes no picture"):
+    with pytest.raises(ValueError, match="has no image input"):
         explain(table_model, photos, tmp_path / "out", form="images", method="ig")
     assert not (tmp_path / "out").exists()
 
@@ -284,7 +284,7 @@ def test_lines_that_are_gone_are_rejected(table_model, numbers, tmp_path):
     bulk.run_job(prepared, bulk.on_this_machine())
     assert len(answers(tmp_path / "out")) == 5
     (rejected,) = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
-    assert rejected["reason"] == "rows 5 to 7 cannot be read: the file has become shorter"
+    assert rejected["reason"] == "rows 5 to 7 cannot be read: the file is shorter than before"
 
 
 def test_images_of_mixed_sizes(tmp_path):

@@ -52,14 +52,14 @@ def test_an_error_on_a_worker_is_one_line(spark, table_model, tables, tmp_path):
         table_model, tables / "rows.parquet", tmp_path / "out", bulk.Settings("ig")
     )
     shutil.rmtree(tmp_path / "out" / "explanations")
-    with pytest.raises(ChildProcessError, match=r"Spark gave up: The output cannot be written"):
+    with pytest.raises(ChildProcessError, match=r"Spark failed: The output cannot be written"):
         bulk.run_job(prepared, on_spark(spark))
 
 
 @needs_java
 def test_a_data_frame_of_spark(spark, table_model, tables, numbers):
     frame = spark.read.parquet(str(tables / "rows.parquet")).repartition(3)
-    with pytest.raises(ValueError, match=r"name the column of ids"):
+    with pytest.raises(ValueError, match=r"name the id column"):
         bulk.explain(frame, table_model, "ig")
     with pytest.raises(ValueError, match=r"no column 'kee'.*'key'"):
         bulk.explain(frame, table_model, "ig", id="kee")
@@ -78,7 +78,7 @@ def test_images_as_spark_reads_them(spark, picture_model, tmp_path):
     frame = spark.read.format("binaryFile").load(str(tmp_path / "*.png"))
     found = bulk.explain(frame, picture_model).toArrow().sort_by("id")
     assert found["ok"].to_pylist() == [True, True, True, False]
-    assert "not an image" in found["reason"][3].as_py()
+    assert "not a readable image" in found["reason"][3].as_py()
     same(found.slice(0, 3), expected(picture_model, images(3)))
 
 
@@ -103,7 +103,7 @@ def test_java_is_found_or_its_installation_told(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho 'openjdk version \"1.8.0_392\"' >&2\n")
     program.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(OSError, match=r"Received: .*bin/java, a Java of 8"):
+    with pytest.raises(OSError, match=r"Received: .*bin/java, Java 8"):
         java.find_java()
     program.write_text("#!/bin/sh\necho 'openjdk version \"21.0.1\"' >&2\n")
     assert java.find_java() == program

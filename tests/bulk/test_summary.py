@@ -82,7 +82,7 @@ def test_maps_of_one_size_are_averaged(tmp_path):
 
 
 def test_nothing_to_sum_up_is_told(tmp_path):
-    with pytest.raises(ValueError, match="No bulk job wrote there"):
+    with pytest.raises(ValueError, match="not the output of a bulk job"):
         bulk.summarize(tmp_path)
-    with pytest.raises(ValueError, match="No row is explained"):
+    with pytest.raises(ValueError, match="No row has an explanation"):
         bulk.summarize(written(tmp_path / "out", [None] * 3, [None] * 3))

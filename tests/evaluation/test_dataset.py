@@ -51,13 +51,16 @@ def test_a_directory_without_notes_is_fine(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("file,label\nonly.jpg,dog", r"Line 2 of labels.csv: a label is the whole number.*'dog'"),
+        ("file,label\nonly.jpg,dog", r"Line 2 of labels.csv: a label must be the index.*'dog'"),
         ("file,label\n\nonly.jpg", r"Line 3 of labels.csv: a label"),
-        ("file,label\nother.jpg,1", r"names none.*such as only.jpg. Received: 'other.jpg'"),
-        ("file,label\nonly.jpg,1\nonly.jpg,2", "Line 3 of labels.csv gives a file a second label"),
+        ("file,label\nother.jpg,1", r"lists none.*such as only.jpg. Received: 'other.jpg'"),
+        (
+            "file,label\nonly.jpg,1\nonly.jpg,2",
+            "Line 3 of labels.csv gives a second label for a file",
+        ),
         (
             "file,label,top,left,bottom,right\nonly.jpg,1,2,3,4,",
-            "Line 2 of labels.csv has a box without one of its sides",
+            "Line 2 of labels.csv has an incomplete box",
         ),
     ],
 )
@@ -150,15 +153,15 @@ def test_a_dataset_is_a_spec(kind):
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(ValueError, match="no such directory"):
+    with pytest.raises(ValueError, match="directory does not exist"):
         list(Directory(str(tmp_path / "nowhere")).items(SHAPE))
     with pytest.raises(ValueError, match="No image"):
         list(Directory(str(tmp_path)).items(SHAPE))
-    with pytest.raises(ValueError, match="dataset of its own"):
+    with pytest.raises(ValueError, match="need their own dataset"):
         list(Builtin(count=1).items(SHAPE))
     with pytest.raises(ValueError, match="No TFRecord"):
         list(Records(str(tmp_path / "x*")).items(SHAPE))
     (tmp_path / "labels.csv").write_text("name,class\n")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="columns file and label"):
+    with pytest.raises(ValueError, match="columns `file` and `label`"):
         list(Directory(str(tmp_path)).items(SHAPE))

@@ -138,9 +138,9 @@ def test_a_model_of_other_weights_elsewhere_is_refused(experiment, source, tmp_p
 
 def test_parts_that_do_not_fit_are_refused(finished, experiment, source, tmp_path):
     other = dataclasses.replace(experiment, keep="top_5")
-    with pytest.raises(ValueError, match=r"is of another experiment. Received: 'keep'"):
+    with pytest.raises(ValueError, match=r"belongs to another experiment. Received: 'keep'"):
         merge(other, source, tmp_path / "other", [finished[0]])
-    with pytest.raises(ValueError, match="No experiment was run there"):
+    with pytest.raises(ValueError, match="This directory has no experiment"):
         merge(experiment, source, tmp_path / "all", [tmp_path])
     changed = tmp_path / "changed"
     changed.mkdir()
@@ -151,7 +151,7 @@ def test_parts_that_do_not_fit_are_refused(finished, experiment, source, tmp_pat
         merge(experiment, source, tmp_path / "all", [finished[0], changed])
     with pytest.raises(ValueError, match="i of n"):
         run(experiment, source, tmp_path / "none", shard=Shard(3, 2))
-    with pytest.raises(ValueError, match="No image to judge"):
+    with pytest.raises(ValueError, match="No image to evaluate"):
         run(experiment, source, tmp_path / "none", shard=Shard(3, 3))
 
 
@@ -209,7 +209,7 @@ def test_two_images_of_one_name_are_refused(experiment, source, tmp_path):
             yield from [next(super().items(shape))] * 2
 
     twice = dataclasses.replace(experiment, dataset=Twice(experiment.dataset.path))
-    with pytest.raises(ValueError, match=r"have one name. Received: 'image00.png'"):
+    with pytest.raises(ValueError, match=r"have the same name. Received: 'image00.png'"):
         run(twice, source, tmp_path)
 
 

@@ -129,7 +129,7 @@ def test_files_that_are_no_images_are_bad_rows(tmp_path):
         assert dict(zip(files, together["ok"], strict=True)) == {n: "good" in n for n in files}
         alone = session.run(name, image_bytes=np.array([jpeg], object))
         np.testing.assert_allclose(together["score"][0], alone["score"][0], rtol=1e-6)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="sane size"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="reasonable size"):
         session.run("serving_image_bytes", image_bytes=np.array([jpeg, files["words"]], object))
     assert len(session.run("serving_image_bytes", image_bytes=np.array([jpeg], object))) == 1
 
@@ -142,7 +142,7 @@ def animation():
 
 
 def bad_images(jpeg, png):
-    """Files of which none is an image that can be decoded whole and is of a sane size."""
+    """Files of which none is an image that can be decoded whole and is of a reasonable size."""
     bomb = bytearray(png)
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # the sizes in a PNG's first chunk
     start = jpeg.index(b"\xff\xc0") + 5  # and in a JPEG's frame

@@ -83,7 +83,7 @@ def test_overwrite_replaces_all_of_it(tmp_path):
 
 @pytest.mark.parametrize("number", [-1, 1.5, "1", True, 10**20 - 1])
 def test_a_version_is_a_whole_number(tmp_path, number):
-    with pytest.raises(ValueError, match=r"whole number, from 0 to 9223372036854775807.*Received"):
+    with pytest.raises(ValueError, match=r"whole number from 0 to 9223372036854775807.*Received"):
         Version(tmp_path / "model", number, False)
 
 

@@ -63,7 +63,7 @@ def test_an_export_without(tmp_path):
 
 @pytest.mark.parametrize("sizes", [(0,), (1.5,), (True,), range(1, 400)])
 def test_sizes_are_checked(directory, sizes):
-    with pytest.raises(ValueError, match=r"whole number from 1|takes 1000"):
+    with pytest.raises(ValueError, match=r"whole number of at least 1|at most 1000"):
         write_warmup(directory, sizes)
 
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
         ({"imgae": np.zeros([12, 10, 3])}, r"Did you mean 'image'.*Received: 'imgae'"),
         (
             {"image": np.zeros([1, 12, 10, 3])},
-            r"without the batch, is of shape \[12, 10, 3\]. Received: shape \(1, 12, 10, 3\)",
+            r"without the batch, must have shape \[12, 10, 3\]. Received: shape \(1, 12, 10, 3\)",
         ),
         ({"target": 1.5}, "'target' is of int64. Received: float64"),
     ],

@@ -102,7 +102,7 @@ def test_another_saved_model_says_nothing(tmp_path):
 
 def test_a_newer_format_is_refused_in_words(tmp_path):
     later = {"version": VERSION + 1, "endpoints": "of a shape nobody knows"}
-    message = rf"newer tfgig.*format {VERSION + 1}.*up to {VERSION}.*Install a newer.*{tmp_path}"
+    message = rf"newer tfgig.*format {VERSION + 1}.*up to {VERSION}.*Upgrade tfgig.*{tmp_path}"
     with pytest.raises(ValueError, match=message):
         read_description(write(tmp_path, later))
 
@@ -137,5 +137,5 @@ def test_labels_have_no_mark_of_an_editors(tmp_path):
 @pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0 a picture", b"rose\0tulip\n"])
 def test_labels_that_are_no_text_are_named(tmp_path, content):
     (tmp_path / "labels.txt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"text in UTF-8.*Received: .*labels\.txt"):
+    with pytest.raises(ValueError, match=r"UTF-8 text.*Received: .*labels\.txt"):
         read_labels(tmp_path / "labels.txt")

@@ -22,7 +22,9 @@ from tfgig.spec import from_config, members, to_config
 def test_every_kind_is_registered():
     assert [type(kind) for kind in KINDS.values()] == members(EndpointKind)
     assert len({kind.prefix for kind in KINDS.values()}) == len(KINDS)
-    with pytest.raises(ValueError, match=r"No kind of endpoint 'heatmaps'.*Did you mean 'heatmap'"):
+    with pytest.raises(
+        ValueError, match=r"Unknown kind of endpoint 'heatmaps'.*Did you mean 'heatmap'"
+    ):
         kinds.get("heatmaps")
 
 
@@ -89,6 +91,6 @@ def test_a_kind_that_is_not_known(total, tmp_path, monkeypatch):
     directory = tfgig.export_saved_model(image_model(), tmp_path / "model", methods)
     monkeypatch.delitem(KINDS, "total")
     (finding,) = check_contract(directory)
-    assert str(finding).startswith("total_mine: is of the kind 'total', which this tfgig does not")
+    assert str(finding).startswith("total_mine: is of kind 'total', which this tfgig does not")
     with SessionModel(directory) as model:
         assert choose(model.signatures, "mine") == "explain_mine"

@@ -102,7 +102,7 @@ def test_a_program_for_a_printer_is_no_image(tmp_path, monkeypatch):
     monkeypatch.setattr("subprocess.check_call", lambda *arguments, **_: ran.append(arguments))
     path = tmp_path / "picture.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
-    with pytest.raises(OSError, match=r"picture\.png' is not an image.*PNG"):
+    with pytest.raises(OSError, match=r"picture\.png' is not a readable image.*PNG"):
         read_image(path, (4, 4, 3))
     assert not ran
 
@@ -173,7 +173,7 @@ def test_the_deepest_of_sixteen_bits_are_not_lost(tmp_path):
     np.testing.assert_array_equal(found, [[0, 0, 16, 255]])
 
 
-@pytest.mark.parametrize(("mode", "words"), [("F", "floats"), ("I", "32 bits")])
+@pytest.mark.parametrize(("mode", "words"), [("F", "floats"), ("I", "32-bit")])
 def test_numbers_without_a_range_are_refused(tmp_path, mode, words):
     path = tmp_path / "numbers.tiff"
     Image.fromarray(GREYS).convert(mode).save(path)

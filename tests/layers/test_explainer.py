@@ -79,7 +79,7 @@ def test_values_that_are_not_finite_are_named_by_row(explainer, value):
 
 
 def test_an_empty_batch_is_refused(explainer):
-    with pytest.raises(ValueError, match=r"nothing to explain.*empty batch"):
+    with pytest.raises(ValueError, match=r"at least one row.*empty batch"):
         explainer(images(0))
 
 
@@ -313,5 +313,5 @@ def test_a_score_that_is_infinite_on_the_way_is_an_error_that_names_the_row():
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.ops.log(inputs))  # minus infinity at the baseline
     explainer = tfgig.Explainer(model, "ig")
-    with pytest.raises(ValueError, match=r"another baseline.*Received: such a way in rows 0, 1\."):
+    with pytest.raises(ValueError, match=r"another baseline.*Received: such a path in rows 0, 1\."):
         explainer(np.ones((2, 2), np.float32))

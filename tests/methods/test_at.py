@@ -72,7 +72,7 @@ def test_a_model_loaded_at_a_layer_is_the_default_and_a_place_is_the_methods_own
 
 
 def test_what_is_no_place_is_refused_with_those_there_are(model):
-    with pytest.raises(ValueError, match=r"comes another way.*Places: stem, block.*'inner'"):
+    with pytest.raises(ValueError, match=r"bypasses .*Places: stem, block.*'inner'"):
         tfgig.Explainer(model, At("inner", IG))
     with pytest.raises(ValueError, match="Did you mean 'block'"):
         tfgig.Explainer(model, At("blok", IG))
@@ -82,7 +82,7 @@ def test_what_is_no_place_is_refused_with_those_there_are(model):
 
 def test_a_place_is_outermost(model):
     for wrong in (lambda: At("stem", At("block", IG)), lambda: Smooth(At("block", IG))):
-        with pytest.raises(ValueError, match="A place is named outermost"):
+        with pytest.raises(ValueError, match="At must be the outermost method"):
             wrong()
     smooth = At("block", Smooth(PathIntegral(steps=3), samples=2))
     assert explained(model, smooth)["attributions"].shape == (3, 14, 18, 6)

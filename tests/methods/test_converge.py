@@ -163,13 +163,15 @@ def test_a_warm_up_runs_every_operation_once():
 
 @pytest.mark.parametrize("tolerance", [0, 1, -0.1, float("nan"), float("inf")])
 def test_a_tolerance_is_a_share(tolerance):
-    with pytest.raises(ValueError, match=r"tolerance=...\) is an error .* above 0 and below 1"):
+    with pytest.raises(
+        ValueError, match=r"tolerance=...\) must be a relative error above 0 and below 1"
+    ):
         Converge(PILOT, tolerance)
 
 
 @pytest.mark.parametrize("most", [7, 8.5, True])
 def test_the_most_steps_are_no_fewer_than_the_pilots(most):
-    with pytest.raises(ValueError, match=r"most_steps=...\) is a whole number of at least 8"):
+    with pytest.raises(ValueError, match=r"most_steps=...\) must be a whole number of at least 8"):
         Converge(PILOT, most_steps=most)
 
 

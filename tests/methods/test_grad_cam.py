@@ -72,7 +72,7 @@ def test_a_model_without_places_is_refused():
     dense = keras.Model(inputs, keras.layers.Dense(2)(inputs))
     with pytest.raises(ValueError, match="no layer with positions"):
         tfgig.Explainer(dense, "grad_cam")
-    with pytest.raises(ValueError, match=r"is not one\. .*'features'"):
+    with pytest.raises(ValueError, match=r"is none of these\. .*'features'"):
         tfgig.Explainer(dense, "grad_cam", layer="features")
 
 

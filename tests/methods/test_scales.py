@@ -108,9 +108,9 @@ def test_one_export_has_the_map_the_places_and_the_picture(model, tmp_path):
 
 
 def test_what_is_no_scale_is_refused(model):
-    with pytest.raises(ValueError, match=r"does not lie over it. Places: .*'features'"):
+    with pytest.raises(ValueError, match=r"does not map onto it. Places: .*'features'"):
         tfgig.Explainer(model, Scales(IG, places=("fine", "features")))
-    with pytest.raises(ValueError, match="comes another way"):
+    with pytest.raises(ValueError, match="bypasses"):
         tfgig.Explainer(model, Scales(IG, places=("fine_inner",)))
     for wrong in (
         lambda: Scales(At("fine", IG)),

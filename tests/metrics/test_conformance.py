@@ -91,7 +91,7 @@ def test_what_is_undefined_is_left_out(metric, found):
 
 
 def test_shards_that_disagree_are_refused():
-    with pytest.raises(ValueError, match=r"not of one experiment. Received: 'a'"):
+    with pytest.raises(ValueError, match=r"do not belong to one experiment. Received: 'a'"):
         merge({"a": {"auc": 0.5}}, {"a": {"auc": 0.6}})
 
 

@@ -33,7 +33,7 @@ def test_a_mask_of_all_or_nothing_is_refused(mask):
 
 
 def test_other_shapes_are_refused():
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         roc_auc(np.zeros((4, 4)), np.zeros((4, 5), bool))
 
 

@@ -131,7 +131,7 @@ def test_rank_correlation():
 def test_a_model_of_logits_is_asked_how_they_become_probabilities():
     model = tfgig.load_model(image_model(last=None, shape=SHAPE))
     method = tfgig.presets.get("gradient")
-    with pytest.raises(ValueError, match=r"no probabilities.*softmax"):
+    with pytest.raises(ValueError, match=r"not probabilities.*softmax"):
         Subject(model, method).predict(images(2, SHAPE))
     predicted = Subject(model, method, probabilities="softmax").predict(images(2, SHAPE))
     np.testing.assert_allclose(predicted.sum(1), 1, rtol=1e-5)
@@ -141,7 +141,7 @@ def test_a_single_output_is_refused():
     inputs = keras.Input(SHAPE)
     yes = keras.layers.Dense(1, activation="sigmoid")(keras.layers.GlobalAveragePooling2D()(inputs))
     subject = Subject(keras.Model(inputs, yes), tfgig.presets.get("gradient"))
-    with pytest.raises(ValueError, match=r"two classes or more.*Concatenate"):
+    with pytest.raises(ValueError, match=r"at least two classes.*Concatenate"):
         subject.predict(images(1, SHAPE))
 
 

@@ -43,7 +43,7 @@ def test_a_call_of_several_tensors_is_no_file_of_weights(tmp_path):
         lambda a, b: a + b, input_signature=[tf.TensorSpec([None, 2], tf.float32)] * 2
     )
     tf.saved_model.save(module, str(tmp_path), signatures={})
-    with pytest.raises(ValueError, match="its __call__ is not of one tensor"):
+    with pytest.raises(ValueError, match="its __call__ does not take one tensor"):
         tfgig.load_model(tmp_path)
 
 
@@ -56,9 +56,9 @@ def two_open(dtype="float32"):
 
 def test_shapes_of_several_inputs_are_given_by_their_names(tmp_path):
     two_open().export(tmp_path / "model", verbose=False)
-    with pytest.raises(ValueError, match=r"Give that of one example: shape=\{'one': "):
+    with pytest.raises(ValueError, match=r"Give the shape of one example: shape=\{'one': "):
         tfgig.load_model(tmp_path / "model")
-    with pytest.raises(ValueError, match=r"by their names: shape=\{'one': "):
+    with pytest.raises(ValueError, match=r"by name: shape=\{'one': "):
         tfgig.load_model(tmp_path / "model", shape=(4, 2))
     with pytest.raises(ValueError, match="Did you mean 'two'"):
         tfgig.load_model(tmp_path / "model", shape={"two_": (4, 2)})
@@ -102,7 +102,7 @@ def test_a_scalar_beside_the_batch_is_named_with_what_to_do(tmp_path):
         ],
     )
     tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
-    with pytest.raises(ValueError, match=r"'is_training' is one value for the whole batch"):
+    with pytest.raises(ValueError, match=r"'is_training' has one value for the whole batch"):
         tfgig.load_model(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_a_model_that_needs_its_size_asks_for_it():
     if keras.version() < "3.13":
         assert tfgig.load_model(model).points.shape.as_list() == [None, None, None, 3]
         return  # that Keras enlarges images of any size
-    with pytest.raises(ValueError, match=r"UpSampling2D does\. Give the size.*--shape="):
+    with pytest.raises(ValueError, match=r"UpSampling2D does.* Give the size.*--shape="):
         tfgig.load_model(model)
     source = tfgig.load_model(model, shape=(4, 5, 3))
     assert source.points.shape.as_list() == [None, 4, 5, 3]
@@ -144,7 +144,7 @@ def test_a_place_in_front_of_a_normalisation_is_warned_of(norm, warned):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         tfgig.load_model(model, layer="embedding")
-    assert any("in front of a normalisation" in str(w.message) for w in caught) == warned
+    assert any("before a normalisation" in str(w.message) for w in caught) == warned
 
 
 def test_behind_the_normalisation_nothing_is_said():
@@ -209,7 +209,7 @@ def with_transform(path):
 
 def test_a_table_handle_from_elsewhere_is_refused_with_a_layer(tmp_path):
     path = with_transform(tmp_path / "model")
-    words = r"handle of a table.*TensorFlow Transform.*Places: dense; layer='dense', say"
+    words = r"table's handle.*TensorFlow Transform.*Places: dense; for example layer='dense'"
     with pytest.raises(ValueError, match=words):
         tfgig.load_model(path)
     source = tfgig.load_model(path, layer="dense")

@@ -138,13 +138,13 @@ def test_a_module_is_downloaded_once(hub, archives, cache):
 @pytest.mark.parametrize(
     ("name", "kind", "error"),
     [
-        ("missing", OSError, r"no model there \(HTTP 404\)"),
-        ("truncated", OSError, "could not be downloaded whole.*try again"),
-        ("page", OSError, "could not be downloaded whole"),
+        ("missing", OSError, r"No model was found \(HTTP 404\)"),
+        ("truncated", OSError, "download of the model failed.*try again"),
+        ("page", OSError, "download of the model failed"),
         ("escaping", ValueError, r"do not trust it: .*'\.\./outside'"),
         ("symlink", ValueError, "do not trust it: "),
         ("hardlink", ValueError, "do not trust it: "),
-        ("nothing", FileNotFoundError, "no SavedModel, nor a version of one"),
+        ("nothing", FileNotFoundError, "no SavedModel or version of one"),
     ],
 )
 def test_what_is_wrong_with_a_download_is_said(hub, cache, name, kind, error):
@@ -155,7 +155,7 @@ def test_what_is_wrong_with_a_download_is_said(hub, cache, name, kind, error):
 
 
 def test_plain_http_of_other_machines_is_refused():
-    with pytest.raises(ValueError, match="can be exchanged on the way; use https://"):
+    with pytest.raises(ValueError, match="can be replaced on the way; use https://"):
         tfgig.load_model("http://hub.example/model/1")
 
 
@@ -166,7 +166,7 @@ def test_every_hop_is_checked(hub):
     assert tfgig.load_model(moved(hub)).name == "module"
     for to in ("http://hub.example", "ftp://hub.example"):
         for hop in (to, f"{hub}/moved/{urllib.parse.quote(to, safe='')}"):
-            with pytest.raises(ValueError, match=f"exchanged on the way.*Received: '{to}/module"):
+            with pytest.raises(ValueError, match=f"replaced on the way.*Received: '{to}/module"):
                 tfgig.load_model(moved(hop))
 
 
@@ -182,7 +182,7 @@ def test_without_a_cache_that_is_named_the_users_own_is_taken(hub, tmp_path, mon
     own = tmp_path / "home" / "tfgig" / "hub"
     assert own.stat().st_mode & 0o777 == 0o700
     own.chmod(0o777)
-    with pytest.raises(ValueError, match=r"Others can write to .*chmod 700.*Received"):
+    with pytest.raises(ValueError, match=r"Other users can write to .*chmod 700.*Received"):
         tfgig.load_model(address)
 
 
@@ -208,13 +208,13 @@ def test_an_archive_of_a_directory_with_its_name(archives, tmp_path):
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("truncated", "damaged or was cut short; get it again"),
-        ("page", "damaged or was cut short"),
-        ("escaping", r"leads out of it.*'\.\./outside'"),
-        ("absolute", "leads out of it"),
+        ("truncated", "damaged or truncated; download or copy it again"),
+        ("page", "damaged or truncated"),
+        ("escaping", r"leads outside.*'\.\./outside'"),
+        ("absolute", "leads outside"),
         ("symlink", "a link.*'variables'"),
         ("hardlink", "a link.*'saved_model.pb'"),
-        ("file and directory", "damaged or was cut short"),
+        ("file and directory", "damaged or truncated"),
         ("long name", "a header of 1 MiB"),
     ],
 )

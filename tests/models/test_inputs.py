@@ -269,9 +269,9 @@ def test_predictions_of_several_inputs_are_the_models(handles, tmp_path):
 
 
 BAD = {
-    "missing": ({"numbers": TABLE["numbers"]}, "takes the inputs category, more, numbers"),
+    "missing": ({"numbers": TABLE["numbers"]}, "inputs are category, more, numbers"),
     "too few": ([TABLE["more"], TABLE["numbers"]], r"takes 3 inputs.*Received: 2"),
-    "rows": ({**TABLE, "more": TABLE["more"][:2]}, r"one row for each example.*more of 2"),
+    "rows": ({**TABLE, "more": TABLE["more"][:2]}, r"one row per example.*more of 2"),
     "shape": ({**TABLE, "more": TABLE["numbers"]}, r"'more' is of shape \[B, 2, 2\]"),
     "NaN": ({**TABLE, "more": np.full((3, 2, 2), np.nan)}, r"rows 0, 1, 2 of 'more'"),
 }
@@ -286,16 +286,16 @@ def test_bad_inputs_are_named(handles, name):
 
 @pytest.mark.parametrize("given", [PIXELS / 255.0, np.array(["a", "b"])])
 def test_floats_and_text_are_no_whole_numbers(handles, given):
-    with pytest.raises(TypeError, match="'image' is of uint8"):
+    with pytest.raises(TypeError, match="'image' must be uint8"):
         tfgig.Explainer(handles["pixels"], IG)(given)
 
 
 LAYERS = {
-    "unknown": ("text", "embeding", r"no such layer. Did you mean 'embedding'"),
+    "unknown": ("text", "embeding", r"no layer of this name. Did you mean 'embedding'"),
     "unknown, saved": ("saved text", "embeding", "none such. Did you mean 'embedding_1'"),
-    "called twice": ("twice", "shared", "comes through no other"),
+    "called twice": ("twice", "shared", "without passing through the others"),
     "several outputs": ("twice", "both", "it has 3 outputs"),
-    "not on the way": ("twice", "aside", "StopGradient.*passes no gradient on"),
+    "not on the way": ("twice", "aside", "StopGradient.*does not propagate gradients"),
 }
 
 
@@ -317,7 +317,9 @@ def test_layers_that_cannot_be_explained(handles, name):
 
 
 def test_ids_are_refused_with_the_layer_to_name(handles):
-    with pytest.raises(ValueError, match=r"takes none.*layer='embedding'.*'tokens' \(int32\)"):
+    with pytest.raises(
+        ValueError, match=r"has no float input.*layer='embedding'.*'tokens' \(int32\)"
+    ):
         tfgig.load_model(handles["text"])
 
 
@@ -382,8 +384,8 @@ class TestEncodedImages:
                 np.testing.assert_array_equal(*values.numpy())
 
     def test_models_of_something_else_are_refused(self, handles):
-        with pytest.raises(ValueError, match=r"one image of a fixed size.*numbers: float32"):
+        with pytest.raises(ValueError, match=r"one image input of fixed size.*numbers: float32"):
             taking_encoded_images(tfgig.load_model(handles["table"]))
         unknown = dataclasses.replace(tfgig.load_model(handles["saved pixels"]), value_range=None)
-        with pytest.raises(ValueError, match="units must be known"):
+        with pytest.raises(ValueError, match="value range of the input must be known"):
             taking_encoded_images(unknown)

@@ -31,7 +31,7 @@ def test_signatures_sizes_and_obstacles(original):
     assert serving.outputs["scores"] == "float32 [None, 3]"
     assert serving.obstacle is None
     decode = found.signatures["decode"]
-    assert decode.obstacle.startswith("The input 'temperature' is one value for the whole batch")
+    assert decode.obstacle.startswith("The input 'temperature' has one value for the whole batch")
     assert decode.outputs == {"scores": "float32 [None, 3]"}
     assert found.parameters == sources.FIRST.size + sources.LAST.size + 100
     assert found.sizes["assets"] == len("\n".join(sources.LABELS))
@@ -104,7 +104,7 @@ def test_keras_files_of_any_kind(tmp_path):
     found = inspect_model(str(tmp_path / "b.keras"))
     assert found.parameters == 10
     (report,) = found.signatures.values()
-    assert report.obstacle.startswith("The model does not say what it takes")
+    assert report.obstacle.startswith("The model has no defined input")
 
 
 def test_the_program_takes_keras_files_and_refuses_in_one_line(tmp_path):
@@ -113,9 +113,7 @@ def test_the_program_takes_keras_files_and_refuses_in_one_line(tmp_path):
     assert found.parameters == 10
     done = program(tmp_path / "missing")
     assert done.returncode == 1
-    assert (
-        done.stderr == f"error: There is no model file at '{tmp_path}/missing', nor a directory.\n"
-    )
+    assert done.stderr == f"error: There is no model file or directory at '{tmp_path}/missing'.\n"
 
 
 def test_what_is_not_there_is_not_called_a_keras_file(tmp_path):

@@ -105,7 +105,7 @@ def test_grad_cam_of_encoded_images_looks_at_the_same_layer():
 
 def test_two_names_for_one_layer_are_an_error(tmp_path):
     endpoint = tfgig.Endpoint("maps", At("early", GradCAM()), layer="late")
-    with pytest.raises(ValueError, match="names one layer and the explanation another"):
+    with pytest.raises(ValueError, match="name different layers"):
         tfgig.export_saved_model(convolutions(), tmp_path / "model", [endpoint])
 
 
@@ -191,12 +191,12 @@ def ids():
 @pytest.mark.parametrize(
     ("make", "layer", "message"),
     [
-        (not_batched, "rows", "this layer has other rows"),
-        (with_state, None, "keeps a state.*stateful=False"),
+        (not_batched, "rows", "but this layer does not"),
+        (with_state, None, "stateful layer.*stateful=False"),
         (sparse, None, "Sparse and ragged inputs cannot be explained.*'words'"),
         (masked, "length", "An input without a gradient.*layer behind it"),
-        (ids, ("ids", "look"), "comes through no other.*'ids' holds"),
-        (ids, ("look", "look"), "names one of them twice"),
+        (ids, ("ids", "look"), "without passing through the others; 'ids' reaches"),
+        (ids, ("look", "look"), "has a duplicate"),
     ],
 )
 def test_what_cannot_be_explained_is_said(make, layer, message):

@@ -38,7 +38,7 @@ def test_scores_are_explained_without_being_named(named, tmp_path):
 
 
 def test_names_of_classes_are_no_scores(named):
-    with pytest.raises(ValueError, match=r"'classes' is of string.*scores are scores"):
+    with pytest.raises(ValueError, match=r"'classes' is of string.*float outputs are scores"):
         tfgig.Explainer(named, "gradient", ClassScore(output_name="classes"))
 
 
@@ -65,9 +65,9 @@ def test_inputs_are_named_when_they_are_loaded(tmp_path):
     by_name = tfgig.load_model(model, input_names={inputs[1].name: "second"})
     assert [spec.name for spec in by_name.inputs] == [inputs[0].name, "second"]
     for names in (("first",), ("same", "same"), ("first", 2)):
-        with pytest.raises(ValueError, match="`input_names` is one name for each input"):
+        with pytest.raises(ValueError, match="`input_names` needs one unique name for each input"):
             tfgig.load_model(model, input_names=names)
-    with pytest.raises(ValueError, match="no such input"):
+    with pytest.raises(ValueError, match="no input of this name"):
         tfgig.load_model(model, input_names={"nothing": "first"})
     with pytest.raises(ValueError, match="names its inputs; leave `input_names` out"):
         tfgig.load_model(version, input_names=("first", "second"))
@@ -77,7 +77,7 @@ def test_a_gap_larger_than_the_change_is_said():
     inputs = keras.Input((4,), name="x")
     norm = keras.layers.LayerNormalization(epsilon=1e-12)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(norm))
-    with pytest.warns(UserWarning, match="in front of a normalisation"):
+    with pytest.warns(UserWarning, match="before a normalisation"):
         source = tfgig.load_model(model)
     method = tfgig.PathIntegral(quadrature=tfgig.quadratures.Left(), steps=5)
     with pytest.warns(UserWarning, match=r"gap `delta` is larger.*row 0\."):

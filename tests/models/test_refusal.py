@@ -56,7 +56,7 @@ UNEXPLAINABLE = {
         IMAGE,
         ["no gradient for the op AdjustHue", "layer="],
     ),
-    "compiled by XLA": (
+    "XLA compilation": (
         compiled_by_xla,
         VECTOR,
         ["no gradient for the op XlaCallModule", "layer="],
@@ -71,8 +71,12 @@ UNEXPLAINABLE = {
         VECTOR,
         ["Cast", "from int64", "layer="],
     ),
-    "round": (tf.round, VECTOR, ["Round", "passes no gradient on", "layer="]),
-    "stop": (lambda x: 2 * tf.stop_gradient(x), VECTOR, ["StopGradient", "passes no", "layer="]),
+    "round": (tf.round, VECTOR, ["Round", "does not propagate gradients", "layer="]),
+    "stop": (
+        lambda x: 2 * tf.stop_gradient(x),
+        VECTOR,
+        ["StopGradient", "does not propagate", "layer="],
+    ),
     "constant": (
         lambda x: tf.ones([tf.shape(x)[0], 3]),
         VECTOR,
@@ -221,14 +225,14 @@ def test_an_operation_that_is_not_known_is_named(tmp_path):
         for node in function.node_def:
             node.op = "TheirTanh" if node.op == "Tanh" else node.op
     file.write_bytes(saved.SerializeToString())
-    refused(tmp_path / "model", "does not have: TheirTanh", "tf.load_op_library")
+    refused(tmp_path / "model", "not part of TensorFlow: TheirTanh", "tf.load_op_library")
 
 
 def test_an_open_shape_is_to_be_given(tmp_path):
     spec = tf.TensorSpec([None, None, None, 3], tf.float32, "image")
     sources.save_function(tmp_path / "model", lambda x: tf.reduce_mean(x, [1, 2]), spec)
     refused(tmp_path / "model", "shape=(224, 224, 3)", "(None, None, None, 3)")
-    refused(tmp_path / "model", "does not take this shape", "(5, 5, 1)", shape=(5, 5, 1))
+    refused(tmp_path / "model", "cannot have this shape", "(5, 5, 1)", shape=(5, 5, 1))
     source = tfgig.load_model(tmp_path / "model", shape=(5, 6, 3), value_range=(0, 1))
     assert source.points.shape.as_list() == [None, 5, 6, 3]
     assert source.takes_images
@@ -239,9 +243,9 @@ def test_damaged_and_missing_files(tmp_path):
     (tmp_path / "damaged" / "saved_model.pb").write_bytes(b"\x08\x01\x12\xff\x01abc")
     refused(tmp_path / "damaged", "'saved_model.pb' is damaged", "copy it again")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no SavedModel, nor a version of one"):
+    with pytest.raises(FileNotFoundError, match="no SavedModel or version of one"):
         tfgig.load_model(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match="no model file at"):
+    with pytest.raises(FileNotFoundError, match="no model file or directory at"):
         tfgig.load_model(tmp_path / "missing.keras")
     weights = tf.Module()
     weights.weight = tf.Variable(1.0)
@@ -254,15 +258,15 @@ def test_keras_files_that_are_not_whole(tmp_path, suffix):
     file = tmp_path / f"model{suffix}"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(file)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    refused(file, f"no {suffix} file, or it is damaged or was cut short", "copy it again")
+    refused(file, f"not a valid {suffix} file: it may be damaged or truncated", "copy it again")
     file.write_bytes(b"<html>Not here.</html>")
-    refused(file, f"no {suffix} file, or it is damaged")
+    refused(file, f"not a valid {suffix} file: it may be damaged")
 
 
 def test_a_file_of_weights_is_no_model(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.save_weights(tmp_path / "model.weights.h5")
-    refused(tmp_path / "model.weights.h5", "holds weights only", "model.load_weights(file)")
+    refused(tmp_path / "model.weights.h5", "contains only weights", "model.load_weights(file)")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -273,7 +277,7 @@ def test_a_class_that_is_not_known_is_named(tmp_path, suffix):
 
     inputs = keras.Input((4,))
     keras.Model(inputs, Mine()(inputs)).save(tmp_path / f"model{suffix}")
-    refused(tmp_path / f"model{suffix}", "class of its own, 'Mine'", "import the module")
+    refused(tmp_path / f"model{suffix}", "custom class, 'Mine'", "import the module")
 
 
 def keras_2_model():
@@ -308,7 +312,7 @@ def test_code_in_a_file_is_run_only_by_name(tmp_path, suffix):
     mark.unlink()
     refused(
         tmp_path / f"model{suffix}",
-        "holds Python code (a Lambda layer)",
+        "contains Python code (a Lambda layer)",
         "nothing was run",
         "allow_unsafe_deserialization=True",
         "only if you trust",

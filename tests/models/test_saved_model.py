@@ -154,7 +154,7 @@ def test_the_layer_explains_a_saved_model(loaded):
     found = explainer(sources.X, target=2)["attributions"]
     np.testing.assert_allclose(found, sources.gradient_of(sources.X, 2), rtol=1e-3, atol=1e-5)
     with pytest.raises(
-        ValueError, match=r"Only an Explainer of a Keras model as it is can be saved"
+        ValueError, match=r"Only an Explainer of an unmodified Keras model can be saved"
     ):
         explainer.get_config()
 
@@ -197,7 +197,7 @@ def test_a_signature_is_chosen_by_name(two_signatures, tmp_path):
     ("signature", "error"),
     [
         (None, r"several signatures; choose one .*double, triple"),
-        ("tripel", r"No such signature. Did you mean 'triple'\?.*Received: 'tripel'"),
+        ("tripel", r"Unknown signature. Did you mean 'triple'\?.*Received: 'tripel'"),
     ],
 )
 def test_an_unclear_signature_is_refused(two_signatures, signature, error):
@@ -207,7 +207,7 @@ def test_an_unclear_signature_is_refused(two_signatures, signature, error):
 
 def test_an_endpoint_does_not_replace_a_signature(two_signatures, tmp_path):
     source = tfgig.load_model(two_signatures, signature="double")
-    with pytest.raises(ValueError, match=r"a signature of this name.*'triple'"):
+    with pytest.raises(ValueError, match=r"a signature with this name.*'triple'"):
         tfgig.export_saved_model(source, tmp_path, [tfgig.Endpoint("triple", "gradient")])
 
 

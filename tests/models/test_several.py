@@ -177,7 +177,7 @@ def test_a_text_of_open_length_beside_numbers_is_left_out_aloud():
     text = L.GlobalAveragePooling1D()(L.Embedding(20, 4, name="words")(ids))
     scores = L.Dense(2, activation="softmax")(L.Concatenate()([text, numbers]))
     model = keras.Model([ids, numbers], scores)
-    with pytest.warns(UserWarning, match=r"depends on ids too, which is not explained.*open size"):
+    with pytest.warns(UserWarning, match=r"also depends on ids, which is not explained.*open size"):
         source = tfgig.load_model(model)
     assert [spec.name for spec in source.cut.explained] == ["numbers"]
 

@@ -63,9 +63,7 @@ def test_a_vocabulary_of_the_readers_is_not_read_and_the_flag_for_code_not_offer
     keras.Model(inputs, lookup(inputs)).save(path)
     lists = re.compile(r'"vocabulary": (\[.*?\]|null)')
     configured(path, lambda text: lists.sub(f'"vocabulary": {json.dumps(str(secret))}', text))
-    message = refused(
-        path, "Keras refuses what the file asks for", "vocabulary file", "Do not trust"
-    )
+    message = refused(path, "Keras rejects the file", "vocabulary file", "Do not trust")
     assert "allow_unsafe" not in message
     assert "safe_mode" not in message
 
@@ -75,7 +73,7 @@ def test_a_saved_model_beside_a_file_is_not_loaded(tmp_path):
     text = json.dumps({"module": "keras.layers", "class_name": "TFSMLayer", "registered_name": None,
                        "config": {"filepath": str(tmp_path), "name": "there"}})  # fmt: skip
     configured(path, lambda _: text)
-    found = refused(path, "holds a TFSMLayer", "the path of a SavedModel", str(tmp_path))
+    found = refused(path, "contains a TFSMLayer", "the path of a SavedModel", str(tmp_path))
     assert "allow_unsafe" not in found
 
 
@@ -85,7 +83,7 @@ def test_a_file_that_keras_wrote_of_a_saved_model_is_refused_for_what_it_is(tmp_
     there = keras.layers.TFSMLayer(str(tmp_path / "there"), call_endpoint="serve")
     live = keras.Model(features, there(features))
     live.save(tmp_path / "model.keras")
-    refused(tmp_path / "model.keras", "holds a TFSMLayer", str(tmp_path / "there"))
+    refused(tmp_path / "model.keras", "contains a TFSMLayer", str(tmp_path / "there"))
     found = tfgig.Explainer(live, "gradient")(sources.X, target=1)
     expected = sources.gradient_of(sources.X, 1)
     np.testing.assert_allclose(found["attributions"], expected, rtol=1e-4, atol=1e-6)
@@ -117,7 +115,7 @@ def test_weights_from_another_file_are_refused(tmp_path, suffix, compression, ki
         path.write_bytes(inside.getvalue())
     else:
         rewritten(path, compression, model=inside.getvalue())
-    refused(path, "from another file of this machine", "Do not trust it")
+    refused(path, "from another file on this machine", "Do not trust it")
 
 
 def test_a_file_over_which_hdf5_never_ends_is_refused_in_words(tmp_path, monkeypatch):
@@ -129,7 +127,7 @@ def test_a_file_over_which_hdf5_never_ends_is_refused_in_words(tmp_path, monkeyp
     content[entry + 8 : entry + 16] = bytes(8)  # and so the next is the same again
     path.write_bytes(content)
     monkeypatch.setattr(keras_archive, "_SECONDS", 3)
-    refused(path, "made to do harm", "did not return in 3 s", "do not trust it")
+    refused(path, "malicious", "did not return in 3 s", "do not trust it")
 
 
 # What a file says of its size
@@ -182,7 +180,7 @@ def test_a_later_keras_is_named(tmp_path):
         metadata=b'{"keras_version": "3.99.0"}',
         config=members(path)["config.json"].replace(b'"units": 3', b'"units": 3, "news": 1'),
     )
-    refused(path, "saved by Keras 3.99.0", f"Keras {keras.__version__} does not read it", "'news'")
+    refused(path, "saved by Keras 3.99.0", f"Keras {keras.__version__} cannot read it", "'news'")
 
 
 # SavedModels are programs

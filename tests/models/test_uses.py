@@ -65,7 +65,7 @@ def test_an_embedding_of_two_inputs(layer):
 def test_an_embedding_of_two_inputs_that_was_saved(tmp_path):
     path = saved(sharing(), tmp_path / "model")
     assert tfgig.load_model(path).cut.attribution_names == ("attributions_one", "attributions_two")
-    with pytest.raises(ValueError, match="used several times, all of them") as refusal:
+    with pytest.raises(ValueError, match="of all uses of a layer") as refusal:
         tfgig.load_model(path, layer="embedding")
     scopes = str(refusal.value).partition("saves: ")[2].partition(". Name")[0].split(", ")
     assert len(tfgig.load_model(path, layer=tuple(scopes)).cut.parts) == 2
@@ -88,14 +88,14 @@ def test_ids_that_are_looked_up_are_no_place():
     ids = keras.Input((1,), dtype="string", name="city")
     found = L.StringLookup(vocabulary=["a", "b"], name="lookup")(ids)
     model = keras.Model(ids, scores(L.Flatten()(L.Embedding(4, 3)(found))))
-    with pytest.raises(ValueError, match="nothing makes such of this layer's"):
+    with pytest.raises(ValueError, match="this layer's output never becomes float"):
         tfgig.load_model(model, layer="lookup")
 
 
 def test_what_is_missing_is_explained_behind_the_models_own_imputation(tmp_path):
     model = imputing()
     rows = np.array([[1, np.nan, 2], [0, 1, 2]], np.float32)
-    with pytest.raises(ValueError, match="layer behind which the model has filled in"):
+    with pytest.raises(ValueError, match="layer behind the model's own imputation"):
         tfgig.Explainer(model, IG)(rows)
     source = tfgig.load_model(model, layer="impute")
     found = tfgig.Explainer(source, IG)(rows, target=1)

@@ -87,6 +87,6 @@ def test_it_needs_other_classes_and_leads_nowhere_in_particular():
     model = objective(linear, (3,), target=Evenness())
     with pytest.raises(ValueError, match="other classes"):
         run(model, method(2), [[0.3, 0.2, 0.2]])
-    with pytest.raises(ValueError, match="ends elsewhere"):
+    with pytest.raises(ValueError, match="chooses its own end"):
         Anchored(Adversarial())
     assert tfgig.PathIntegral(Adversarial(classes=4), steps=3).gradients == 4 * (3 * 2 + 1)

@@ -32,5 +32,5 @@ def test_anchors_are_counted(anchors):
 def test_only_adaptive_paths_are_anchored_and_only_once():
     with pytest.raises(TypeError, match=r"`path` must be one of .*Guided\(\.\.\.\)"):
         Anchored(Straight())
-    with pytest.raises(ValueError, match="none that is anchored again"):
+    with pytest.raises(ValueError, match="itself anchored"):
         Anchored(Anchored())

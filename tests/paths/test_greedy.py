@@ -98,7 +98,7 @@ def test_one_direction_can_be_anchored():
     )
     assert found["delta"] == pytest.approx(0.0, abs=1e-5)
     assert 1.0 < found["attributions"][0, 0] < 2.0  # nearer to the straight line's 1.5
-    with pytest.raises(ValueError, match="of Greedy take a direction"):
+    with pytest.raises(ValueError, match="Give Greedy a direction"):
         Anchored(Greedy())
 
 

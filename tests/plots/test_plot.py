@@ -74,13 +74,13 @@ def test_methods_side_by_side_and_rows(explanation):
     pictures = [axis for axis in figure.axes if axis.get_images()]
     assert len(pictures) == 2 * 3
     assert words(figure).count("two") == 2
-    with pytest.raises(ValueError, match=r"`rows` are some of the 2.*Received: 2"):
+    with pytest.raises(ValueError, match=r"`rows` must be among the 2.*Received: 2"):
         tfgig.plot(explanation, rows=2)
 
 
 def test_what_a_client_answers_is_drawn_over_the_images_it_sent():
     answer = explained(6, 5, 3)
-    with pytest.raises(ValueError, match=r"drawn over its image.*inputs="):
+    with pytest.raises(ValueError, match=r"needs its images.*inputs="):
         tfgig.plot(answer)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 5, 3))
     written = words(tfgig.plot(answer, pixels, class_names=["cat", "dog"]))
@@ -156,9 +156,9 @@ def test_a_series_is_a_line_in_the_colours_of_its_steps():
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"kind": "text"}, "`kind` is one of.*Received: 'text'"),
-        ({"style": "overlai"}, "no such style.*Did you mean 'overlay'"),
-        ({"max_display": 1}, "2 or more"),
+        ({"kind": "text"}, "`kind` must be one of.*Received: 'text'"),
+        ({"style": "overlai"}, "Unknown style.*Did you mean 'overlay'"),
+        ({"max_display": 1}, "at least 2"),
         ({"feature_names": ["a"]}, "one name for each of the 3 columns"),
     ],
 )
@@ -168,7 +168,7 @@ def test_what_cannot_be_drawn_is_named(changed, named):
 
 
 def test_what_is_no_explanation_is_named():
-    with pytest.raises(ValueError, match="heatmap_bytes are pictures already"):
+    with pytest.raises(ValueError, match="heatmap_bytes already are pictures"):
         tfgig.plot({"heatmap_bytes": np.array([b""])})
     with pytest.raises(ValueError, match="same inputs"):
         tfgig.plot({"a": explained(3), "b": explained(2, 2, name="tokens")})

@@ -76,7 +76,7 @@ def test_a_notebook_shows_the_picture_and_the_numbers(found):
 
 def test_a_notebook_without_a_picture_says_why(found, monkeypatch):
     bare = tfgig.Explanation(found)
-    assert "give the images that were explained" in bare._repr_html_()
+    assert "pass the explained images" in bare._repr_html_()
     names = tfgig.Explanation(found, tfgig.plots.Subject(class_names=["<b>"] * 5))
     assert "<b>" not in names._repr_html_()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -28,7 +28,7 @@ ROWS = images(2).tolist()
 @pytest.mark.parametrize("port", [-1, 65536, 99999, 1.5])
 @pytest.mark.parametrize("field", ["port", "rest_port"])
 def test_ports_are_ports(field, port):
-    with pytest.raises(ValueError, match=rf"`{field}` is 0 to 65535\. Received: {port}"):
+    with pytest.raises(ValueError, match=rf"`{field}` must be from 0 to 65535\. Received: {port}"):
         options(**{field: port})
 
 

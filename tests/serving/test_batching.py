@@ -92,8 +92,8 @@ def test_what_cannot_be_merged_is_refused(merging):
     ("changes", "message"),
     [
         ({"max_batch_size": 0}, "at least 1"),
-        ({"batch_timeout_micros": -1}, "0 or more"),
-        ({"max_batch_size": 8, "allowed_batch_sizes": (2, 4)}, "the last is `max_batch_size`"),
+        ({"batch_timeout_micros": -1}, "at least 0"),
+        ({"max_batch_size": 8, "allowed_batch_sizes": (2, 4)}, "end with `max_batch_size`"),
         ({"max_batch_size": 8, "allowed_batch_sizes": (8, 4, 8)}, "ascend"),
         ({"max_batch_size": 8, "max_execution_batch_size": 9}, "1 to `max_batch_size`"),
     ],

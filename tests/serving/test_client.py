@@ -124,7 +124,7 @@ def test_bad_rows_are_named(client):
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
-        (images(0), ValueError, "one row or more"),
+        (images(0), ValueError, "at least one row"),
         ({"pixels": IMAGES}, InvalidRequest, r"inputs are \['image'\]. Received: \['pixels'\]"),
         (IMAGES[0], InvalidRequest, "shape"),
         (IMAGES.astype(str), InvalidRequest, "is of float32"),
@@ -140,7 +140,9 @@ def test_wrong_inputs(client, inputs, error, message):
 
 @pytest.mark.parametrize("target", [1.5, [0, 1], [[0]] * 5, "cat"])
 def test_wrong_targets(client, target):
-    with pytest.raises(ValueError, match="`target` is one class, or one for each of the 5 rows"):
+    with pytest.raises(
+        ValueError, match="`target` must be one class, or one for each of the 5 rows"
+    ):
         client.explain(IMAGES, "ig", target=target)
 
 

@@ -148,7 +148,7 @@ def test_a_record_that_is_none(copy):
     with tf.io.TFRecordWriter(str(copy / WARMUP_FILE)) as writer:
         writer.write(b"no message at all")
     (finding,) = check_contract(copy)
-    assert "is damaged (A warm-up record is no PredictionLog" in str(finding)
+    assert "is damaged (A warm-up record is not a PredictionLog" in str(finding)
 
 
 def test_batching_parameters_against_an_export(copy, tmp_path):
@@ -161,7 +161,7 @@ def test_batching_parameters_against_an_export(copy, tmp_path):
     lines = done.stdout.splitlines()
     assert len(lines) == 6  # five signatures, and what clients send
     assert "record of 4 rows, and `max_batch_size` is 2" in lines[0]
-    assert lines[-1].startswith("note: max_batch_size: is 2, and clients send 32")
+    assert lines[-1].startswith("note: max_batch_size: is 2, but clients send 32")
     assert all(finding.note for finding in check_contract(copy, Batching(True, max_batch_size=4)))
     assert check_contract(copy, Batching(False, max_batch_size=1)) == []
     (copy / WARMUP_FILE).write_bytes(b"garbage, and more than a header of it")

@@ -49,7 +49,7 @@ def test_labels_cannot_end_the_element_that_holds_them(tmp_path):
     ["localhost:8501", "ftp://a", "http://", "http://a/v1", "http://a; img-src *", "http://a?b"],
 )
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ValueError, match=r"such as \"http://localhost:8501\".*Received"):
+    with pytest.raises(ValueError, match=r"look like \"http://localhost:8501\".*Received"):
         address_of(address)
 
 

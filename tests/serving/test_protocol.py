@@ -245,7 +245,7 @@ def test_texts_that_are_nested_too_deeply():
     texts = "cat"
     for _ in range(5000):
         texts = [texts]
-    with pytest.raises(InvalidRequest, match="Lists in lists may be 32 deep"):
+    with pytest.raises(InvalidRequest, match="Lists may be nested at most 32 deep"):
         decode_inputs(Body({"instances": texts}), definition, "x")
 
 

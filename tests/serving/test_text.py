@@ -94,15 +94,15 @@ def test_explain_over_rest_serves_texts(server, expected):
 
 def test_kinds_are_told_apart(server, protocol):
     with connect(server, protocol) as client:
-        with pytest.raises(InvalidRequest, match="Say which method, one of: gradient, ig"):
+        with pytest.raises(InvalidRequest, match="Choose a method, one of: gradient, ig"):
             client.explain(TEXTS, kind="tokens")
         with pytest.raises(InvalidRequest, match=r"no signature with heatmap: explain_gradient"):
             client.heatmap(TEXTS, "ig")
         with pytest.raises(InvalidRequest, match=r"'token'.*Did you mean 'tokens'"):
             client.explain(TEXTS, "ig", kind="token")
-        with pytest.raises(InvalidRequest, match=r"'text' is of string. Received: int"):
+        with pytest.raises(InvalidRequest, match=r"'text' must be string. Received: int"):
             client.explain([1, 2], "ig", kind="tokens")
-    for kind, message in (("token", "Did you mean 'tokens'"), (3, "'kind' is one of")):
+    for kind, message in (("token", "Did you mean 'tokens'"), (3, "'kind' must be one of")):
         error = explain(server, 400, instances=TEXTS, method="ig", kind=kind)["error"]
         assert message in error
 

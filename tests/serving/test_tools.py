@@ -92,7 +92,7 @@ def test_sizes_that_do_not_agree_are_refused(exported, tmp_path):
     assert "raise `max_batch_size` to 2" in done.stderr
     done = run("--max_batch_size=8")
     assert done.returncode == 1
-    assert "is 8, and clients send 32 rows" in done.stderr
+    assert "is 8, but clients send 32 rows" in done.stderr
     assert "Client(max_rows=8)" in done.stderr
     assert not (tmp_path / "new").exists()
     assert run("--max_batch_size=8", "--max_rows=8").returncode == 0
@@ -125,7 +125,7 @@ def test_inputs_that_can_be_merged():
     definition.inputs["any"].tensor_shape.unknown_rank = True
     found = {finding.subject: str(finding) for finding in unmergeable({"s": definition})}
     assert set(found) == {"s, input 'once'", "s, input 'open'", "s, input 'any'"}
-    assert "is one value for all rows" in found["s, input 'once'"]
+    assert "has one value for all rows" in found["s, input 'once'"]
 
 
 def test_threads_beside_the_lane():
@@ -148,7 +148,9 @@ def test_batching_parameters_come_back(tmp_path):
     (tmp_path / "some.txt").write_text("# mine\nmax_batch_size { value: 128 }\n")
     assert read_batching(tmp_path / "some.txt") == Batching(True, max_batch_size=128)
     (tmp_path / "wrong.txt").write_text("batch_size { value: 128 }\n")
-    with pytest.raises(ValueError, match=r"no batching parameters.*batch_size.*wrong\.txt"):
+    with pytest.raises(
+        ValueError, match=r"batching parameters are invalid.*batch_size.*wrong\.txt"
+    ):
         read_batching(tmp_path / "wrong.txt")
 
 
@@ -207,15 +209,15 @@ def test_files_that_are_there_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "Big Model"}, "small letters"),
-        ({"name": "tiny\n"}, "small letters"),
-        ({"base": "models"}, "from the root on"),
+        ({"name": "Big Model"}, "lower-case letters"),
+        ({"name": "tiny\n"}, "lower-case letters"),
+        ({"base": "models"}, "absolute path"),
         ({"base": "/srv\n    privileged: true"}, "printable"),
-        ({"storage": "pvc://x\n      privileged: true"}, "is an address"),
-        ({"storage": "models"}, "is an address"),
-        ({"tag": "latest\n    privileged: true"}, "tag is of letters"),
-        ({"tag": "x" * 129}, "128 at most"),
-        ({"services": ()}, "has a server"),
+        ({"storage": "pvc://x\n      privileged: true"}, "must be an address"),
+        ({"storage": "models"}, "must be an address"),
+        ({"tag": "latest\n    privileged: true"}, "tag may contain only letters"),
+        ({"tag": "x" * 129}, "at most 128"),
+        ({"services": ()}, "at least one server"),
         ({"seconds": 0}, "takes time"),
     ],
 )
@@ -225,7 +227,8 @@ def test_a_deployment_is_checked(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"memory": 0}, "needs memory"), ({"cpus": 0}, "needs a processor")]
+    ("changes", "message"),
+    [({"memory": 0}, "at least 256 MiB"), ({"cpus": 0}, "at least 1 processor")],
 )
 def test_a_service_is_checked(changes, message):
     with pytest.raises(ValueError, match=message):
@@ -235,15 +238,15 @@ def test_a_service_is_checked(changes, message):
 def test_mistakes_are_one_line():
     done = program("serve", "--model_base_path=/nowhere/at/all")
     assert done.returncode == 1
-    assert done.stderr == "error: There is no directory '/nowhere/at/all'.\n"
+    assert done.stderr == "error: The directory '/nowhere/at/all' does not exist.\n"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"port": 7000, "rest_port": 7000}, "gRPC and REST need a port each"),
-        ({"poll_seconds": 0}, "`poll_seconds` is more than 0"),
-        ({"max_request_mebibytes": -1}, "`max_request_mebibytes` is more than 0"),
+        ({"port": 7000, "rest_port": 7000}, "gRPC and REST need different ports"),
+        ({"poll_seconds": 0}, "`poll_seconds` must be above 0"),
+        ({"max_request_mebibytes": -1}, "`max_request_mebibytes` must be above 0"),
     ],
 )
 def test_the_servers_options_are_checked(changes, message):
@@ -252,7 +255,7 @@ def test_the_servers_options_are_checked(changes, message):
 
 
 def test_a_version_is_not_a_model(exported):
-    with pytest.raises(ValueError, match=f"name the model's directory.*{exported}"):
+    with pytest.raises(ValueError, match=f"give the model's directory.*{exported}"):
         LocalServer(exported / "1", ServerOptions(port=0, rest_port=0))
 
 
@@ -271,7 +274,7 @@ def test_a_port_is_taken_from_the_beginning(slow):
     """Not only once the model is loaded: the second server would stand there without REST."""
     first = LocalServer(slow, options())
     try:
-        with pytest.raises(OSError, match="Cannot listen at port"):
+        with pytest.raises(OSError, match="Cannot listen on port"):
             LocalServer(slow, options(rest_port=port_of(first.rest_address)))
     finally:
         first.stop()
@@ -306,7 +309,7 @@ def test_a_protocol_that_does_not_start_is_an_error(slow):
 def test_a_version_is_not_a_model_for_the_configuration(exported, tmp_path):
     done = program("config", f"--model_base_path={exported / '1'}", f"--output={tmp_path / 'out'}")
     assert done.returncode == 1
-    assert "name the model's directory" in done.stderr
+    assert "give the model's directory" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -158,7 +158,7 @@ def test_a_score_of_ones_own():
 def test_a_custom_score_is_one_number_a_row():
     with pytest.raises(ValueError, match=r"shape \[N\].*Received"):
         explain(image_model(), CustomScore(lambda outputs, target: outputs), images(1))
-    with pytest.raises(ValueError, match=r"takes a function.*Received: 3"):
+    with pytest.raises(ValueError, match=r"needs a function.*Received: 3"):
         CustomScore(3)
 
 
@@ -166,7 +166,7 @@ def test_a_score_without_a_gradient_is_refused():
     def rounded(outputs, target):
         return tf.cast(tf.argmax(outputs, 1), tf.float32)
 
-    with pytest.raises(ValueError, match=r"No gradient flows.*Cut the model"):
+    with pytest.raises(ValueError, match=r"No gradient flows.*Explain it at a layer"):
         explain(image_model(), CustomScore(rounded), images(1))
 
 

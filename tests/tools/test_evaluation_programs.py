@@ -66,13 +66,13 @@ def test_evaluate_refuses_with_the_fix(evaluated):
             f"--output={folder}/out",
             "--builtin.count=4",
         ],
-        "--directory.path is an option of --dataset=directory": [*base, "--directory.path=x"],
-        "--deletion.steps is an option of --metrics=deletion": [
+        "--directory.path has no effect without --dataset=directory": [*base, "--directory.path=x"],
+        "--deletion.steps has no effect without --metrics=deletion": [
             *base,
             "--metrics=insertion",
             "--deletion.steps=3",
         ],
-        "--xrai.area is an option of --regions=": [*base, "--xrai.area=0.5"],
+        "--xrai.area has no effect without --regions=": [*base, "--xrai.area=0.5"],
         "--shard takes a part": [*base, "--shard=3/2"],
         "no model file": ["--handle=nowhere.keras", f"--output={folder}/other"],
     }
@@ -138,7 +138,7 @@ def test_reproduce_refuses_before_it_measures(tmp_path):
         "Did you mean 'localization'": ["choosing", "--measures=localisation"],
         "--handles takes at least one model": ["--table=guided_ig/1", "--handles="],
         "Did you mean 'idgi/sic'": ["--table=guided_ig/1,idgi/sick"],
-        "--deletion.steps is an option of a table of deletion": [
+        "--deletion.steps has no effect without a table of deletion": [
             "--table=guided_ig/1",
             "--deletion.steps=3",
         ],

@@ -78,7 +78,7 @@ def test_files_go_in_and_labels_go_along(tmp_path):
         "--decode_image",
     ]
     ((_, error),) = refusals("export", [*common, f"--labels={tmp_path / 'two.txt'}"])
-    assert "a label for each class" in error
+    assert "Each class needs a label" in error
     done = program("export", *common, f"--labels={tmp_path / 'labels.txt'}")
     assert done.returncode == 0, done.stderr
     assert "serving_image_bytes" in done.stdout

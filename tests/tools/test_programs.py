@@ -187,7 +187,7 @@ def test_explain_refuses_an_export_without_maps_of_pixels(odd, tmp_path):
     answers = refusals("explain", *([*base, f"--model={odd}/{name}"] for name in names))
     for (status, error), endpoint in zip(answers, ("drawn", "explain_g"), strict=True):
         assert status == 1
-        assert f"write some out with tfgig-export. Received: {endpoint}." in error
+        assert f"add some with tfgig-export. Received: {endpoint}." in error
 
 
 def test_explain_lists_every_preset_without_a_model():
@@ -231,10 +231,10 @@ def test_explain_refuses_with_the_fix(exported, photos, tmp_path):
         "No file matches": [*base, "--images=nothing/*.png"],
         "there is no class 8": [*base, image, "--target=8"],
         "Name images": base,
-        "2 names, the model 8 classes": [*base, image, f"--labels={short}"],
+        "2 names, but the model has 8 classes": [*base, image, f"--labels={short}"],
         "no SavedModel": [f"--model={tmp_path}", image],
         "Name an exported model": [image],
-        "--mask.opacity is an option of --style=mask,": [*base, image, "--mask.opacity=1"],
+        "--mask.opacity has no effect without --style=mask.": [*base, image, "--mask.opacity=1"],
         "Overlay(opacity=...)": [*base, image, "--overlay.opacity=2"],
     }
     answers = refusals("explain", *cases.values())
@@ -252,8 +252,8 @@ def test_export_refuses_with_the_fix_and_leaves_no_trace(exported):
         "Did you mean 'ig'": [*base, "--methods=igg"],
         "--ig.steps": [*base, "--ig.steps=0"],
         "two numbers": [*base, "--value_range=0"],
-        "exists already": [*base, "--version=1"],
-        "Only flags are taken": [*base, "model.keras"],
+        "already exists": [*base, "--version=1"],
+        "accepts only flags": [*base, "model.keras"],
     }
     answers = refusals("export", *cases.values())
     assert len(answers) == len(cases)

@@ -44,7 +44,7 @@ class Baseline(Spec, abc.ABC):
 
 def checked_range(value: Any, owner: Spec) -> Range:
     """`value` as (low, high), both finite; an error names the field of `owner`."""
-    message = f"{type(owner).__name__}(value_range=...) is (low, high), such as (0, 255)."
+    message = f"{type(owner).__name__}(value_range=...) must be (low, high), such as (0, 255)."
     try:
         low, high = map(float, value)
     except (TypeError, ValueError):
@@ -65,7 +65,7 @@ def fitted(values: tf.Tensor, inputs: tf.Tensor, what: str) -> tf.Tensor:
         shape = None
     if shape is None or not shape.is_compatible_with(inputs.shape[1:]):
         raise ValueError(
-            f"{what} is a number, a colour, or an array of the input's shape "
+            f"{what} must be a number, a colour, or an array of the input's shape "
             f"{tuple(inputs.shape[1:])}. Received: a value of shape {tuple(values.shape[1:])}."
         )
     missing = inputs.shape.rank - values.shape.rank
@@ -81,7 +81,7 @@ def finite(value: Any, what: str) -> np.ndarray:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{what} takes a number, a colour or an array of numbers. Received: {value!r}."
+            f"{what} must be a number, a colour or an array of numbers. Received: {value!r}."
         ) from error
     largest = np.finfo(np.float32).max
     check(bool(np.all(np.abs(array) <= largest)), "A baseline must be finite.", value)

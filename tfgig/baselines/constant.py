@@ -59,7 +59,7 @@ class Several(Baseline):
     def __post_init__(self) -> None:
         check(
             isinstance(self.baselines, (tuple, list)) and len(self.baselines) > 0,
-            "Several(...) takes a tuple of at least one baseline.",
+            "Several(...) needs a tuple of at least one baseline.",
             self.baselines,
         )
         for baseline in self.baselines:

@@ -116,7 +116,7 @@ class DatasetSample(Baseline):
         count = _count(data)
         check(
             samples <= count,
-            f"DatasetSample.of(samples=...) draws from {count} examples; draw at most as many.",
+            f"DatasetSample.of(samples=...) draws from {count} examples, and cannot draw more.",
             samples,
         )
         drawn = np.random.default_rng(seed).choice(count, samples, replace=False)
@@ -131,7 +131,7 @@ class DatasetSample(Baseline):
 
 
 def _check_statistic(statistic: str) -> None:
-    message = f"DatasetStatistic(statistic=...) is one of {STATISTICS}."
+    message = f"DatasetStatistic(statistic=...) must be one of {STATISTICS}."
     check(statistic in STATISTICS, message, statistic)
 
 
@@ -155,7 +155,11 @@ def _examples(data: Any, owner: str) -> Any:
 def _check_alike(values: Any, what: str) -> None:
     """Raises `ValueError` unless there are as many examples of each input."""
     counts = {name: np.shape(v)[0] for name, v in values} if is_by_name(values) else {}
-    check(len(set(counts.values())) < 2, f"{what} has as many examples of each input.", counts)
+    check(
+        len(set(counts.values())) < 2,
+        f"{what} needs the same number of examples for each input.",
+        counts,
+    )
 
 
 def _count(values: Any) -> int:

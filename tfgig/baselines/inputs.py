@@ -35,7 +35,11 @@ class Blurred(Baseline):
 
     def __post_init__(self) -> None:
         check(0 < self.sigma < math.inf, "Blurred(sigma=...) must be above 0 pixels.", self.sigma)
-        check(self.padding in PADDINGS, f"Blurred(padding=...) is one of {PADDINGS}.", self.padding)
+        check(
+            self.padding in PADDINGS,
+            f"Blurred(padding=...) must be one of {PADDINGS}.",
+            self.padding,
+        )
 
     def __call__(self, inputs, objective):
         check(

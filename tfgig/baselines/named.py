@@ -30,7 +30,7 @@ def each(value: Any, make: Callable[[Any, str], Any], what: str) -> Any:
         value = dict(value)
     if not isinstance(value, Mapping):
         return make(value, what)
-    check(len(value) > 0, f"{what} by names needs one name at least.", value)
+    check(len(value) > 0, f"{what} by name needs at least one name.", value)
     return tuple((name, make(v, f"{what}[{name!r}]")) for name, v in sorted(value.items()))
 
 
@@ -54,15 +54,15 @@ def starts(value: Any, inputs: tf.Tensor, objective: Objective | None, what: str
     if not is_by_name(value):
         check(
             len(parts) < 2 or np.asarray(value)[0].size == 1,
-            f"{what} of several inputs is given by their names, {{{names and names[0]!r}: ...}}: "
-            "in one array, their order could be mistaken.",
+            f"{what} of several inputs must be given by name, {{{names and names[0]!r}: ...}}: the "
+            "order of a single array would be ambiguous.",
             f"an array of shape {np.asarray(value).shape[1:]} for {', '.join(map(str, names))}",
         )
         return fitted(tf.constant(np.asarray(value, dtype)), inputs, what)
     given = dict(value)
     check(
         set(given) == set(names),
-        f"{what} by names has those of what is explained: {', '.join(map(str, names))}.",
+        f"{what} by name must use the names of the explained inputs: {', '.join(map(str, names))}.",
         sorted(given),
     )
     if len(parts) == 1:
@@ -80,6 +80,6 @@ def _flat(values: np.ndarray, part: tf.TensorSpec, what: str) -> np.ndarray:
         return whole.reshape(count, -1)
     except ValueError as error:
         raise ValueError(
-            f"{what} for {part.name!r} is a number, or an array of the shape "
+            f"{what} for {part.name!r} must be a number, or an array of shape "
             f"{tuple(part.shape[1:])}. Received: a value of shape {values.shape[1:]}."
         ) from error

@@ -20,7 +20,7 @@ from tfgig.exported.signatures import TARGET
 from tfgig.serving.runtime.session import SessionModel
 from tfgig.targets import TOP_CLASS
 
-_NO_ANSWER = "the input, the score or a gradient is not finite, or there is no such target"
+_NO_ANSWER = "the input, the score or a gradient is not finite, or the target does not exist"
 
 
 class Answerer:
@@ -123,7 +123,7 @@ class Answerer:
             return
         except tf.errors.InvalidArgumentError as error:
             if len(group) == 1:
-                reasons[group[0]] = f"the model does not take it: {error.message.splitlines()[0]}"
+                reasons[group[0]] = f"the model rejects it: {error.message.splitlines()[0]}"
                 return
         for i, place in enumerate(group):
             alone = {name: values[i : i + 1] for name, values in inputs.items()}
@@ -153,7 +153,9 @@ class Answerer:
                 reasons[place] = f"no explanation: {_NO_ANSWER}"
                 continue
             if not finite[i]:
-                reasons[place] = "an attribution is beyond what float16 holds; store float32"
+                reasons[place] = (
+                    'an attribution is outside the range of float16; use dtype="float32"'
+                )
                 continue
             kept["target"][place] = outputs[TARGET][i]
             for name in NUMBERS:

@@ -54,8 +54,8 @@ def explain(
     if kind == "pyspark":
         return _of_spark(dataframe, model, Settings(method, **options))
     raise TypeError(
-        "A data frame of Spark or pandas is explained, or a table of Arrow. "
-        f"Received: {type(dataframe).__name__}."
+        "The data must be a Spark or pandas data frame or an Arrow table. Received: "
+        f"{type(dataframe).__name__}."
     )
 
 
@@ -73,7 +73,7 @@ def _of_table(table: pa.Table, model: Any, settings: Settings) -> pa.Table:
 def _of_spark(frame: Any, model: Any, settings: Settings) -> Any:
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    check(settings.dtype == "float32", "Spark has no float16; store float32.", settings.dtype)
+    check(settings.dtype == "float32", 'Spark has no float16; use dtype="float32".', settings.dtype)
     binary = {"content", _PATH} <= set(frame.columns)
     if binary and settings.id is None:
         settings = dataclasses.replace(settings, id=_PATH)
@@ -83,7 +83,7 @@ def _of_spark(frame: Any, model: Any, settings: Settings) -> Any:
         request = Request(model, settings)
     check(
         settings.id is not None,
-        'Rows of a data frame have no order, and so no number; name the column of ids, id="...".',
+        'Rows of a data frame have no order, and so no row number; name the id column, id="...".',
         frame.columns,
     )
     directory = os.path.abspath(request.directory)

@@ -10,9 +10,9 @@ import subprocess
 
 LEAST = 17  # what Spark 4 runs on
 _ADVICE = (
-    f"Spark runs on a Java of {LEAST} or later. Install one: apt install openjdk-17-jre-headless "
-    "(Debian, Ubuntu), brew install openjdk@17 (macOS), conda install -c conda-forge openjdk=17; "
-    "or point JAVA_HOME to it. Without --master no Java is needed."
+    f"Spark needs Java {LEAST} or later. Install one: apt install openjdk-17-jre-headless (Debian, "
+    "Ubuntu), brew install openjdk@17 (macOS), conda install -c conda-forge openjdk=17; or set "
+    "JAVA_HOME to it. Without --master no Java is needed."
 )
 
 
@@ -29,7 +29,7 @@ def find_java() -> pathlib.Path:
         raise FileNotFoundError(f"{_ADVICE} Received: {where}.")
     version = version_of(found)
     if version < LEAST:
-        raise OSError(f"{_ADVICE} Received: {found}, a Java of {version or 'unknown version'}.")
+        raise OSError(f"{_ADVICE} Received: {found}, Java {version or 'of unknown version'}.")
     return pathlib.Path(found)
 
 

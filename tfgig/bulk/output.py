@@ -51,20 +51,20 @@ def claim(output: pathlib.Path, asked: dict[str, Any], notes: dict[str, Any], re
         keys = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
         check(
             not keys,
-            f"{str(output)!r} holds the answers of a job with other settings, which would be mixed "
-            "with these; choose another directory.",
+            f"{str(output)!r} has the results of a job with other settings; choose another "
+            "directory.",
             "; ".join(f"{key}: {there.get(key)!r} there, {wanted.get(key)!r} here" for key in keys),
         )
         check(
             resume,
-            "The output is there already. --resume (resume=True) does what is left of it; or "
-            "choose another directory.",
+            "The output exists. Continue it with --resume (resume=True), or choose another "
+            "directory.",
             str(output),
         )
         return
     check(
         not output.exists() or (output.is_dir() and not any(output.iterdir())),
-        "The output is there already, and no bulk job wrote it; choose another directory.",
+        "The output exists and was not written by a bulk job; choose another directory.",
         str(output),
     )
     for folder in (EXPLANATIONS, REJECTED):

@@ -102,8 +102,8 @@ def explain_part(job: Job, part: Part) -> int:
         return part.rows
     except OSError as error:
         raise OSError(
-            f"The output cannot be written: {error}. What is finished stays; free space, or mend "
-            f"it, and go on with --resume. Received: {job.output!r}."
+            f"The output cannot be written: {error}. Finished parts are kept. Free space or fix "
+            f"the error, then continue with --resume. Received: {job.output!r}."
         ) from error
 
 
@@ -141,7 +141,7 @@ def _read(
     source: Source, piece: Piece, count: int, columns: tuple[str, ...]
 ) -> Iterator[Rows | Rejected]:
     """The rows of a piece; those that the file does not give, though it was planned for them."""
-    done, reason = 0, "the file has become shorter"
+    done, reason = 0, "the file is shorter than before"
     try:
         for rows in source.read(piece, count, columns):
             yield rows

@@ -104,8 +104,8 @@ class Request:
                 if known is not None and column not in known:
                     raise ValueError(
                         f"There is no column {column!r} for the input {name!r}. "
-                        f"{nearest(column, known)} Another one is named by "
-                        f"columns={{{name!r}: ...}}, --columns='{{\"{name}\": ...}}'."
+                        f"{nearest(column, known)} To use another column: columns={{{name!r}: "
+                        f"...}}, --columns='{{\"{name}\": ...}}'."
                     )
         for option in ("id", "target"):
             column = getattr(self.settings, option)
@@ -129,8 +129,8 @@ class Request:
         spec = None if picture is None else self.inputs.get(picture.name)
         if spec is None:
             raise ValueError(
-                "The model takes no picture, so files of images are nothing for it; give it a "
-                f"table. Received: {sorted(self.inputs)!r}."
+                "The model has no image input, so it cannot explain image files; give it a table. "
+                f"Received: {sorted(self.inputs)!r}."
             )
         known = spec.dtype == tf.string or self.description.value_range is not None
         check(known, NO_RANGE, str(self.directory))

@@ -68,7 +68,7 @@ def prepare(
         OSError, ValueError: there is no such model, input or column; the output is there already,
             or is that of other settings.
     """
-    check(is_whole(part_rows) and part_rows >= 0, "`part_rows` is 0 or more.", part_rows)
+    check(is_whole(part_rows) and part_rows >= 0, "`part_rows` must be at least 0.", part_rows)
     place = local_path(output).absolute()
     request = Request(model, settings)
     form, source = open_source(rows, form)
@@ -127,7 +127,8 @@ def _check_names(source: Source, plan: Plan, columns: Sequence[str]) -> None:
     check(
         not (lacking and readable),
         f"None of the first {looked:,} rows has a column {', '.join(map(repr, sorted(lacking)))}. "
-        "Others are named by columns={...}, id=... and target=..., or the flags of these names.",
+        "Name other columns with columns={...}, id=... and target=..., or the flags of the same "
+        "names.",
         str(source.root),
     )
 
@@ -150,8 +151,8 @@ def run_job(prepared: Prepared, engine: Engine, progress: Progress = lambda done
     missing -= outputs.finished(pathlib.Path(prepared.job.output))
     check(
         not missing,
-        "Parts are not in the output, as if workers wrote to another disk; the output is a path "
-        "that every machine sees under one name.",
+        "Parts are missing from the output; perhaps workers wrote to another disk. The output path "
+        "must be the same directory on every machine.",
         f"{len(missing)} of {len(prepared.plan.parts)} parts missing in {prepared.job.output}",
     )
 

@@ -62,18 +62,19 @@ class Settings:
         ):
             check(
                 getattr(self, name) in choices,
-                f"`{name}` is one of {choices}.",
+                f"`{name}` must be one of {choices}.",
                 getattr(self, name),
             )
-        check(is_whole(self.batch) and self.batch >= 0, "`batch` is 0 or more.", self.batch)
+        check(is_whole(self.batch) and self.batch >= 0, "`batch` must be at least 0.", self.batch)
         check(
             isinstance(self.target, str) or is_whole(self.target),
-            "`target` is a class's number or a column's name.",
+            "`target` must be a class index or a column name.",
             self.target,
         )
         check(
             not (self.heatmaps and self.target != TOP_CLASS),
-            "Heat-map signatures draw the top class; leave `target` at -1, or heat-maps out.",
+            "Heat-map signatures explain the top class; leave `target` at -1, or omit the "
+            "heat-maps.",
             self.target,
         )
 

@@ -83,7 +83,8 @@ def on_spark(spark: SparkSession) -> Engine:
         error = running.exception()
         if error is not None:
             raise ChildProcessError(
-                f"Spark gave up: {_last_line(error)}. What is finished stays; go on with --resume."
+                f"Spark failed: {_last_line(error)}. Finished parts are kept; continue with "
+                "--resume."
             ) from error
 
     return engine

@@ -84,18 +84,22 @@ def summarize(
         ValueError: no bulk job wrote there, or no row is explained.
     """
     output = pathlib.Path(directory)
-    check((output / outputs.SETTINGS).is_file(), "No bulk job wrote there.", str(directory))
+    check(
+        (output / outputs.SETTINGS).is_file(),
+        "This directory is not the output of a bulk job.",
+        str(directory),
+    )
     notes = json.loads((output / outputs.SETTINGS).read_text(encoding="utf-8"))
     paths = outputs.parts_of(output)
     counts: collections.Counter[int] = collections.Counter()
     for path in paths:
         counts.update(pq.read_table(path, columns=["target"])["target"].drop_null().to_pylist())
-    check(bool(counts), "No row is explained.", str(directory))
+    check(bool(counts), "No row has an explanation.", str(directory))
     chosen = [target for target, _ in counts.most_common(classes)]
     schema = pq.read_schema(paths[0])
     answers = [name for name in schema.names if f"{name}_shape" in schema.names]
     planned = notes.get("parts", len(paths))
-    missing = f"{planned - len(paths):,} of {planned:,} parts are not there yet."
+    missing = f"{planned - len(paths):,} of {planned:,} parts are missing so far."
     found = [_summarized(a, paths, notes, sorted(chosen), top, least) for a in answers]
     if planned <= len(paths):
         return found
@@ -139,7 +143,7 @@ def _summarized(
     if skipped:
         lines.append(f"{skipped:,} rows of other sizes than {shape} are left out of the means.")
     if kind == "tokens":
-        lines.append(f"Tokens that are there fewer than {least} times are left out.")
+        lines.append(f"Tokens that occur fewer than {least} times are left out.")
     return Summary(answer, kind, told, lines)
 
 

@@ -63,7 +63,11 @@ def count_up(directory: str | os.PathLike) -> Tally:
         ValueError: no bulk job wrote there.
     """
     output = pathlib.Path(directory)
-    check((output / outputs.SETTINGS).is_file(), "No bulk job wrote there.", str(directory))
+    check(
+        (output / outputs.SETTINGS).is_file(),
+        "This directory is not the output of a bulk job.",
+        str(directory),
+    )
     rows = 0
     bad: collections.Counter[str] = collections.Counter()
     numbers: dict[str, list[np.ndarray]] = {"|delta|": [], "error": []}

@@ -17,8 +17,8 @@ from tfgig.image.files import Fit, encoded_image, read_image
 
 Convert = Callable[[Any], Any]
 NO_RANGE = (
-    "The export does not say what is black and what is white in its input; export it again with "
-    "--value_range=0,255, or 0,1, or -1,1, or give numbers."
+    "The export has no value range for its input; export the model again with --value_range=0,255, "
+    "or 0,1, or -1,1, or supply numeric input."
 )
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -130,5 +130,5 @@ def _number(value: Any, spec: tf.TensorSpec) -> Any:
         return int(value) if spec.dtype.is_integer else float(value)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{spec.name!r} is of {spec.dtype.name}. Received: {value!r:.60}."
+            f"{spec.name!r} must be {spec.dtype.name}. Received: {value!r:.60}."
         ) from error

@@ -83,7 +83,7 @@ def methods(names: Sequence[str] = ()) -> dict[str, EvaluatedMethod]:
         known[name + _ENDING] = Smoothed(presets.get(name))
     for name in names:
         if name not in known:
-            raise ValueError(f"No method of the name {name!r}. {nearest(name, known)}")
+            raise ValueError(f"Unknown method {name!r}. {nearest(name, known)}")
     return {name: known[name] for name in names or known}
 
 
@@ -95,7 +95,7 @@ def measures(names: Sequence[str] = ()) -> dict[str, Measure]:
     """
     for name in names:
         if name not in MEASURES:
-            raise ValueError(f"No measure of the name {name!r}. {nearest(name, MEASURES)}")
+            raise ValueError(f"Unknown measure {name!r}. {nearest(name, MEASURES)}")
     return {name: MEASURES[name] for name in names or MEASURES}
 
 

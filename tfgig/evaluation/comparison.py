@@ -77,7 +77,7 @@ def render(
             word = "agrees" if found.same == found.pairs else "differs"
             lines.append(
                 f"  {model} and {paper}: {found.same} of {found.pairs}, the order {word}; of the "
-                f"{found.clear_pairs} that are told apart here, {found.clear_same}"
+                f"{found.clear_pairs} that differ clearly here, {found.clear_same}"
             )
     lines += [f"{model}: {note}" for model, some in (notes or {}).items() for note in some]
     if protocol.skipped:

@@ -93,8 +93,8 @@ class Builtin(Dataset):
     def items(self, shape):
         check(
             tuple(shape) == (scenes.SIZE, scenes.SIZE, 3),
-            f"The built-in images are [{scenes.SIZE}, {scenes.SIZE}, 3]; a model of other images "
-            "needs a dataset of its own.",
+            f"The built-in images are [{scenes.SIZE}, {scenes.SIZE}, 3]; models of other image "
+            "sizes need their own dataset.",
             tuple(shape),
         )
         composed = scenes.compose(self.count, seed=self.seed, split=self.split)
@@ -124,7 +124,7 @@ class Directory(Dataset):
     limit: int = 0
 
     def __post_init__(self) -> None:
-        check(self.fit in FITS, f"`fit` is one of {FITS}.", self.fit)
+        check(self.fit in FITS, f"`fit` must be one of {FITS}.", self.fit)
         _check_limit(self.limit)
 
     def size(self):
@@ -136,8 +136,8 @@ class Directory(Dataset):
         files = self._files()
         check(
             not notes or any(file.name in notes for file in files),
-            "labels.csv names none of the directory's images; its column `file` holds their names, "
-            f"such as {files[0].name}.",
+            "labels.csv lists none of the directory's images; its column `file` must contain their "
+            f"names, such as {files[0].name}.",
             next(iter(notes), None),
         )
         for file in files:
@@ -151,9 +151,9 @@ class Directory(Dataset):
 
     def _files(self) -> list[pathlib.Path]:
         folder = pathlib.Path(self.path)
-        check(folder.is_dir(), "There is no such directory of images.", self.path)
+        check(folder.is_dir(), "The image directory does not exist.", self.path)
         files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _IMAGES)
-        check(bool(files), f"No image ({', '.join(_IMAGES)}) is in the directory.", self.path)
+        check(bool(files), f"The directory has no images ({', '.join(_IMAGES)}).", self.path)
         return files[: self.limit or None]
 
     def _mask(self, path, file, boxes, shape):
@@ -185,7 +185,7 @@ class Records(Dataset):
     limit: int = 0
 
     def __post_init__(self) -> None:
-        check(self.fit in FITS, f"`fit` is one of {FITS}.", self.fit)
+        check(self.fit in FITS, f"`fit` must be one of {FITS}.", self.fit)
         _check_limit(self.limit)
 
     def items(self, shape):
@@ -234,7 +234,9 @@ def _read_labels(path: pathlib.Path) -> dict[str, tuple[int, list[list[float]]]]
         rows = csv.DictReader(file)
         names = rows.fieldnames or ()
         check(
-            {"file", "label"} <= set(names), "labels.csv needs the columns file and label.", names
+            {"file", "label"} <= set(names),
+            "labels.csv needs the columns `file` and `label`.",
+            names,
         )
         for row in rows:
             line = f"Line {rows.line_num} of labels.csv"
@@ -243,12 +245,12 @@ def _read_labels(path: pathlib.Path) -> dict[str, tuple[int, list[list[float]]]]
                 box = [float(row[side]) for side in _BOX if row.get(side)]
             except (TypeError, ValueError) as error:
                 raise ValueError(
-                    f"{line}: a label is the whole number of a class, the sides of a box are "
-                    f"numbers. Received: {dict(row)!r}."
+                    f"{line}: a label must be the index of a class, and box sides must be numbers. "
+                    f"Received: {dict(row)!r}."
                 ) from error
             label, boxes = notes.setdefault(row["file"], (number, []))
-            check(label == number, f"{line} gives a file a second label.", row["file"])
-            check(len(box) in (0, 4), f"{line} has a box without one of its sides.", row["file"])
+            check(label == number, f"{line} gives a second label for a file.", row["file"])
+            check(len(box) in (0, 4), f"{line} has an incomplete box.", row["file"])
             boxes += [box] if box else []
     return notes
 

@@ -45,7 +45,7 @@ class Experiment:
     def __post_init__(self) -> None:
         check(bool(self.methods), "An experiment needs at least one method.", self.methods)
         check(bool(self.metrics), "An experiment needs at least one metric.", self.metrics)
-        check(self.keep in KEEPS, f"`keep` is one of {KEEPS}.", self.keep)
+        check(self.keep in KEEPS, f"`keep` must be one of {KEEPS}.", self.keep)
 
     def config(self, source: SourceModel) -> dict[str, Any]:
         """All that the results depend on, as JSON data."""
@@ -81,7 +81,7 @@ def image_shape(source: SourceModel) -> tuple[int, int, int]:
     shape = tuple(source.inputs[0].shape[1:])
     check(
         None not in shape,
-        "The model leaves its images' size open; say it: load_model(..., shape=(224, 224, 3)), or "
+        "The model leaves the image size open; give it: load_model(..., shape=(224, 224, 3)), or "
         "--shape=224,224,3.",
         shape,
     )

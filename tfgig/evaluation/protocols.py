@@ -65,7 +65,7 @@ def get(name: str, value_range: tuple[float, float]) -> Protocol:
     """
     tables = _published()
     if name not in tables:
-        raise ValueError(f"No published table of the name {name!r}. {nearest(name, tables)}")
+        raise ValueError(f"Unknown published table {name!r}. {nearest(name, tables)}")
     table = tables[name]
     paper = name.split("/")[0]
     rows = dict.fromkeys(row for figures in table["figures"].values() for row in figures)

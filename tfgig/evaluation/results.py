@@ -70,8 +70,8 @@ def claim(directory: pathlib.Path, config: dict[str, Any]) -> None:
     differing = _differing(json.loads(path.read_text()), json.loads(text))
     check(
         not differing,
-        f"{str(directory)!r} holds the results of another experiment; choose another directory, or "
-        "run the one that is described in its experiment.json.",
+        f"{str(directory)!r} has the results of another experiment; choose another directory, or "
+        "rerun the experiment in its experiment.json.",
         f"another {', '.join(differing)}",
     )
 
@@ -100,16 +100,16 @@ def gather(
     config = json.loads((directory / CONFIG).read_text())
     found: dict[tuple[str, str | None], bytes] = {}
     for shard in (directory, *shards):
-        check((shard / CONFIG).is_file(), "No experiment was run there.", str(shard))
+        check((shard / CONFIG).is_file(), "This directory has no experiment.", str(shard))
         there = json.loads((shard / CONFIG).read_text())
         differing = _differing(_anywhere(there), _anywhere(config))
-        check(not differing, f"{str(shard)!r} is of another experiment.", ", ".join(differing))
+        check(not differing, f"{str(shard)!r} belongs to another experiment.", ", ".join(differing))
         for text in _whole_lines(shard):
             line = json.loads(text)
             same = found.setdefault((line["example"], line["method"]), text) == text
             check(
                 same and line["example"] in places,
-                f"{str(shard)!r} is of other images, or differs from another part.",
+                f"{str(shard)!r} has other images, or differs from another part.",
                 line["example"],
             )
     for shard in shards:

@@ -113,7 +113,9 @@ def run(
         ChildProcessError: worker processes die over one row, again and again.
     """
     directory = pathlib.Path(directory)
-    check(1 <= shard.place <= shard.of, "A part is i of n, with i from 1 to n.", tuple(shard))
+    check(
+        1 <= shard.place <= shard.of, "A part is i of n, where i must be from 1 to n.", tuple(shard)
+    )
     part = {SHARD: list(shard)} if shard.of > 1 else {}
     claim(directory, {**experiment.config(source), **part})
     done = finished(directory)
@@ -146,7 +148,11 @@ def run(
                 os.fsync(file.fileno())
             if images:
                 progress(images)
-    check(count > 0, f"No image to judge; parts are shared out by batches of {BATCH}.", part)
+    check(
+        count > 0,
+        f"No image to evaluate; images are split among parts in batches of {BATCH}.",
+        part,
+    )
     return Results(directory)
 
 
@@ -188,7 +194,7 @@ def merge(
 def _distinct(items: Iterable[Item]) -> Iterator[Item]:
     seen: set[str] = set()
     for item in items:
-        check(item.name not in seen, "Two images of the dataset have one name.", item.name)
+        check(item.name not in seen, "Two images of the dataset have the same name.", item.name)
         seen.add(item.name)
         yield item
 

@@ -14,7 +14,7 @@ from tfgig.evaluation.results import Results
 from tfgig.metrics import Column, Metric, Statistic
 
 CONFIDENCE = 0.95
-TIED = "not told apart from it: the 95 % interval of the difference, image by image, holds 0"
+TIED = "not clearly different from it: the 95 % interval of the per-image difference contains 0"
 
 
 class Cell(NamedTuple):

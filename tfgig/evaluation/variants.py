@@ -62,7 +62,7 @@ def baseline_of(name: str, value_range: tuple[float, float]) -> Baseline:
     """
     known = named_baselines(value_range)
     if name not in known:
-        raise ValueError(f"No baseline of the name {name!r}. {nearest(name, known)}")
+        raise ValueError(f"Unknown baseline {name!r}. {nearest(name, known)}")
     return known[name]
 
 

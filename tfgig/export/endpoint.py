@@ -52,15 +52,15 @@ class Endpoint:
         check_is(self.target, Target, "target")
         check_is(self.overlay, Style, "overlay")
         object.__setattr__(self, "layer", as_named(self.layer, "Endpoint(layer=...)"))
-        check(self.kind in KINDS, f"Endpoint(kind=...) is one of {tuple(KINDS)}.", self.kind)
+        check(self.kind in KINDS, f"Endpoint(kind=...) must be one of {tuple(KINDS)}.", self.kind)
         check(
             self.name.isidentifier() and not self.name.startswith("_"),
-            "A signature's name is a word of letters, digits and _.",
+            "A signature's name may contain only letters, digits and _.",
             self.name,
         )
         # Signatures become attributes of the saved object as well, where some names are taken.
         taken = self.name in RESERVED or hasattr(tf.Module, self.name)
-        check(not taken, "This signature's name is taken by the SavedModel itself.", self.name)
+        check(not taken, "This signature name is reserved by SavedModel.", self.name)
 
 
 Methods = Sequence[str | Endpoint] | Mapping[str, Method | str]
@@ -94,7 +94,7 @@ def endpoints_of(
     Raises:
         ValueError: nothing to export, or a name twice.
     """
-    check(not isinstance(methods, str), "`methods` is a list of names.", methods)
+    check(not isinstance(methods, str), "`methods` must be a list of names.", methods)
     named = methods if isinstance(methods, Mapping) else {}
     endpoints: list[Endpoint] = []
     left_out: dict[str, str] = {}
@@ -116,5 +116,5 @@ def endpoints_of(
         warnings.warn(f"{prefix}* signatures are left out. {obstacle}", stacklevel=3)
     check(len(endpoints) > 0, "Name at least one method to export.", methods)
     names = [endpoint.name for endpoint in endpoints]
-    check(len(set(names)) == len(names), "Every endpoint needs a name of its own.", names)
+    check(len(set(names)) == len(names), "Every endpoint needs a unique name.", names)
     return endpoints

@@ -47,13 +47,13 @@ def version_at(
 def _check_number(base: pathlib.PurePath, number: int | None, given: str) -> None:
     check(
         not is_number(base.name),
-        "Name the model's directory, which holds versions by number, and give the version "
-        f"apart: path={given.rstrip('/')[: -len(base.name) - 1]!r}, version={base.name}.",
+        "`path` must be the model's directory, which contains numbered versions; give the version "
+        f"separately: path={given.rstrip('/')[: -len(base.name) - 1]!r}, version={base.name}.",
         given,
     )
     check(
         number is None or (is_whole(number) and 0 <= number <= LARGEST),
-        f"A version is a whole number, from 0 to {LARGEST}: servers pass over larger ones.",
+        f"A version must be a whole number from 0 to {LARGEST}: servers skip larger ones.",
         number,
     )
 
@@ -187,8 +187,8 @@ class Version:
 
 def _exists(destination: str) -> FileExistsError:
     return FileExistsError(
-        f"Version {posixpath.basename(destination)} exists already. Choose another version, none "
-        f"for the next free one, or overwrite=True. Received: {destination!r}."
+        f"Version {posixpath.basename(destination)} already exists. Choose another version, omit "
+        f"it for the next free one, or use overwrite=True. Received: {destination!r}."
     )
 
 

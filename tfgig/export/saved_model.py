@@ -100,10 +100,10 @@ def _warn_of_unnamed(source: SourceModel) -> None:
     counted = [s.name for s in source.inputs if re.fullmatch(r"keras_tensor(_\d+)?", s.name or "")]
     if counted:
         warnings.warn(
-            f"The model's input is called {', '.join(counted)}, after a counter of this process, "
-            "and clients name inputs: the next export may break them. Name it in the model: "
-            'keras.Input(shape, name="image"); or here: load_model(model, input_names=("image",)) '
-            "(--input_names=image).",
+            f"The model's input is called {', '.join(counted)}, with a counter of this process. "
+            "Clients use input names, so the next export may break them. Name the input in the "
+            'model: keras.Input(shape, name="image"); or here: load_model(model, '
+            'input_names=("image",)) (--input_names=image).',
             stacklevel=3,
         )
 
@@ -128,8 +128,8 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
         if "untracked" not in str(error):
             raise
         raise ValueError(
-            "The model uses a table or another resource that none of its layers holds. Make it an "
-            f"attribute of the layer that uses it ({str(error).partition('.')[0]}). "
+            "The model uses a table or another resource that does not belong to any of its layers. "
+            f"Make it an attribute of the layer that uses it ({str(error).partition('.')[0]}). "
             f"Received: {source.name!r}."
         ) from error
 

@@ -50,7 +50,7 @@ class Signatures:
         self._target = target_beside(names)
         check(
             BESIDE not in names,
-            f"{BESIDE!r} is what explaining signatures call the class to explain; rename the "
+            f"Explaining signatures use the name {BESIDE!r} for the class to explain; rename the "
             "model's input.",
             names,
         )
@@ -76,7 +76,7 @@ class Signatures:
         for endpoint in endpoints:
             check(
                 endpoint.name not in functions,
-                "The model has a signature of this name; give the endpoint another.",
+                "The model already has a signature with this name; rename the endpoint.",
                 endpoint.name,
             )
             functions[endpoint.name] = self._explaining_signature(endpoint)
@@ -211,13 +211,13 @@ def _check_names(names: Sequence[str]) -> None:
     for name, word in zip(names, words, strict=True):
         check(
             word.isidentifier() and not keyword.iskeyword(word) and word != "self",
-            "A signature cannot have an input of this name; rename the model's.",
+            "A signature input cannot have this name; rename the model's input.",
             name,
         )
     check(
         len({word.lower() for word in words}) == len(words),
-        "In a signature, the names of inputs must differ by more than case and punctuation; "
-        "rename the model's.",
+        "In a signature, input names must differ by more than case and punctuation; rename the "
+        "model's inputs.",
         list(names),
     )
 

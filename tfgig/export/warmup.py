@@ -69,20 +69,23 @@ def write_warmup(
             that no signature has or that do not fit one.
     """
     for size in batch_sizes:
-        check(is_whole(size) and size >= 1, "A batch size is a whole number from 1.", size)
+        check(
+            is_whole(size) and size >= 1, "A batch size must be a whole number of at least 1.", size
+        )
     directory = pathlib.Path(directory)
     signatures = signatures_in(directory)
     count = len(signatures) * len(batch_sizes)
     check(
         count <= MOST_RECORDS,
-        f"TensorFlow Serving takes {MOST_RECORDS} warm-up records; use fewer batch sizes.",
+        f"TensorFlow Serving accepts at most {MOST_RECORDS} warm-up records; use fewer batch "
+        "sizes.",
         count,
     )
     if not count:
         return 0
     known = sorted({key for definition in signatures.values() for key in definition.inputs})
     for key in inputs or {}:
-        check(key in known, f"No signature has such an input. {nearest(key, known)}", key)
+        check(key in known, f"No signature has this input. {nearest(key, known)}", key)
     examples = _Examples(directory, signatures, inputs or {})
     records = []
     for name in signatures:
@@ -90,8 +93,8 @@ def write_warmup(
             example = examples.of(name)
         except _NoInputFound as error:
             warnings.warn(
-                f"No warm-up record for {name!r}: {error} Write it with tfgig.export."
-                "write_warmup(directory, inputs={...}), or switch it off with warmup=().",
+                f"No warm-up record for {name!r}: {error} Write it with "
+                "tfgig.export.write_warmup(directory, inputs={...}), or disable it with warmup=().",
                 stacklevel=3,
             )
             continue
@@ -124,7 +127,7 @@ def read_warmup(directory: str | os.PathLike) -> Iterator[tuple[str, dict[str, n
             request = log.predict_log.request
             inputs = {entry.key: tf.make_ndarray(entry.value) for entry in request.inputs}
         except (DecodeError, TypeError) as error:
-            raise ValueError(f"A warm-up record is no PredictionLog: {error}") from error
+            raise ValueError(f"A warm-up record is not a PredictionLog: {error}") from error
         if log.HasField("predict_log"):
             yield request.model_spec.signature_name or SERVING_DEFAULT, inputs
 
@@ -211,7 +214,9 @@ class _Examples:
                 continue
             self._found.update(values)
             return
-        raise _NoInputFound(f"{', '.join(unsure)} take none of what was tried ({reasons[-1]}).")
+        raise _NoInputFound(
+            f"{', '.join(unsure)} accepted none of the generated inputs ({reasons[-1]})."
+        )
 
 
 def _reason(error: Exception) -> str:

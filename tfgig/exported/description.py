@@ -23,7 +23,7 @@ from tfgig.spec import Named, is_whole
 
 VERSION = 1  # exports from before it was written are read as 0
 SPEC_FILE = pathlib.PurePath("assets.extra") / "tfgig.json"
-_NO_LABELS = "Labels are a text in UTF-8, one name a line; this file is none"
+_NO_LABELS = "A labels file must be UTF-8 text with one name per line; this file is not"
 LABELS_FILE = pathlib.PurePath("assets.extra") / "labels.txt"
 
 
@@ -156,14 +156,14 @@ def read_description(directory: str | os.PathLike) -> Description:
         found = None if version > VERSION else _described(config, labels)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"{str(SPEC_FILE)!r}, which says what the endpoints compute, is damaged ({error}). "
-            f"Copy the version again, or export the model again. Received: {str(directory)!r}."
+            f"{str(SPEC_FILE)!r}, the description of the endpoints, is damaged ({error}). Copy the "
+            f"version or export the model again. Received: {str(directory)!r}."
         ) from error
     if found is None:
         raise ValueError(
-            f"A newer tfgig wrote this version: its description has the format {version}, and "
-            f"this tfgig reads up to {VERSION}. Install a newer tfgig, or export the model again "
-            f"with this one. Received: {str(directory)!r}."
+            f"A newer tfgig wrote this version: its description has format {version}, and this "
+            f"tfgig reads formats up to {VERSION}. Upgrade tfgig, or export the model again with "
+            f"this one. Received: {str(directory)!r}."
         )
     return found
 
@@ -180,7 +180,7 @@ def read_labels(file: str | os.PathLike) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{_NO_LABELS} ({error}). Received: {str(file)!r}.") from error
     if "\0" in text:
-        raise ValueError(f"{_NO_LABELS}. Received: {str(file)!r}, which has zero bytes.")
+        raise ValueError(f"{_NO_LABELS}. Received: {str(file)!r}, which contains null bytes.")
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -43,10 +43,10 @@ def model_directory(path: str | os.PathLike) -> pathlib.Path:
     """
     path = local_path(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"There is no directory {str(path)!r}.")
+        raise FileNotFoundError(f"The directory {str(path)!r} does not exist.")
     check(
         not (path / "saved_model.pb").is_file(),
-        "This is a version; name the model's directory, which holds versions by number: "
+        "This is a version; give the model's directory, which contains numbered versions: "
         f"{str(path.parent)!r}.",
         str(path),
     )
@@ -65,7 +65,7 @@ def latest(path: str | os.PathLike) -> pathlib.Path:
         return path
     found = versions(path)
     if not found:
-        raise FileNotFoundError(f"There is no SavedModel, nor a version of one, in {str(path)!r}.")
+        raise FileNotFoundError(f"There is no SavedModel or version of one in {str(path)!r}.")
     return found[max(found)]
 
 
@@ -81,8 +81,8 @@ def meta_graph_of(directory: str | os.PathLike) -> meta_graph_pb2.MetaGraphDef:
         saved.ParseFromString((directory / "saved_model.pb").read_bytes())
     except DecodeError as error:
         raise ValueError(
-            f"'saved_model.pb' is damaged or was cut short; copy it again ({error}). "
-            f"Received: {str(directory)!r}."
+            f"'saved_model.pb' is damaged or truncated; copy it again ({error}). Received: "
+            f"{str(directory)!r}."
         ) from error
     graphs = {tuple(sorted(graph.meta_info_def.tags)): graph for graph in saved.meta_graphs}
     for tags in (("serve",), ()):
@@ -90,8 +90,8 @@ def meta_graph_of(directory: str | os.PathLike) -> meta_graph_pb2.MetaGraphDef:
             return graphs[tags]
     if len(graphs) != 1:
         raise ValueError(
-            'One graph of a SavedModel is served: the one with the tag "serve". '
-            f"Received: {str(directory)!r} with the tags {[list(tags) for tags in graphs]}."
+            'A SavedModel must have exactly one graph with the tag "serve". Received: '
+            f"{str(directory)!r} with the tags {[list(tags) for tags in graphs]}."
         )
     return next(iter(graphs.values()))
 
@@ -100,8 +100,8 @@ def unloadable(error: Exception, handle: str) -> ValueError:
     """The error for a SavedModel over whose files TensorFlow raised one of its many."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return ValueError(
-        "TensorFlow cannot load the SavedModel. Copy the directory again, whole; or a later "
-        f"TensorFlow than {tf.__version__} wrote it ({reason:.400}). Received: {handle!r}."
+        "TensorFlow cannot load the SavedModel. The directory may be incomplete, or written by a "
+        f"TensorFlow later than {tf.__version__} ({reason:.400}). Received: {handle!r}."
     )
 
 

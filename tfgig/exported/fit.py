@@ -75,8 +75,8 @@ def check_shape(shape: Any, spec: tf.TensorSpec, rows: bool = True) -> None:
     if rows and found.rank == len(axes) - 1:
         hint = " Is the batch axis missing? Use inputs[np.newaxis]."
     raise ValueError(
-        f"{spec.name!r} {'is' if rows else 'of one example, without the batch, is'} of shape "
-        f"[{', '.join(map(str, axes))}].{hint} Received: shape {tuple(found)}."
+        f"{spec.name!r} {'must have' if rows else 'of one example, without the batch, must have'} "
+        f"shape [{', '.join(map(str, axes))}].{hint} Received: shape {tuple(found)}."
     )
 
 
@@ -89,8 +89,8 @@ def fit_targets(target: Any, rows: int) -> np.ndarray:
     classes = np.asarray(target)
     if classes.dtype.kind not in "iu" or classes.shape not in ((), (1,), (rows,)):
         raise ValueError(
-            f"`target` is one class, or one for each of the {rows} rows. "
-            f"Received: {classes.dtype} of shape {classes.shape}."
+            f"`target` must be one class, or one for each of the {rows} rows. Received: "
+            f"{classes.dtype} of shape {classes.shape}."
         )
     return np.broadcast_to(classes, [rows]).astype(np.int64)
 
@@ -99,7 +99,7 @@ def _numbers(value: Any, spec: tf.TensorSpec) -> np.ndarray:
     try:
         array, dtype = np.asarray(value), spec.dtype.as_numpy_dtype
     except ValueError as error:
-        raise ValueError(f"{spec.name!r} is not of rows of equal length: {error}.") from error
+        raise ValueError(f"{spec.name!r} has rows of different lengths: {error}.") from error
     if array.dtype == dtype or not array.size:
         return array.astype(dtype, copy=False)
     if array.dtype == object and all(isinstance(item, int) for item in array.reshape(-1)):
@@ -121,7 +121,7 @@ def _texts(value: Any, spec: tf.TensorSpec) -> np.ndarray:
     for item in array.reshape(-1):
         if isinstance(item, (list, np.ndarray)):
             raise ValueError(
-                f"{spec.name!r} is not of rows of equal length. Received: {item!r:.60}."
+                f"{spec.name!r} has rows of different lengths. Received: {item!r:.60}."
             )
         if not isinstance(item, bytes):
             _refuse_type(spec, type(item))
@@ -130,12 +130,12 @@ def _texts(value: Any, spec: tf.TensorSpec) -> np.ndarray:
 
 def _refuse_type(spec: tf.TensorSpec, dtype: Any) -> NoReturn:
     name = getattr(dtype, "name", None) or getattr(dtype, "__name__", str(dtype))
-    raise TypeError(f"{spec.name!r} is of {spec.dtype.name}. Received: {name}.")
+    raise TypeError(f"{spec.name!r} must be {spec.dtype.name}. Received: {name}.")
 
 
 def _refuse_range(spec: tf.TensorSpec, array: np.ndarray) -> NoReturn:
     low, high = spec.dtype.min, spec.dtype.max
     raise ValueError(
-        f"{spec.name!r} is of {spec.dtype.name}, from {low} to {high}, and a number is out of its "
-        f"range. Received: numbers from {array.min()} to {array.max()}."
+        f"{spec.name!r} must be {spec.dtype.name}, from {low} to {high}. Received: numbers from "
+        f"{array.min()} to {array.max()}."
     )

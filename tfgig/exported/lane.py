@@ -32,4 +32,4 @@ class Lane(Spec):
     def __post_init__(self) -> None:
         for name, least in (("at_once", 0), ("waiting", 1), ("rows", 0)):
             value = getattr(self, name)
-            check(is_whole(value) and value >= least, f"`{name}` is {least} or more.", value)
+            check(is_whole(value) and value >= least, f"`{name}` must be at least {least}.", value)

@@ -32,6 +32,6 @@ def check_channels(channels: Channels | None, option: str) -> None:
     """Raises `ValueError` unless it is one of them, or None for what suits what is explained."""
     check(
         channels is None or channels in CHANNELS,
-        f"{option} is one of {CHANNELS}, or None.",
+        f"{option} must be one of {CHANNELS}, or None.",
         channels,
     )

@@ -81,8 +81,8 @@ def read_image(
     from PIL import Image, ImageOps
 
     height, width, channels = shape
-    check(fit in FITS, f"`fit` is one of {FITS}.", fit)
-    check(channels in _MODES, f"An image has {', '.join(map(str, _MODES))} channels.", channels)
+    check(fit in FITS, f"`fit` must be one of {FITS}.", fit)
+    check(channels in _MODES, f"`channels` must be one of {', '.join(map(str, _MODES))}.", channels)
     image = _opened(path).convert(_MODES[channels])
     width, height = width or image.width, height or image.height
     if fit == "crop":
@@ -128,7 +128,7 @@ def _opened(path: str | os.PathLike | BinaryIO) -> Any:
             return image
     except UnidentifiedImageError as error:
         raise OSError(
-            f"{name!r} is not an image that can be read, which is one of {', '.join(FORMATS)}."
+            f"{name!r} is not a readable image; the formats are {', '.join(FORMATS)}."
         ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(f"{name!r} cannot be read: {error}") from error
@@ -145,10 +145,10 @@ def _of_8_bits(image: Any, form: str | None) -> Any:
     if image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM")):
         return Image.fromarray(np.round(np.asarray(image) / 257.0).astype(np.uint8))
     if image.mode in ("I", "F"):
-        kind = "floats" if image.mode == "F" else "whole numbers of 32 bits, or with a sign"
+        kind = "floats" if image.mode == "F" else "32-bit or signed integers"
         raise ValueError(
-            f"its pixels are {kind}, and nothing says which of them are black and white; save it "
-            "with 8 or 16 bits a channel."
+            f"its pixels are {kind}, so black and white are unknown; save it with 8 or 16 bits per "
+            "channel."
         )
     return image.convert("RGB") if image.mode == "LAB" else image  # which knows no way to grey
 

@@ -49,8 +49,7 @@ def over_picture(attributions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """
     check(
         attributions.shape.rank == 4,
-        "Heat-maps show what has a height and a width; export this endpoint with "
-        'kind="attributions" only.',
+        'Heat-maps need a height and a width; export this endpoint with kind="attributions".',
         f"attributions of shape {attributions.shape}",
     )
     if attributions.shape[-1] is None or attributions.shape[-1] > MOST_COLOURS:

@@ -36,7 +36,7 @@ def check_names(names: Iterable[str], known: Sequence[str]) -> None:
     """Raises `ValueError` unless exactly these inputs are given."""
     if set(names) != set(known):
         raise ValueError(
-            f"The model takes the inputs {', '.join(known)}. Received: {', '.join(names)}."
+            f"The model's inputs are {', '.join(known)}. Received: {', '.join(names)}."
         )
 
 
@@ -45,7 +45,7 @@ def check_count(inputs: Any, names: Sequence[str]) -> None:
     if not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
         count = len(inputs) if isinstance(inputs, (list, tuple)) else 1
         raise ValueError(
-            f"The model takes {len(names)} inputs, as a list in the order {', '.join(names)} or as "
+            f"The model needs {len(names)} inputs, as a list in the order {', '.join(names)} or as "
             f"a dictionary. Received: {count}."
         )
 
@@ -55,7 +55,7 @@ def check_rows(shapes: Sequence[tf.TensorShape], specs: Sequence[tf.TensorSpec])
     rows = {shape[0] for shape in shapes} - {None}
     if len(rows) > 1:
         raise ValueError(
-            "Every input has one row for each example. Received: "
+            "Every input needs one row per example. Received: "
             f"{', '.join(f'{spec.name} of {s[0]}' for s, spec in zip(shapes, specs, strict=True))}."
         )
 
@@ -67,7 +67,7 @@ def check_values(tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], c
     """
     for tensor, spec in zip(tensors, specs, strict=True):
         if not len(tensor):
-            raise ValueError("There is nothing to explain. Received: an empty batch.")
+            raise ValueError("An explanation needs at least one row. Received: an empty batch.")
         if not spec.dtype.is_floating:
             continue
         values = tf.cast(tensor, tf.float32).numpy()
@@ -77,9 +77,10 @@ def check_values(tensors: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec], c
             rows = np.flatnonzero(~finite).tolist()
             which = "" if len(specs) == 1 else f" of {spec.name!r}"
             raise ValueError(
-                "Inputs must be finite; replace NaN and infinity before explaining, or name the "
-                'layer behind which the model has filled in what is missing, layer="...". '
-                f"Received: such values in row{'s' if len(rows) > 1 else ''} {_some(rows)}{which}."
+                "Inputs must be finite; replace NaN and infinity before explaining, or name a "
+                "layer behind the model's own imputation, "
+                'layer="...". Received: such values in '
+                f"row{'s' if len(rows) > 1 else ''} {_some(rows)}{which}."
             )
 
 
@@ -91,7 +92,7 @@ def check_targets(target: Any, rows: int, classes: int | None) -> None:
     bad = np.flatnonzero((target < TOP_CLASS) | (target >= classes))
     if bad.size:
         raise ValueError(
-            f"A target is a class from 0 to {classes - 1}, or {TOP_CLASS} for the top class. "
+            f"A target must be a class from 0 to {classes - 1}, or {TOP_CLASS} for the top class. "
             f"Received: {int(target[bad[0]])} in row {bad[0]}."
         )
 
@@ -101,10 +102,10 @@ def check_ok(ok: Any) -> None:
     rows = np.flatnonzero(~np.asarray(ok)).tolist()
     if rows:
         raise ValueError(
-            "On the way from the baseline to the input a score or a gradient is not finite (try "
-            'another baseline, or ClassScore(output="logits")), or the model\'s output for these '
-            "inputs has no such class, unit or position. "
-            f"Received: such a way in row{'s' if len(rows) > 1 else ''} {_some(rows)}."
+            "Between the baseline and the input, a score or a gradient is not finite (try another "
+            'baseline, or ClassScore(output="logits")), or the '
+            "model's output for these inputs has no such class, unit or position. Received: such a "
+            f"path in row{'s' if len(rows) > 1 else ''} {_some(rows)}."
         )
 
 
@@ -115,9 +116,9 @@ def warn_of_gaps(explanation: Mapping[str, Any]) -> None:
     if rows:
         row = rows[0]
         warnings.warn(
-            "The attributions do not add up to the change of the score: their gap `delta` is "
-            "larger than the change itself. Take more steps, another baseline, or another place. "
-            f"Received: delta {delta[row]:.3g} for a change of {score[row] - start[row]:.3g} in "
+            "The attributions do not sum to the change of the score: the gap `delta` is larger "
+            "than the change itself. Use more steps, another baseline, or another place. Received: "
+            f"delta {delta[row]:.3g} for a change of {score[row] - start[row]:.3g} in "
             f"row{'s' if len(rows) > 1 else ''} {_some(rows)}.",
             stacklevel=4,
         )

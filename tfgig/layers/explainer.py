@@ -152,8 +152,8 @@ class Explainer(keras.layers.Layer):
     def get_config(self):
         if not isinstance(self.model, keras.Model) or self.source.own is not None:
             raise ValueError(
-                "Only an Explainer of a Keras model as it is can be saved as a Keras layer; export "
-                f"others with tfgig.export_saved_model. Received: {self.source.name!r}."
+                "Only an Explainer of an unmodified Keras model can be saved as a Keras layer; "
+                f"export others with tfgig.export_saved_model. Received: {self.source.name!r}."
             )
         return {
             **super().get_config(),

@@ -69,7 +69,7 @@ class AdaptiveTaylor(Method):
         for spread in spreads:
             noise.check_spread(spread, "AdaptiveTaylor")
         object.__setattr__(self, "spreads", spreads)
-        message = f"AdaptiveTaylor(measure=...) is one of {MEASURES}."
+        message = f"AdaptiveTaylor(measure=...) must be one of {MEASURES}."
         check(self.measure in MEASURES, message, self.measure)
         noise.check_samples(self.samples, self.seed, "AdaptiveTaylor")
         check_internal_batch_size(self.internal_batch_size)
@@ -81,7 +81,7 @@ class AdaptiveTaylor(Method):
     def attribute(self, objective, inputs):
         check(
             inputs.shape.rank == 4,
-            "AdaptiveTaylor() measures maps of images [B, height, width, channels]; use "
+            "AdaptiveTaylor() needs images [B, height, width, channels]; use "
             "PathIntegral(Straight(Gaussian(spread)), quadrature=Left(), steps=1) for others.",
             tuple(inputs.shape),
         )

@@ -43,7 +43,7 @@ class At(Method):
         refuse_places(self.inner, "At")
         check(
             is_whole(self.positions) and self.positions >= 2,
-            "At(positions=...) is a whole number of at least 2.",
+            "At(positions=...) must be a whole number of at least 2.",
             self.positions,
         )
 
@@ -69,7 +69,7 @@ def refuse_places(inner: Method, outer: str) -> None:
     held = [inner, *(value for _, value, _ in leaves(inner))]
     check(
         not any(isinstance(value, Method) and value.names_places for value in held),
-        f"A place is named outermost: At(place, {outer}(...)).",
+        f"At must be the outermost method: At(place, {outer}(...)).",
         inner,
     )
 

@@ -50,21 +50,19 @@ class Converge(Method):
         check_is(self.inner, Method, "inner")
         check(
             isinstance(self.inner, PathIntegral),
-            "Converge(inner) takes more steps of an integral along a path, PathIntegral(...). A "
-            "method around one goes around Converge: Smooth(Converge(...)), At(place, "
-            "Converge(...)); others have no steps.",
+            "Converge(inner) needs a PathIntegral(...). Put methods that wrap one around Converge: "
+            "Smooth(Converge(...)), At(place, Converge(...)).",
             self.inner,
         )
         check(
             0 < self.tolerance < 1,
-            "Converge(tolerance=...) is an error relative to the attributions, above 0 and below "
-            "1, such as 0.1.",
+            "Converge(tolerance=...) must be a relative error above 0 and below 1, such as 0.1.",
             self.tolerance,
         )
         check(
             is_whole(self.most_steps) and self.most_steps >= self.inner.steps,
-            f"Converge(most_steps=...) is a whole number of at least {self.inner.steps}, the steps "
-            "of the inner method with which it begins.",
+            f"Converge(most_steps=...) must be a whole number of at least {self.inner.steps}, the "
+            "number of steps of the inner method.",
             self.most_steps,
         )
 

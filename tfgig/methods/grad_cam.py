@@ -31,7 +31,7 @@ class GradCAM(LayerMethod):
     def attribute(self, objective, inputs):
         check(
             inputs.shape.rank in (3, 4, 5),
-            "GradCAM() looks at a layer of positions, [B, height, width, channels] or [B, steps, "
+            "GradCAM() needs a layer with positions, [B, height, width, channels] or [B, steps, "
             'channels]; name one: At("...", GradCAM()).',
             tuple(inputs.shape),
         )

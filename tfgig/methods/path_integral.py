@@ -72,8 +72,8 @@ class PathIntegral(Method):
             check_is(self.quadrature, Quadrature, "quadrature")
         check(
             isinstance(self.path, FixedPath) or self.nodes.step_ends is not None,
-            "An adaptive path knows gradients only at the ends of its steps; integrate it by "
-            "Trapezoid(), Left() or Right().",
+            "An adaptive path has gradients only at the ends of its steps; use Trapezoid(), Left() "
+            "or Right().",
             self.quadrature,
         )
         fewest = self.nodes.fewest_steps

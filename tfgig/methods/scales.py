@@ -47,8 +47,8 @@ class Scales(Method):
         check_is(self.inner, Method, "inner")
         check(
             not isinstance(self.inner, LayerMethod),
-            "Scales(inner) multiplies maps of attributions, and this method draws a map of a layer "
-            "itself; take it as it is.",
+            "Scales(inner) multiplies attribution maps, but this method draws its own layer map; "
+            "use it without Scales.",
             self.inner,
         )
         refuse_places(self.inner, "Scales")
@@ -56,7 +56,7 @@ class Scales(Method):
         check(
             all(isinstance(place, str) and place for place in self.places)
             and len(set(self.places)) == len(self.places),
-            "Scales(places=...) holds the names of different layers.",
+            "Scales(places=...) must name different layers.",
             self.places,
         )
 
@@ -70,8 +70,8 @@ class Scales(Method):
 
     def attribute(self, objective, inputs):
         raise TypeError(
-            "Scales looks at several places of a model, and an objective is of one. Explain the "
-            "model: tfgig.Explainer(model, Scales(...))."
+            "Scales needs a model, because it explains several places; an objective has only one: "
+            "tfgig.Explainer(model, Scales(...))."
         )
 
 

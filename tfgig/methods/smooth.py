@@ -62,8 +62,8 @@ class Smooth(Method):
         check_is(self.inner, Method, "inner")
         check(
             not isinstance(self.inner, LayerMethod),
-            "Smooth(inner) adds noise to what its method looks at, and this one looks at a layer, "
-            "not at the image; take it as it is, or smooth another.",
+            "Smooth(inner) adds noise to the explained input, but this method uses a layer "
+            "instead; use it without Smooth, or smooth another method.",
             self.inner,
         )
         refuse_places(self.inner, "Smooth")
@@ -71,7 +71,7 @@ class Smooth(Method):
         noise.check_spread(self.spread, "Smooth")
         check(
             self.statistic in STATISTICS,
-            f"Smooth(statistic=...) is one of {STATISTICS}.",
+            f"Smooth(statistic=...) must be one of {STATISTICS}.",
             self.statistic,
         )
         check_internal_batch_size(self.internal_batch_size)

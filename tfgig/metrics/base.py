@@ -138,8 +138,8 @@ def merge(*shards: Mapping[str, Statistic]) -> dict[str, Statistic]:
         for name, statistic in shard.items():
             if merged.setdefault(name, statistic) != statistic:
                 raise ValueError(
-                    "Two shards have different statistics of one example; they are not of one "
-                    f"experiment. Received: {name!r}."
+                    "Two shards have different statistics for one example; they do not belong to "
+                    f"one experiment. Received: {name!r}."
                 )
     return merged
 

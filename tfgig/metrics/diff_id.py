@@ -50,7 +50,7 @@ class DiffID(PixelMetric):
         object.__setattr__(self, "shares", tuple(self.shares))
         check(
             len(self.shares) > 0 and all(0 < share < 1 for share in self.shares),
-            "DiffID(shares=...) holds shares in (0, 1).",
+            "DiffID(shares=...) must contain shares in (0, 1).",
             self.shares,
         )
 

@@ -81,7 +81,7 @@ class PerformanceInformation(PixelMetric, abc.ABC):
             shares.ndim == 1
             and len(shares) > 0
             and bool(np.all((shares > 0) & (shares < 1)) and np.all(np.diff(shares) > 0)),
-            "`thresholds` are shares in (0, 1), increasing.",
+            "`thresholds` must be increasing shares in (0, 1).",
             self.thresholds,
         )
         check(0 < self.random_share < 1, "`random_share` must be in (0, 1).", self.random_share)
@@ -206,7 +206,9 @@ class SimilarityCurve(PerformanceInformation):
     def information(self, example, pictures):
         shown = example.made(pictures)
         smallest = min(shown.shape[1:3]) // 2 ** (_SCALES - 1)
-        check(smallest >= 2, "MS-SSIM needs images of at least 32 pixels a side.", shown.shape[1:])
+        check(
+            smallest >= 2, "MS-SSIM needs images of at least 32 pixels per side.", shown.shape[1:]
+        )
         whole = tf.constant(shown[:1])
         similarity = tf.image.ssim_multiscale(
             tf.constant(shown), whole, 255, filter_size=min(_WINDOW, smallest)

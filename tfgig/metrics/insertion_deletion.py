@@ -51,7 +51,7 @@ class PixelExchange(PixelMetric, abc.ABC):
         )
         check(
             self.background in BACKGROUNDS,
-            f"`background` is one of {BACKGROUNDS}.",
+            f"`background` must be one of {BACKGROUNDS}.",
             self.background,
         )
         check(0 < self.blur <= 1, "`blur` must be in (0, 1].", self.blur)

@@ -32,13 +32,13 @@ def roc_auc(saliency: np.ndarray, mask: np.ndarray) -> float:
     saliency, inside = np.asarray(saliency).ravel(), np.asarray(mask, bool).ravel()
     check(
         saliency.shape == inside.shape,
-        "Saliency and mask must have one shape.",
+        "Saliency and mask must have the same shape.",
         (np.shape(saliency), np.shape(mask)),
     )
     count = int(inside.sum())
     check(
         0 < count < inside.size,
-        "A mask needs pixels inside and outside.",
+        "A mask must have pixels inside and outside.",
         f"{count} of {inside.size} pixels",
     )
     _, index, sizes = np.unique(saliency, return_inverse=True, return_counts=True)

@@ -34,7 +34,7 @@ class Smoothed(Spec):
 
     def __post_init__(self) -> None:
         check_is(self.method, Method, "method")
-        check(0 < self.width <= 1, "Smoothed(width=...) is in (0, 1].", self.width)
+        check(0 < self.width <= 1, "Smoothed(width=...) must be in (0, 1].", self.width)
 
     @property
     def complete(self) -> bool:

@@ -54,7 +54,7 @@ class Subject:
     ) -> None:
         check(
             probabilities in PROBABILITIES,
-            f"`probabilities` is one of {PROBABILITIES}.",
+            f"`probabilities` must be one of {PROBABILITIES}.",
             probabilities,
         )
         self.source: SourceModel = load_model(model)
@@ -63,8 +63,8 @@ class Subject:
             and self.source.data_format == "channels_last"
             and len(self.source.inputs) == 1
             and self.source.at_inputs,
-            "Metrics judge explanations of images: of a model with one input, [B, height, width, "
-            "1, 3 or 4], explained at that input.",
+            "Metrics need an image model with one input, [B, height, width, 1, 3 or 4], explained "
+            "at that input.",
             {spec.name: spec.shape.as_list() for spec in self.source.inputs},
         )
         self.method = method
@@ -91,8 +91,8 @@ class Subject:
         """
         if self.source.value_range is None:
             raise ValueError(
-                "It is not known what is black and what is white in the model's input; say it: "
-                "tfgig.load_model(..., value_range=(0, 255)), or --value_range=0,255."
+                "The value range of the model's input is unknown; give it: tfgig.load_model(..., "
+                "value_range=(0, 255)), or --value_range=0,255."
             )
         return self.source.value_range
 
@@ -101,16 +101,15 @@ class Subject:
         predicted = self._in_parts(self._probabilities, images)
         check(
             predicted.ndim == 2 and predicted.shape[1] > 1,
-            "Metrics ask which class is on top, so the model needs an output [N, classes] with two "
-            "classes or more; of one probability p make two: "
-            "keras.layers.Concatenate()([1 - p, p]).",
+            "Metrics need the top class, so the model must output at least two classes, [N, "
+            "classes]. To get two from one probability p: keras.layers.Concatenate()([1 - p, p]).",
             ["N", *predicted.shape[1:]],
         )
         if self.probabilities == "as_is" and not _are_probabilities(predicted):
             raise ValueError(
-                "The model's output are no probabilities; say how they become such: "
-                'probabilities="softmax" or "sigmoid" (--probabilities=softmax). '
-                f"Received: values from {predicted.min():.3g} to {predicted.max():.3g}."
+                "The model's outputs are not probabilities; convert them with "
+                'probabilities="softmax" or "sigmoid" (--probabilities=softmax). Received: values '
+                f"from {predicted.min():.3g} to {predicted.max():.3g}."
             )
         return predicted
 
@@ -227,7 +226,7 @@ def _layout_of(explainer: layers.Explainer) -> Layout | None:
         return None
     check(
         explainer.place.layout is not None,
-        "Metrics judge maps of images, and this layer has no height and width; name another.",
+        "Metrics need a height and a width, and this layer has none; name another layer.",
         explainer.place.name,
     )
     return explainer.place.layout

@@ -47,14 +47,14 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
         and shape.rank == 4
         and shape[1:].is_fully_defined()
         and shape[-1] in (1, 3),
-        "Encoded images are decoded for models of one image of a fixed size, [None, height, "
-        "width, 1 or 3]; give the size with load_model(handle, shape=(224, 224, 3)).",
+        "Decoding needs a model with one image input of fixed size, [None, height, width, 1 or 3]; "
+        "give the size with load_model(handle, shape=(224, 224, 3)).",
         [f"{spec.name}: {spec.dtype.name} {spec.shape}" for spec in source.inputs],
     )
     check(
         source.value_range is not None,
-        "To scale decoded images, the model's units must be known: "
-        "load_model(handle, value_range=(0, 255)), or (0, 1), or (-1, 1).",
+        "To scale decoded images, the value range of the input must be known: load_model(handle, "
+        "value_range=(0, 255)), or (0, 1), or (-1, 1).",
         source.name,
     )
     decoder = _Decoder(source)
@@ -62,7 +62,7 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
 
     def predict(files):
         good = tf.map_fn(readable, files, fn_output_signature=tf.bool)
-        problem = "A file is no whole, still JPEG, PNG or GIF of a sane size."
+        problem = "A file is not a complete, still JPEG, PNG or GIF of reasonable size."
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), [problem])]):
             files = tf.identity(files)
         values = source.serve(decoder.batch(files)).values

@@ -98,7 +98,8 @@ class SourceModel:
         if self.value_range is not None:
             check(
                 len(self.value_range) == 2 and self.value_range[0] < self.value_range[1],
-                "`value_range` is (black, white) in the model's input units, such as (0, 255).",
+                "`value_range` must be (black, white) in the model's input units, such as (0, "
+                "255).",
                 self.value_range,
             )
 
@@ -181,7 +182,7 @@ class SourceModel:
         classes = [value.shape[-1] for value in outputs.values() if value.shape.rank]
         check(
             len(labels) in classes or None in classes,
-            f"There must be a label for each class; the model has {classes}.",
+            f"Each class needs a label; the model has {classes} classes.",
             f"{len(labels)} labels",
         )
         return dataclasses.replace(self, labels=tuple(labels))

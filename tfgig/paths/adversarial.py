@@ -66,8 +66,8 @@ class Adversarial(AdaptivePath):
         known = objective.classes
         check(
             known is not None and known > 1,
-            "Adversarial leads to other classes, and the target has none to choose from; explain "
-            "ClassScore() of an output [N, classes].",
+            "Adversarial needs other classes, and the target has none; explain ClassScore() of an "
+            "output [N, classes].",
             known,
         )
         count = min(self.classes, known - 1)

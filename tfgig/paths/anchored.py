@@ -37,8 +37,8 @@ class Anchored(AdaptivePath):
         check_is(self.path, AdaptivePath, "path")
         check(
             self.path.segments == 1 and self.path.arrives,
-            "An anchored path leads from point to point in one walk; of Greedy take a direction, "
-            "and none that is anchored again, nor one that ends elsewhere.",
+            "An anchored path leads from point to point in one walk. Give Greedy a direction, and "
+            "do not use a path that is itself anchored or that chooses its own end.",
             self.path,
         )
         check(

@@ -66,9 +66,13 @@ class Blur(FixedPath):
             "Blur(max_sigma=...) must be above 0 pixels.",
             self.max_sigma,
         )
-        check(self.spacing in SPACINGS, f"Blur(spacing=...) is one of {SPACINGS}.", self.spacing)
+        check(
+            self.spacing in SPACINGS, f"Blur(spacing=...) must be one of {SPACINGS}.", self.spacing
+        )
         check(0 < self.scale < math.inf, "Blur(scale=...) must be above 0 pixels.", self.scale)
-        check(self.padding in PADDINGS, f"Blur(padding=...) is one of {PADDINGS}.", self.padding)
+        check(
+            self.padding in PADDINGS, f"Blur(padding=...) must be one of {PADDINGS}.", self.padding
+        )
         check(
             self.grad_step is None or 0 < self.grad_step < math.inf,
             "Blur(grad_step=...) must be above 0 pixels, or None.",

@@ -66,7 +66,7 @@ class Greedy(AdaptivePath):
         check(0 < self.share <= 1, "Greedy(share=...) must be in (0, 1].", self.share)
         check(
             self.direction in DIRECTIONS,
-            f"Greedy(direction=...) is one of {DIRECTIONS}.",
+            f"Greedy(direction=...) must be one of {DIRECTIONS}.",
             self.direction,
         )
 

@@ -46,7 +46,7 @@ class Spectral(FixedPath):
         check_is(self.baseline, Baseline, "baseline")
         check(
             self.transform in TRANSFORMS,
-            f"Spectral(transform=...) is one of {TRANSFORMS}.",
+            f"Spectral(transform=...) must be one of {TRANSFORMS}.",
             self.transform,
         )
         check(0 < self.overlap <= 1, "Spectral(overlap=...) must be in (0, 1].", self.overlap)

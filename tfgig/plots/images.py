@@ -31,7 +31,7 @@ def style_of(style: str | Style) -> Style:
     """
     if isinstance(style, Style):
         return style
-    check(style in STYLES, f"There is no such style. {nearest(str(style), STYLES)}", style)
+    check(style in STYLES, f"Unknown style. {nearest(str(style), STYLES)}", style)
     return STYLES[style]
 
 
@@ -47,8 +47,8 @@ def draw_map(axes: Axes, part: Part, subject: Subject, row: int, style: Style) -
     values = tf.constant(part.attributions[row : row + 1], tf.float32)
     if subject.layout is None and values.shape.rank != 4:
         raise ValueError(
-            'A map is of a height and a width; draw others as kind="tokens" or "series". '
-            f"Received: attributions of shape {part.attributions.shape}."
+            'A map needs a height and a width; draw others as kind="tokens" or "series". Received: '
+            f"attributions of shape {part.attributions.shape}."
         )
     over = style.laid_over(values, images, subject.layout)
     _show(axes, style.draw(images, over, range_of(part, subject))[0].numpy())

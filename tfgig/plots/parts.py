@@ -56,11 +56,11 @@ def parts_of(
     Raises:
         ValueError: there are no attributions, or nothing to draw them over.
     """
-    check(kind is None or kind in KINDS, f"`kind` is one of {KINDS}, or None.", kind)
+    check(kind is None or kind in KINDS, f"`kind` must be one of {KINDS}, or None.", kind)
     answers = dict(_answers(explanation))
     check(
         bool(answers),
-        'An explanation has "attributions" or "tokens"; heatmap_bytes are pictures already.',
+        'An explanation needs "attributions" or "tokens"; heatmap_bytes already are pictures.',
         sorted(explanation),
     )
     texts = _texts(explanation, tokens)
@@ -115,7 +115,7 @@ def _part(kind: Kind, name: str, values: np.ndarray, subject: Subject, texts: An
         written = np.asarray(found, object)
         check(
             written.shape in (summed.shape, (1, summed.shape[1])),
-            f"There is one token for each position, {summed.shape[1]} of them.",
+            f"There must be one token for each of the {summed.shape[1]} positions.",
             written.shape,
         )
         return Part(kind, name, summed, np.broadcast_to(written, summed.shape))
@@ -146,7 +146,7 @@ def _table(columns: Sequence[tuple[str, np.ndarray]], subject: Subject) -> list[
         names = list(map(str, subject.feature_names))
         check(
             len(names) == attributions.shape[1],
-            f"`feature_names` has one name for each of the {attributions.shape[1]} columns.",
+            f"`feature_names` needs one name for each of the {attributions.shape[1]} columns.",
             names,
         )
     return [Part("table", "", attributions, np.concatenate(data, 1), tuple(names))]
@@ -175,8 +175,8 @@ def _image(subject: Subject, name: str, values: np.ndarray) -> np.ndarray:
     ]
     check(
         len(images) == 1 and len(images[0]) == len(values),
-        "A map is drawn over its image, [B, height, width, 1, 3 or 4] with as many rows; give the "
-        "images that were explained with inputs=...",
+        "A map needs its images, [B, height, width, 1, 3 or 4], with the same number of rows; pass "
+        "the explained images with inputs=...",
         {key: value.shape for key, value in named.items()},
     )
     return images[0]

@@ -73,7 +73,7 @@ def plot(
         raise ImportError("tfgig.plot draws with matplotlib: pip install 'tfgig[pictures]'.")
     from tfgig.plots import figure, images
 
-    check(max_display >= 2, "`max_display` is 2 or more.", max_display)
+    check(max_display >= 2, "`max_display` must be at least 2.", max_display)
     given: dict[str, Any] = {
         "class_names": class_names,
         "feature_names": feature_names,
@@ -93,7 +93,7 @@ def plot(
         count = len(shown[0].parts[0].attributions)
         check(
             all(-count <= row < count for row in chosen) and bool(chosen),
-            f"`rows` are some of the {count} of the batch.",
+            f"`rows` must be among the {count} rows of the batch.",
             rows,
         )
     return figure.draw(shown, chosen, images.style_of(style), max_display, figsize)
@@ -102,7 +102,8 @@ def plot(
 def _by_method(explanation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     check(
         isinstance(explanation, Mapping) and bool(explanation),
-        "An explanation is a mapping of tensors by name, or a mapping of those by method.",
+        "An explanation must be a mapping of tensors by name, or a mapping of such mappings by "
+        "method.",
         type(explanation).__name__,
     )
     if all(isinstance(value, Mapping) for value in explanation.values()):
@@ -119,6 +120,6 @@ def _check_alike(shown: Sequence[Any]) -> None:
     kinds = [[(part.kind, part.name, len(part.attributions)) for part in s.parts] for s in shown]
     check(
         all(other == kinds[0] for other in kinds),
-        "Explanations side by side are of the same inputs.",
+        "Explanations drawn side by side must have the same inputs.",
         kinds,
     )

@@ -57,7 +57,7 @@ class Felzenszwalb(Segmentation):
             scales = ()
         check(
             len(scales) > 0 and all(0 < scale < math.inf for scale in scales),
-            "Felzenszwalb(scales=...) is a list of numbers above 0.",
+            "Felzenszwalb(scales=...) must be a list of numbers above 0.",
             self.scales,
         )
         object.__setattr__(self, "scales", scales)

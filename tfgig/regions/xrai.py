@@ -63,7 +63,9 @@ class XRAI(Spec):
     area: float = 1.0
 
     def __post_init__(self) -> None:
-        check(self.ranking in RANKINGS, f"XRAI(ranking=...) is one of {RANKINGS}.", self.ranking)
+        check(
+            self.ranking in RANKINGS, f"XRAI(ranking=...) must be one of {RANKINGS}.", self.ranking
+        )
         check_is(self.segmentation, Segmentation, "segmentation")
         check(
             is_whole(self.min_pixels) and self.min_pixels >= 1,
@@ -86,8 +88,8 @@ class XRAI(Spec):
         image = np.asarray(image)
         check(
             image.ndim == 3 and np.shape(attributions)[:2] == image.shape[:2],
-            "XRAI takes one image [height, width, channels] and its attributions; a batch goes "
-            "in one by one.",
+            "XRAI takes one image [height, width, channels] and its attributions; pass the images "
+            "of a batch one by one.",
             (np.shape(attributions), image.shape),
         )
         check(bool(np.isfinite(image).all()), "The image must be finite.", "NaN or infinity")
@@ -105,7 +107,7 @@ class XRAI(Spec):
         segments = np.asarray(segments, bool)
         check(
             segments.ndim == 3 and segments.shape[1:] == attributions.shape and len(segments) > 0,
-            "Segments are masks [S, height, width] of the attributions' height and width.",
+            "Segments must be masks [S, height, width] with the attributions' height and width.",
             (segments.shape, attributions.shape),
         )
         check(

@@ -102,14 +102,14 @@ class Target(Spec, abc.ABC):
             return names[0]
         if self.output_name in outputs.values and self.output_name not in names:
             raise ValueError(
-                f"The output {self.output_name!r} is of "
-                f"{outputs.values[self.output_name].dtype.name} and has no gradient; the model's "
-                f"scores are {', '.join(names) or 'none of its outputs'}. "
-                f"Received: output_name={self.output_name!r}."
+                f"The output {self.output_name!r} is {outputs.values[self.output_name].dtype.name} "
+                "and has no gradient; the model's float outputs are "
+                f"{', '.join(names) or 'none of its outputs'}. Received: "
+                f"output_name={self.output_name!r}."
             )
         if self.output_name not in outputs.values:
             raise ValueError(
-                f"The model has no such output. {nearest(self.output_name, names)} "
+                f"The model has no output of this name. {nearest(self.output_name, names)} "
                 f"Received: output_name={self.output_name!r}."
             )
         return self.output_name
@@ -137,4 +137,4 @@ def counts_classes(kind: str) -> bool:
 def check_form(form: str, target: Target) -> None:
     """Raises `ValueError` unless `form` is one in which an output can be read."""
     words = ", ".join(f'"{known}"' for known in FORMS)
-    check(form in FORMS, f"{type(target).__name__}(output=...) is one of {words}.", form)
+    check(form in FORMS, f"{type(target).__name__}(output=...) must be one of {words}.", form)

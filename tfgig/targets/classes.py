@@ -76,12 +76,14 @@ class Contrast(Target):
         for name in ("a", "b"):
             index = getattr(self, name)
             check(
-                is_whole(index) and index >= 0, f"Contrast({name}=...) is a class's index.", index
+                is_whole(index) and index >= 0,
+                f"Contrast({name}=...) must be a class index.",
+                index,
             )
         check(
             self.a != self.b,
             "Contrast(a, b) of a class with itself is 0 everywhere; choose two classes, or "
-            "Margin() for a class against the best of the others.",
+            "Margin() to compare a class with the best other class.",
             (self.a, self.b),
         )
 
@@ -177,8 +179,8 @@ def class_scores(value: tf.Tensor, target: Target) -> tf.Tensor:
         return value[:, tf.newaxis]
     check(
         value.shape.rank == 2,
-        f"{type(target).__name__} explains outputs of shape [N, classes] or [N]; use "
-        "RegionScore() for one score a position, CustomScore(function) for others.",
+        f"{type(target).__name__} explains outputs of shape [N, classes] or [N]; use RegionScore() "
+        "for one score per position, CustomScore(function) for others.",
         tuple(value.shape),
     )
     return value

@@ -28,7 +28,7 @@ class CustomScore(Target):
     function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
     def __post_init__(self) -> None:
-        check(callable(self.function), "CustomScore takes a function.", self.function)
+        check(callable(self.function), "CustomScore needs a function.", self.function)
 
     def resolve(self, outputs, requested):
         return Resolved(requested, tf.ones_like(requested, tf.bool))
@@ -37,7 +37,7 @@ class CustomScore(Target):
         score = self.function(self._value(outputs), target)
         check(
             score.shape.rank == 1,
-            "A custom score must have the shape [N], one number a point; reduce the other axes.",
+            "A custom score must have shape [N], one number per point; reduce the other axes.",
             tuple(score.shape),
         )
         return score

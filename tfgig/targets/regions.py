@@ -47,7 +47,7 @@ class RegionScore(Target):
             good = False
         check(
             good,
-            "RegionScore(region=...) is one (first, one past the last) for each axis of "
+            "RegionScore(region=...) must have one (first, one past the last) for each axis of "
             "positions, such as ((10, 40), (20, 60)).",
             self.region,
         )
@@ -87,7 +87,8 @@ class RegionScore(Target):
             )
             check(
                 inside,
-                f"RegionScore(region=...) must lie in the output's positions, of sizes {sizes}.",
+                "RegionScore(region=...) must lie within the output's positions, of sizes "
+                f"{sizes}.",
                 self.region,
             )
             inner = tuple(slice(*bounds) for bounds in self.region)

@@ -86,7 +86,7 @@ class Threshold(Target):
 
 
 def _check_unit(unit: int, target: Target) -> None:
-    message = f"{type(target).__name__}(unit=...) is the index of an output unit."
+    message = f"{type(target).__name__}(unit=...) must be the index of an output unit."
     check(is_whole(unit) and unit >= 0, message, unit)
 
 

@@ -45,7 +45,7 @@ def open_source(path: str | os.PathLike, form: str | None = None) -> tuple[str, 
     known = [name for name, found in named.items() if found]
     if len(known) != 1:
         raise ValueError(
-            f"The files' names tell {'several formats' if known else 'no format'}; say it: "
+            f"The file names imply {'several formats' if known else 'no format'}; choose one: "
             f"--format={'|'.join(known or FORMATS)}. Received: {os.fspath(path)!r}."
         )
     return known[0], FORMATS[known[0]](root, named[known[0]])

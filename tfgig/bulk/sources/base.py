@@ -121,8 +121,8 @@ def found_files(
         found = list(_under(root, suffixes))
         if not found:
             raise FileNotFoundError(
-                f"No file under {text!r} ends in {', '.join(suffixes)}; name files by a pattern, "
-                f"such as '{text}/*', and their --format."
+                f"No file under {text!r} ends in {', '.join(suffixes)}; select files with a "
+                f"pattern such as '{text}/*' and give their --format."
             )
         return root, sorted(found)
     paths = [path for path in glob.glob(text, recursive=True) if os.path.isfile(path)]

@@ -81,7 +81,7 @@ class JsonLines(_Lines):
 def _json_object(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise ValueError(f"a line is a JSON object. Received: {text[:40]!r}")
+        raise ValueError(f"a line must be a JSON object. Received: {text[:40]!r}")
     return found
 
 
@@ -112,7 +112,9 @@ class Csv(_Lines):
         super()._head(stream)
         names = _cells(next(self._records(stream), b"").decode())
         if not names or len(set(names)) != len(names):
-            raise ValueError(f"The first line names the columns, each once. Received: {file!r}.")
+            raise ValueError(
+                f"The first line must name every column, without repeats. Received: {file!r}."
+            )
         return names
 
     def _parser(self, file: str, stream: BinaryIO) -> Any:
@@ -121,7 +123,7 @@ class Csv(_Lines):
         def parse(text: str) -> dict[str, str]:
             cells = _cells(text)
             if len(cells) != len(names):
-                raise ValueError(f"it has {len(cells)} cells, and the header {len(names)}")
+                raise ValueError(f"it has {len(cells)} cells, but the header has {len(names)}")
             return dict(zip(names, cells, strict=True))
 
         return parse

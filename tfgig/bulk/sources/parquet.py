@@ -23,7 +23,7 @@ class Parquet(Source):
                 return pq.read_schema(self.path(file)).names
             except (OSError, pa.ArrowException) as error:
                 reasons.append(f"{file}: {error}")
-        raise ValueError(f"No file is Parquet. Received: {'; '.join(reasons[:3])}.")
+        raise ValueError(f"None of the files is valid Parquet. Received: {'; '.join(reasons[:3])}.")
 
     def pieces(self, rows: int) -> Iterator[Piece | Rejected]:
         for file in self.files:

@@ -50,7 +50,7 @@ class Records(Source):
                     try:
                         features = tf.train.Example.FromString(record).features.feature
                     except DecodeError as error:
-                        reasons[i] = f"the record is no tf.train.Example: {error}"
+                        reasons[i] = f"the record is not a tf.train.Example: {error}"
                         continue
                     for name in columns:
                         known = name in features
@@ -90,8 +90,8 @@ def _ends(stream: BinaryIO, total: int) -> Iterator[int]:
         at += _HEAD + size + _TAIL
         if at > total:
             raise ValueError(
-                "it is no file of TFRecords, or is compressed, or was cut short; compressed files "
-                "have to be unpacked first"
+                "it is not a TFRecord file, or is truncated or compressed; uncompress such files "
+                "first"
             )
         stream.seek(at)
         yield at

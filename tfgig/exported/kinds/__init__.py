@@ -41,5 +41,5 @@ def get(name: str) -> EndpointKind:
         ValueError: there is none; the error names the nearest.
     """
     if name not in KINDS:
-        raise ValueError(f"No kind of endpoint {name!r}. {nearest(name, KINDS)}")
+        raise ValueError(f"Unknown kind of endpoint {name!r}. {nearest(name, KINDS)}")
     return KINDS[name]

@@ -38,7 +38,7 @@ class Features(EndpointKind):
         if all(None not in spec.shape[1:] for spec in cut.explained):
             return None
         return (
-            "Features are the columns of a table, of a fixed size; export Endpoints of the kind "
+            "Features are the columns of a table of fixed size; export endpoints of kind "
             f'"attributions" instead. Received: {cut.points.name!r} of shape {cut.points.shape}.'
         )
 

@@ -33,22 +33,21 @@ class Heatmap(EndpointKind):
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
         if not source.takes_images:
             return (
-                "Heat-maps are drawn over images, [B, height, width, 1, 3 or 4], or of the axes "
-                "that data_format=... says (--data_format); export Endpoints of the kind "
+                "Heat-maps need images, [B, height, width, 1, 3 or 4], or with the axes of "
+                "data_format=... (--data_format); export endpoints of kind "
                 '"attributions" instead. '
                 f"Received: {source.points.name!r} of shape {source.points.shape}."
             )
         if cut.parts and source.picture_spec not in cut.explained:
             return (
-                "Heat-maps are drawn over images, and the image is not among what is explained. "
-                f"Received: {', '.join(spec.name for spec in cut.explained)}."
+                "Heat-maps need an image among the explained inputs. Received: "
+                f"{', '.join(spec.name for spec in cut.explained)}."
             )
         if source.value_range is None:
             return (
-                "Heat-maps are drawn over the images, and this model does not say what is black "
-                "and what is white in its input. Give the range: tfgig.load_model(model, "
-                "value_range=(0, 255)), or (0, 1), or (-1, 1); --value_range=0,255 for programs. "
-                f"Received: {source.name!r}, whose graph does not tell it."
+                "Heat-maps need the value range of the image, and this model does not reveal it. "
+                "Give the range: tfgig.load_model(model, value_range=(0, 255)), or (0, 1), or (-1, "
+                f"1); --value_range=0,255 for programs. Received: {source.name!r}."
             )
         return None
 

@@ -44,14 +44,14 @@ def fixed_of(
     for name, value in (constants or {}).items():
         check(
             name in by_name,
-            f"`constants` fixes inputs by their names. {nearest(name, by_name)}",
+            f"`constants` must use input names. {nearest(name, by_name)}",
             f"constants={dict(constants or {})} for {where}",
         )
         spec = by_name[name]
         check(
             not has_rows(spec),
-            f"`constants` fixes what is one value for the whole batch, and {name!r} has rows; "
-            "leave it out.",
+            f"`constants` may fix only inputs with one value for the whole batch, and {name!r} has "
+            "rows; leave it out.",
             f"{where}, {name!r} of shape {spec.shape}",
         )
         try:

@@ -200,9 +200,9 @@ def join(
     for spec in explained:
         check(
             not several or None not in spec.shape[1:],
-            "Several tensors are explained together only if each has a fixed size. Give that of "
-            f"one example: shape={{{spec.name!r}: (9, 2), ...}} "
-            f'(--shape={{"{spec.name}": [9, 2]}}), or name one of them with layer=...',
+            "To explain several tensors together, each needs a fixed size. Give the shape of one "
+            f'example: shape={{{spec.name!r}: (9, 2), ...}} (--shape={{"{spec.name}": [9, 2]}}), '
+            "or name one of them with layer=...",
             f"{spec.name!r} of shape {spec.shape}",
         )
     parts = explained if several else ()

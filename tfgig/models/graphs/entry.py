@@ -277,7 +277,7 @@ class _Cutter:
         if found is None:
             return error
         return CannotExplain(
-            f"Its rows are rows at layer={found!r}: load_model(handle, layer={found!r}) "
+            f"Rows are independent at layer={found!r}: load_model(handle, layer={found!r}) "
             f"(--layer={found}). {error}"
         )
 

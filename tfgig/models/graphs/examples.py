@@ -157,20 +157,20 @@ def _fill(
 def _given_rows(given: Given, inputs: Sequence[tf.TensorSpec]) -> Rows:
     names = [spec.name for spec in inputs]
     if not isinstance(given, Mapping):
-        check(len(inputs) == 1, "`example` gives rows for each input by its name.", names)
+        check(len(inputs) == 1, "`example` must be a dictionary of rows by input name.", names)
         given = {names[0]: given}
     for name in given:
-        check(name in names, f"The model has no such input. {nearest(name, names)}", name)
+        check(name in names, f"The model has no input of this name. {nearest(name, names)}", name)
     check(
         set(given) == set(names),
-        f"`example` gives rows for each input: {', '.join(names)}.",
+        f"`example` needs rows for each input: {', '.join(names)}.",
         sorted(given),
     )
     rows = tuple(_as_spec(given[spec.name], spec) for spec in inputs)
     counts = {len(values) for values in rows}
     check(
         counts in ({2}, {3}),
-        "`example` is two or three rows that differ, as many for each input.",
+        "`example` needs two or three different rows, the same number for each input.",
         {spec.name: len(values) for spec, values in zip(inputs, rows, strict=True)},
     )
     # A third one, if there are two: the first again.
@@ -182,7 +182,7 @@ def _as_spec(values: Any, spec: tf.TensorSpec) -> tf.Tensor:
     if spec.dtype.is_integer:
         check(
             np.array_equal(array.astype(spec.dtype.as_numpy_dtype), array),
-            f"The input {spec.name!r} is of {spec.dtype.name}.",
+            f"The input {spec.name!r} must be {spec.dtype.name}.",
             array.dtype.name,
         )
     tensor = tf.constant(array, tf.string) if spec.dtype == tf.string else None
@@ -190,7 +190,7 @@ def _as_spec(values: Any, spec: tf.TensorSpec) -> tf.Tensor:
         tensor = tf.cast(tf.constant(array), spec.dtype)
     check(
         spec.shape.is_compatible_with(tensor.shape),
-        f"Rows of the input {spec.name!r} are of shape {spec.shape}.",
+        f"Rows of the input {spec.name!r} must have shape {spec.shape}.",
         tensor.shape,
     )
     return tensor

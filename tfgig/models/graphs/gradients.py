@@ -21,8 +21,8 @@ _FLAT = ("Round", "Rint", "Floor", "Ceil")
 # What TensorFlow says of a handle whose table it does not know, on the way of a gradient.
 _NO_HANDLE = "without handle data"
 _NO_HANDLE_WORDS = (
-    "it calls a function with the handle of a table from elsewhere in the graph, as TensorFlow "
-    "Transform does, through which TensorFlow takes no gradient"
+    "it passes a table's handle to a function, as TensorFlow Transform does, which TensorFlow "
+    "cannot differentiate"
 )
 _CUT = "Explain the model behind it, at a layer: load_model(handle, layer=...) (--layer=...)."
 
@@ -78,16 +78,16 @@ def refuse_unservable(graph: tf.Graph, where: str, unsaved: Collection[str] = ()
     for node in nodes(graph.as_graph_def()):
         if node.op in PYTHON_CODE:
             raise CannotExplain(
-                f"The model calls Python code (the op {node.op} {own_name(node)!r}: "
-                "tf.py_function or tf.numpy_function), which a SavedModel does not hold. Replace "
-                f"it by TensorFlow operations and save the model again. Received: {where}."
+                f"The model calls Python code (the op {node.op} {own_name(node)!r}: tf.py_function "
+                "or tf.numpy_function), which a SavedModel does not contain. Replace it with "
+                f"TensorFlow operations and save the model again. Received: {where}."
             )
         if node.op in _OLD_LOOPS:
             raise CannotExplain(
-                f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), through "
-                "which TensorFlow 2 takes no gradient, and which servers do not run in front of "
-                "one. Write it out again after tf.compat.v1.enable_control_flow_v2(). "
-                f"Received: {where}."
+                f"The model has a TensorFlow 1 loop (the op {node.op} {own_name(node)!r}), which "
+                "TensorFlow 2 cannot differentiate, and which servers do not run in front of a "
+                "gradient. Save it again after tf.compat.v1.enable_control_flow_v2(). Received: "
+                f"{where}."
             )
         if _custom(node) in unsaved:
             raise CannotExplain(
@@ -103,8 +103,8 @@ def _refuse_old_branches(graph: tf.Graph, where: str) -> None:
     for node in nodes(graph.as_graph_def()):
         if node.op in _OLD_BRANCHES:
             raise CannotExplain(
-                f"The model has a TensorFlow 1 branch (the op {node.op} {own_name(node)!r}), "
-                "through which no gradient can be served. Write it out again after "
+                f"The model has a TensorFlow 1 branch (the op {node.op} {own_name(node)!r}), which "
+                "cannot be differentiated on a server. Save it again after "
                 f"tf.compat.v1.enable_control_flow_v2(). {_CUT} Received: {where}."
             )
 
@@ -128,7 +128,7 @@ def check_gradient(cut: Cut, where: str) -> None:
             return
         reasons.append(reason)
     floating = any(output.dtype.is_floating for output in outputs.values())
-    remedy = _CUT if floating else "Save a signature that returns the scores, as floats."
+    remedy = _CUT if floating else "Save a signature that returns the scores as floats."
     raise CannotExplain(
         f"The model cannot be explained at {cut.points.name!r}: {'; '.join(reasons)}. "
         f"{remedy} Received: {where}."
@@ -241,7 +241,7 @@ def missing_gradient(node: tf.compat.v1.NodeDef) -> str | None:
             if not dtype.is_floating:
                 return f"the op {name} casts {verb} {dtype.name}, which has no gradient"
     if gradient is None or node.op in _FLAT:
-        return f"the op {name} passes no gradient on"
+        return f"the op {name} does not propagate gradients"
     return None
 
 

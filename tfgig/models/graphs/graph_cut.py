@@ -50,8 +50,8 @@ class NoFloats(CannotExplain):
     def _words(self, layer: str | None) -> str:
         known = f", such as layer={layer!r}" if layer else ""
         return (
-            "A gradient needs floating-point numbers, and the model takes none. Explain it at the "
-            f"layer where its first ones come out{known}: load_model(handle, layer=...) "
+            "A gradient needs floating-point numbers, and the model has no float input. Explain it "
+            f"at the first layer with float output{known}: load_model(handle, layer=...) "
             f"(--layer=...). Received: {self._received}."
         )
 
@@ -144,8 +144,8 @@ def cut_at_tensors(
         shape = tensor.shape
         if shape.rank is None or shape.rank < 1 or shape[0] is not None:
             raise CannotExplain(
-                "What is explained must have the batch as its first axis, [None, ...], and a known "
-                f"rank. Received: {tensor.op.name!r} of shape {shape} in {where}."
+                "The explained tensor must have the batch as its first axis, [None, ...], and a "
+                f"known rank. Received: {tensor.op.name!r} of shape {shape} in {where}."
             )
         at_input = tensor.name in given
         specs.append(
@@ -183,9 +183,9 @@ def _check_each_matters(
     for tensor, name in zip(tensors, names, strict=True):
         if tensor.name not in given and tensor.name not in used:
             raise CannotExplain(
-                "Of several places, each must have a part of the score that comes through no other "
-                f"of them; what {name!r} holds goes into others, or into no output. Leave it out. "
-                f"Received: {', '.join(names)}."
+                "Each of several places must contribute to the score without passing through the "
+                f"others; {name!r} reaches the output only through others, or not at all. Leave it "
+                f"out. Received: {', '.join(names)}."
             )
 
 

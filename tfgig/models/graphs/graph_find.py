@@ -50,16 +50,15 @@ def _tensor_of(
         scopes = _scopes_of(passed, layer)
         if len(scopes) > 1:
             raise CannotExplain(
-                f"Several scopes of the graph have this name, which Keras numbers anew when it "
-                f"saves: {', '.join(scopes)}. Name one of them whole or, of a layer that is used "
-                f"several times, all of them. Received: layer={layer!r} "
-                f"for {where}."
+                "Several scopes of the graph have this name, because Keras renumbers names when it "
+                f"saves: {', '.join(scopes)}. Give the full name of one, or of all uses of a layer "
+                f"that is used several times. Received: layer={layer!r} for {where}."
             )
         found = [t for scope in scopes for t in _leaving(passed, scope)]
     if len(found) != 1:
-        among = "it has several outputs" if found else "there is none such"
+        among = "it has several outputs" if found else "there is none of this name"
         raise CannotExplain(
-            f"`layer` names one layer, scope or operation of floats; {among}. "
+            f"`layer` must name one layer, scope or operation with float output; {among}. "
             f"{nearest(layer, _nameable(found or passed))} Received: layer={layer!r} for {where}."
         )
     return found[0]

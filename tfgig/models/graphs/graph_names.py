@@ -103,8 +103,8 @@ def as_floats(tensor: tf.Tensor, serve: Concrete, where: str) -> list[tf.Tensor]
             waiting += [output for output in op.outputs if not output.dtype.is_floating]
     if not found:
         raise CannotExplain(
-            "A gradient needs floating-point numbers, and nothing makes such of this layer's: "
-            f"name a layer behind it. Received: {own_name(tensor.op.node_def)!r} of "
+            "A gradient needs floating-point numbers, and this layer's output never becomes float: "
+            f"name a later layer. Received: {own_name(tensor.op.node_def)!r} of "
             f"{tensor.dtype.name} in {where}."
         )
     return found

@@ -62,9 +62,9 @@ def last_of(
     ]
     if not found:
         raise CannotExplain(
-            "The model has no layer with positions as those of its input, such as a height and a "
-            "width, that its score comes through; name one with layer=... (At(place, method)). "
-            f"Received: {where}."
+            "The model has no layer with the input's positions, such as a height and a width, that "
+            "the score depends on; name one with layer=... (At(place, method)). Received: "
+            f"{where}."
         )
     return found[-1]
 

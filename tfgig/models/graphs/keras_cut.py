@@ -108,14 +108,14 @@ def _one_each(layer: keras.layers.Layer, found: Sequence[Any], graph: tf.Graph) 
     if found and not inside:
         return list(found)
     if not found:
-        why = "it is not called in the model"
+        why = "the model does not call it"
     elif tf.is_tensor(inside[0]):
         why = "it is called in a loop or a branch"
     else:
         why = f"it has {len(tf.nest.flatten(inside[0]))} outputs"
     raise CannotExplain(
-        f"`layer` is one that is called outside of loops and has one output; {why}. "
-        f"Received: layer={layer.name!r}."
+        f"`layer` must be called outside of loops and have one output; {why}. Received: "
+        f"layer={layer.name!r}."
     )
 
 
@@ -173,10 +173,12 @@ def _layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
     inner = {path: layer for path, layer in layers.items() if path.endswith(f"/{name}")}
     if not inner:
         hint = nearest(name, layers)
-        raise CannotExplain(f"The model has no such layer. {hint} Received: layer={name!r}.")
+        raise CannotExplain(
+            f"The model has no layer of this name. {hint} Received: layer={name!r}."
+        )
     if len({id(layer) for layer in inner.values()}) > 1:
         raise CannotExplain(
-            f"Several inner layers have this name: {', '.join(inner)}. Name one of them whole. "
+            f"Several inner layers have this name: {', '.join(inner)}. Give the full name of one. "
             f"Received: layer={name!r}."
         )
     return next(iter(inner.values()))

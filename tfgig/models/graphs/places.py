@@ -69,8 +69,8 @@ def choose(places: Sequence[Place], fewest: int = FEWEST_POSITIONS) -> Place:
     laid_out = [place for place in places if place.positions > 1]
     check(
         len(laid_out) > 0,
-        "This model has no layer with positions that all of its score comes through; explain it "
-        "at its inputs, or name a layer.",
+        "This model has no layer with positions that the whole score passes through; explain it at "
+        "its inputs, or name a layer.",
         [place.name for place in places],
     )
     kept = [place for place in laid_out if place.ends != "nothing"] or laid_out
@@ -114,8 +114,8 @@ class Survey:
         """The places that there are to choose among, in words."""
         names = [place.name for place in self.places if place.ends != "nothing"]
         if not names:
-            return "It has no such place."
-        return f"Places: {', '.join(names[-_MOST_NAMED:])}; layer={names[-1]!r}, say."
+            return "It has no suitable place."
+        return f"Places: {', '.join(names[-_MOST_NAMED:])}; for example layer={names[-1]!r}."
 
     def found(self, fewest: int = FEWEST_POSITIONS) -> Place:
         """The place where the user names none: of a text its embedding, else as `choose` does.
@@ -140,13 +140,13 @@ class Survey:
         over = [place for place in self.places if place.layout is not None]
         check(
             not any(_is_open(source) for source in self._ways.sources),
-            "The model leaves its images' size open, so it is not known how its layers lie over a "
-            "picture; say it: load_model(..., shape=(224, 224, 3)), or --shape=224,224,3.",
+            "The model leaves the image size open, so the positions of its layers in the image are "
+            "unknown; give it: load_model(..., shape=(224, 224, 3)), or --shape=224,224,3.",
             [tuple(source.shape[1:]) for source in self._ways.sources],
         )
         check(
             len(over) > 0,
-            "This model has no layer that lies over a picture and that all of its score comes "
+            "This model has no layer that maps onto the image and that the whole score passes "
             "through; explain it at its inputs, or name layers.",
             [place.name for place in self.places],
         )
@@ -176,8 +176,8 @@ class Survey:
         tensors = [tensor for tensor in found if tensor is not None]
         check(
             not tensors or not self._ways.goes_round(tensors),
-            "Part of the score comes another way, and not through "
-            f"{'this layer' if len(names) == 1 else 'these layers'}. {self.known}",
+            f"Part of the score bypasses {'this layer' if len(names) == 1 else 'these layers'}. "
+            f"{self.known}",
             names[0] if len(names) == 1 else tuple(names),
         )
 

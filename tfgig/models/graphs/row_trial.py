@@ -46,9 +46,9 @@ def try_rows(cut: Cut, front: Concrete, examples: Examples) -> Trial:
     """
     if not tf.executing_eagerly():  # such as while a model is read and not run
         return Trial(
-            doubt="the graph does not show it, and nothing was run; loading the model tries"
+            doubt="the graph does not show it, and nothing was run; loading the model tests it"
         )
-    doubt = "there is nothing that it was known to take"
+    doubt = "no valid input is known"
     for rows in examples:
         try:
             found = _tried(cut, front, rows)
@@ -58,7 +58,7 @@ def try_rows(cut: Cut, front: Concrete, examples: Examples) -> Trial:
         if found is not None:
             return found
         doubt = "the scores were not finite"
-    return Trial(doubt=f"the model takes nothing that was tried ({doubt})")
+    return Trial(doubt=f"the model rejected every generated input ({doubt})")
 
 
 def have_rows(function: Concrete, examples: Examples) -> list[bool] | None:
@@ -119,7 +119,7 @@ def _mixed(runs: Sequence[tf.Tensor], tolerance: float) -> str | None:
     """What is wrong with the rows of a tensor in the companies; None if nothing is."""
     for company, values in zip(_COMPANIES, runs, strict=True):
         if values.shape.rank == 0:
-            return "is one number, and no row"
+            return "is a single number, not a row"
         if values.shape[0] != len(company):
             return f"has {values.shape[0]} rows for a batch of {len(company)}"
     whole = _numbers(runs[0])
@@ -128,14 +128,14 @@ def _mixed(runs: Sequence[tf.Tensor], tolerance: float) -> str | None:
             beside, apart = whole[row], _numbers(values)[place]
             where = _differ(beside, apart, tolerance * _range(whole))
             if where is not None:
-                return f"depends on the rows beside: {where}"
+                return f"depends on other rows: {where}"
     return None
 
 
 def _changing(first: tf.Tensor, again: Sequence[tf.Tensor]) -> str | None:
     for values in again:
         if not np.array_equal(_numbers(first), _numbers(values)):
-            return "changes from call to call: it draws random numbers"
+            return "changes between calls: it draws random numbers"
     return None
 
 

@@ -15,9 +15,9 @@ from tfgig.models.graphs.row_flow import rows_shown
 from tfgig.models.graphs.row_trial import cause, try_rows
 
 _TRAINING = (
-    "Batch normalisation and dropout in training mode do that: save the model as it predicts, with "
-    "training=False. So do texts that are padded to the longest of a batch and not masked: pad "
-    "them to a fixed length."
+    "Batch normalisation and dropout in training mode cause this: save the model with "
+    "training=False. So do unmasked texts padded to the longest in a batch: pad them to a fixed "
+    "length."
 )
 
 
@@ -72,8 +72,8 @@ def prove_rows(cut: Cut, inputs: Sequence[tf.TensorSpec], examples: Examples, wh
 def words_of_doubt(doubt: str) -> str:
     """What a user is told of a cut's `doubt`."""
     return (
-        f"it is not known whether rows depend on each other: {doubt}. Give two or three rows that "
-        "the model takes: load_model(handle, example=...) (--example=rows.npz)."
+        f"it is unknown whether rows depend on each other: {doubt}. Give two or three valid rows: "
+        "load_model(handle, example=...) (--example=rows.npz)."
     )
 
 
@@ -86,9 +86,9 @@ def refuse_mixed(cut: Cut, name: str | None) -> None:
 
 def _words_of_explained(why: str, where: str, cut: Cut) -> str:
     return (
-        "What is explained must have the batch as its first axis, and its rows must not depend on "
-        f"each other; this layer has other rows: {why}. Received: {where}, "
-        f"{cut.points.name!r} of shape {cut.points.shape}."
+        "The explained tensor must have the batch as its first axis and independent rows, but this "
+        f"layer does not: {why}. Received: {where}, {cut.points.name!r} of shape "
+        f"{cut.points.shape}."
     )
 
 

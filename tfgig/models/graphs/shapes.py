@@ -32,20 +32,20 @@ def with_shape(
     scalars = [spec for spec in specs if spec.shape.rank == 0]
     if scalars:
         listed = " and ".join(repr(spec.name) for spec in scalars)
-        are = "is one value" if len(scalars) == 1 else "are one value each"
+        are = "is one value" if len(scalars) == 1 else "have one value each"
         raise CannotExplain(
-            f"The input {listed} {are} for the whole batch, as `is_training` or `keep_prob` are, "
-            f"without rows. Fix what has none where the model is explained: {advice(scalars)}. "
-            f"Received: {where}, {listed} of shape ()."
+            f"The input {listed} {are} for the whole batch, like `is_training` or `keep_prob`, and "
+            f"no rows. Fix such inputs when the model is loaded: {advice(scalars)}. Received: "
+            f"{where}, {listed} of shape ()."
         )
     for spec in specs:
         if spec.shape.rank is not None and spec.shape[0] is not None:
             raise CannotExplain(
                 "The first axis of the input is the batch and must be open, [None, ...]: a path "
-                "needs many points at once. Save the signature with such a tf.TensorSpec, or "
-                "build the model with keras.Input(shape). An input that is no batch is fixed: "
-                f"constants={{{spec.name!r}: ...}} (--constants={spec.name}=...). "
-                f"Received: {where}, {spec.name!r} of shape {spec.shape}."
+                "evaluates many points at once. Save the signature with such a tf.TensorSpec, or "
+                "build the model with keras.Input(shape). Fix an input that has no batch: "
+                f"constants={{{spec.name!r}: ...}} (--constants={spec.name}=...). Received: "
+                f"{where}, {spec.name!r} of shape {spec.shape}."
             )
     if shape is None:
         return tuple(specs)
@@ -53,13 +53,13 @@ def with_shape(
     if not isinstance(shape, Mapping):
         if len(specs) > 1:
             raise CannotExplain(
-                "`shape` is that of the only input; this model has several. Give the shapes by "
-                f"their names: shape={{{names[0]!r}: (...), ...}}. "
-                f"Received: shape={tuple(shape)} for {where} with {sorted(names)}."
+                "`shape` without names works for one input only; this model has several. Give the "
+                f"shapes by name: shape={{{names[0]!r}: (...), ...}}. Received: "
+                f"shape={tuple(shape)} for {where} with {sorted(names)}."
             )
         shape = {names[0]: shape}
     for name in shape:
-        check(name in names, f"The model has no such input. {nearest(name, names)}", name)
+        check(name in names, f"The model has no input of this name. {nearest(name, names)}", name)
     return tuple(
         _in_shape(spec, shape[spec.name], where) if spec.name in shape else spec for spec in specs
     )
@@ -69,7 +69,7 @@ def _in_shape(spec: tf.TensorSpec, shape: Sequence[int], where: str) -> tf.Tenso
     wanted = tf.TensorShape([None, *shape])
     if not spec.shape.is_compatible_with(wanted):
         raise CannotExplain(
-            f"The input does not take this shape. Received: {tuple(shape)} for {where}, "
+            f"The input cannot have this shape. Received: {tuple(shape)} for {where}, "
             f"{spec.name!r} of shape {spec.shape}."
         )
     return tf.TensorSpec(wanted, spec.dtype, spec.name)
@@ -90,10 +90,10 @@ def refuse_ragged(
     for spec, tensor in zip(specs, function.graph.inputs, strict=False):
         if spec.dtype in (tf.int32, tf.int64) and spec.shape.rank == 1 and _splits(tensor):
             raise CannotExplain(
-                "Ragged inputs have no row for each example in what is explained, and cannot be. "
-                "Save a signature that takes dense ones, padded to a fixed length: "
+                "Ragged inputs cannot be explained, because they do not have one row per example. "
+                "Save a signature that takes dense inputs, padded to a fixed length: "
                 f"RaggedTensor.to_tensor(shape=[None, length]). Received: {where}, whose input "
-                f"{spec.name!r} says where the rows of another begin and end."
+                f"{spec.name!r} marks where the rows of another begin and end."
             )
 
 

@@ -37,10 +37,10 @@ def is_normalised(cut: Cut) -> bool:
 def words_of_singular(name: str | None) -> str:
     """What a user is told of a place that is normalised at once."""
     return (
-        f"{name!r} lies right in front of a normalisation (LayerNormalization, unit length). From "
-        "a baseline of 0, its score changes in a single jump next to the baseline, and "
-        "attributions do not add up to the score: look at `delta`. Explain it behind the "
-        "normalisation, or take another baseline, such as DatasetStatistic.of(data)."
+        f"{name!r} is immediately before a normalisation (LayerNormalization, unit length). From a "
+        "baseline of 0, the score jumps right next to the baseline, and attributions do not sum to "
+        "the score: check `delta`. Explain the model after the normalisation, or use another "
+        "baseline, such as DatasetStatistic.of(data)."
     )
 
 

@@ -59,8 +59,8 @@ def unpack(archive: pathlib.Path, directory: pathlib.Path, max_bytes: int = MAX_
                 _write(tar, member, directory)
     except _DAMAGED as error:
         raise ValueError(
-            f"The archive is damaged or was cut short; get it again ({error}). "
-            f"Received: {str(archive)!r}."
+            f"The archive is damaged or truncated; download or copy it again ({error}). Received: "
+            f"{str(archive)!r}."
         ) from error
 
 
@@ -98,8 +98,8 @@ def _check_member(member: tarfile.TarInfo, archive: pathlib.Path) -> None:
     inside = not path.is_absolute() and ".." not in path.parts and "\\" not in member.name
     check(
         inside and (member.isreg() or member.isdir()),
-        "An archive of a model holds files and directories below its own; this one has a path "
-        f"that leads out of it, a link or a device: {member.name!r}. Do not trust it.",
+        "A model archive may contain only files and directories; this one has a link, a device or "
+        f"a path that leads outside: {member.name!r}. Do not trust it.",
         str(archive),
     )
 
@@ -107,7 +107,7 @@ def _check_member(member: tarfile.TarInfo, archive: pathlib.Path) -> None:
 def _check_size(fits: bool, archive: pathlib.Path, max_bytes: int) -> None:
     check(
         fits,
-        f"The archive holds more than {max_bytes >> 20} MiB, {MAX_MEMBERS} files or a header of "
+        f"The archive contains more than {max_bytes >> 20} MiB, {MAX_MEMBERS} files or a header of "
         f"{_HEADER >> 20} MiB; unpack it yourself if you trust it, and give the directory.",
         str(archive),
     )

@@ -44,19 +44,19 @@ def resolve(handle: str) -> pathlib.Path:
     try:
         return pathlib.Path(resolver(handle))
     except urllib.error.HTTPError as error:
-        reason = "There is no model there" if error.code == 404 else "The server refuses"
+        reason = "No model was found" if error.code == 404 else "The server refuses"
         raise OSError(f"{reason} (HTTP {error.code}). Received: {handle!r}.") from error
     except _Unsafe:
         raise
     except ValueError as error:
         # What tensorflow-hub says of links, and of paths that lead out of the archive.
         raise ValueError(
-            f"The archive is not one of a model; do not trust it: {error} Received: {handle!r}."
+            f"The archive is not a valid model; do not trust it: {error} Received: {handle!r}."
         ) from error
     except (*_BROKEN, tf.errors.OpError) as error:
         raise OSError(
-            "The model could not be downloaded whole; check the address and the network, and try "
-            f"again ({error}). Received: {handle!r}."
+            "The download of the model failed; check the address and the network, and try again "
+            f"({error}). Received: {handle!r}."
         ) from error
 
 
@@ -68,8 +68,8 @@ def _check_address(address: str) -> None:
     parts = urllib.parse.urlsplit(address)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise _Unsafe(
-            f"A model that comes over {parts.scheme}:// can be exchanged on the way; use https://, "
-            f"or download it by means that you trust and give the directory. Received: {address!r}."
+            f"A model sent over {parts.scheme}:// can be replaced on the way; use https://, or "
+            f"download it by a means you trust and give the directory. Received: {address!r}."
         )
 
 
@@ -86,8 +86,8 @@ def _resolver(handle: str) -> Callable[[str], str]:
         from tensorflow_hub import compressed_module_resolver, resolver
     except ImportError as error:
         raise ImportError(
-            "Handles that are addresses need tensorflow-hub: pip install tensorflow-hub "
-            f"'setuptools<82' ({error}). Received: {handle!r}."
+            "Model addresses need tensorflow-hub: pip install tensorflow-hub 'setuptools<82' "
+            f"({error}). Received: {handle!r}."
         ) from error
 
     class Resolver(compressed_module_resolver.HttpCompressedFileResolver):
@@ -119,7 +119,7 @@ def _cache(resolver: Any) -> str:
     found = own.stat()
     if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
         raise _Unsafe(
-            "Others can write to the directory of downloaded models, and a model is a program: "
-            f"make it yours alone (chmod 700), or set TFHUB_CACHE_DIR. Received: {str(own)!r}."
+            "Other users can write to the directory of downloaded models, and a model is a "
+            f"program: restrict it (chmod 700), or set TFHUB_CACHE_DIR. Received: {str(own)!r}."
         )
     return str(own)

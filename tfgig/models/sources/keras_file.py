@@ -22,8 +22,8 @@ _ADVICE = re.compile(
 _TFSM = re.compile(r'"class_name": ?"TFSMLayer".*?"filepath": ?"([^"]*)"', re.S)
 _LONGEST = 400  # characters of Keras's own words
 KERAS_2 = (
-    "The model is one of Keras 2, which Keras 3 does not read whole. Open it with tf_keras "
-    "(pip install tf_keras), write it with `model.export(directory)`, and give the directory."
+    "This is a Keras 2 model, which Keras 3 does not fully support. Open it with tf_keras (pip "
+    "install tf_keras), save it with `model.export(directory)`, and give the directory."
 )
 
 
@@ -35,7 +35,7 @@ def read_keras_file(path: pathlib.Path, unsafe: bool) -> keras.Model:
         ValueError: the file is damaged, holds no model, or one that cannot be rebuilt from it.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no model file at {str(path)!r}, nor a directory.")
+        raise FileNotFoundError(f"There is no model file or directory at {str(path)!r}.")
     if path.suffix not in SUFFIXES:
         raise ValueError(
             f"A model file ends in {' or '.join(SUFFIXES)}, a SavedModel is a directory; load "
@@ -54,33 +54,32 @@ def _reason(error: str, looked: Looked) -> str:
     own = _own_reason(error)
     if "python lambda" in own.lower():
         return (
-            "The file holds Python code (a Lambda layer), which loading it would run; nothing was "
-            "run. Allow it with allow_unsafe_deserialization=True "
-            "(--allow_unsafe_deserialization), only if you trust where the file comes from: such "
-            "code can do whatever you can."
+            "The file contains Python code (a Lambda layer) that loading would run; nothing was "
+            "run. Allow it with allow_unsafe_deserialization=True (--allow_unsafe_deserialization) "
+            "only if you trust the file: the code has all your permissions."
         )
     elsewhere = _TFSM.search(looked.config)
     if elsewhere is not None:
         return (
-            "The file holds a TFSMLayer, which is no model but the path of a SavedModel, "
+            "The file contains a TFSMLayer, which is only the path of a SavedModel, "
             f"{elsewhere[1]!r}, that Keras would load and run. If you trust it, give that "
-            "directory itself (with signature=..., --signature)."
+            "directory (with signature=..., --signature)."
         )
     if _ADVICE.search(error):
-        return f"Keras refuses what the file asks for: {own} Do not trust it."
+        return f"Keras rejects the file: {own} Do not trust it."
     if any(mark in looked.config for mark in _WRITTEN_BY_KERAS_2):
         return KERAS_2
     unknown = _UNKNOWN.search(error)
     if unknown is not None:
         return (
-            f"The model has a class of its own, {unknown[1]!r}, whose code is not in "
-            "the file. In Python, import the module that registers it, load the file with "
+            f"The model has a custom class, {unknown[1]!r}, whose code is not in the file. In "
+            "Python, import the module that registers it, load the file with "
             "keras.saving.load_model, and pass the live model."
         )
     if _numbers(looked.saved_by) > _numbers(keras.__version__):
         return (
-            f"The file was saved by Keras {looked.saved_by}, and Keras {keras.__version__} does "
-            f"not read it: {own} Install that version, or save the model again with this one."
+            f"The file was saved by Keras {looked.saved_by}, and Keras {keras.__version__} cannot "
+            f"read it: {own} Install that version, or save the model again with this one."
         )
     return f"Keras cannot rebuild the model from the file: {own}"
 
@@ -88,7 +87,7 @@ def _reason(error: str, looked: Looked) -> str:
 def _own_reason(error: str) -> str:
     """The innermost of the reasons that Keras gives, without its advice; one line."""
     innermost = _ADVICE.sub("", error.rpartition("Exception encountered: ")[2])
-    words = " ".join(innermost.split()) or "it does not say why."
+    words = " ".join(innermost.split()) or "it gives no reason."
     words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]} ..."
     return words if words.endswith((".", "?", "!")) else f"{words}."
 

@@ -124,8 +124,8 @@ def _traced(call: Callable, inputs: Sequence[tf.TensorSpec], where: str) -> Conc
         if not opened:
             raise
         raise CannotExplain(
-            "The model asks for the size of its input, which is open, while it is traced, as "
-            "UpSampling2D does. Give the size of one example: shape=(224, 224, 3) "
+            "The model needs the size of its input while it is traced, as UpSampling2D does, and "
+            "that size is open. Give the size of one example: shape=(224, 224, 3) "
             f"(--shape=224,224,3). Received: {where} with {opened}."
         ) from error
 
@@ -149,21 +149,21 @@ def _inputs_of(model: keras.Model) -> tuple[tf.TensorSpec, ...]:
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise CannotExplain(
-            "The model does not say what it takes. Wrap it: `inputs = keras.Input(shape); "
-            "keras.Model(inputs, model(inputs))`. "
-            f"Received: {type(model).__name__} {model.name!r}, which has no known input."
+            "The model has no defined input. Wrap it: `inputs = keras.Input(shape); "
+            f"keras.Model(inputs, model(inputs))`. Received: {type(model).__name__} "
+            f"{model.name!r}, which has no known input."
         )
     for tensor in inputs:
         if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
             raise CannotExplain(
                 "Sparse and ragged inputs cannot be explained; wrap the model so that it takes "
-                f"dense ones. Received: {model.name!r} with the input {tensor.name!r}."
+                f"dense inputs. Received: {model.name!r} with the input {tensor.name!r}."
             )
     for layer in flat_layers(model):
         if getattr(layer, "stateful", False):
             raise CannotExplain(
-                "A layer that keeps a state from call to call has no score of its own for an "
-                f"input; build the model with stateful=False. Received: {layer.name!r}."
+                "The score of a stateful layer depends on earlier calls; build the model with "
+                f"stateful=False. Received: {layer.name!r}."
             )
     return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
 
@@ -177,13 +177,13 @@ def _renamed(
     old = [str(spec.name) for spec in inputs]
     if isinstance(names, Mapping):
         for name in names:
-            check(name in old, f"The model has no such input. {nearest(name, old)}", name)
+            check(name in old, f"The model has no input of this name. {nearest(name, old)}", name)
         new = [names.get(name, name) for name in old]
     else:
         new = [names] if isinstance(names, str) else list(names)
     check(
         len(new) == len(old) == len(set(new)) and all(isinstance(name, str) for name in new),
-        f"`input_names` is one name for each input of {where}, no two the same; the inputs are "
+        f"`input_names` needs one unique name for each input of {where}; the inputs are "
         f"{', '.join(old)}.",
         names,
     )

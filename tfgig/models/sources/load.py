@@ -32,12 +32,11 @@ from tfgig.temporary import TemporaryDirectory
 
 # Tasks of keras-hub have one.
 _PREPROCESSED = (
-    "predict() runs `model.preprocessor` first, and the model itself does not: what is explained "
-    "and exported takes what the preprocessor returns, and a value range is in those units. To "
-    "take raw images, load a model with the preprocessing inside: "
-    "keras.Model(raw, model(model.preprocessor.image_converter(raw))), with "
-    "raw = keras.Input((height, width, 3)). To take texts, hand in model.preprocessor(texts), and "
-    "name the embedding with layer=..."
+    "predict() runs `model.preprocessor` first, but the model itself does not: explanations and "
+    "exports take the preprocessor's output, and the value range is in its units. To take raw "
+    "images, load a model with the preprocessing inside: keras.Model(raw, "
+    "model(model.preprocessor.image_converter(raw))), with raw = keras.Input((height, width, 3)). "
+    "To take texts, hand in model.preprocessor(texts), and name the embedding with layer=..."
 )
 
 
@@ -118,14 +117,14 @@ def load_model(
         raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
         raise TypeError(
-            "A model is a keras.Model or the path of a .keras or .h5 file, or the directory, "
+            "A model must be a keras.Model, the path of a .keras or .h5 file, or the directory, "
             f"archive or address of a SavedModel. Received: {type(handle).__name__}."
         )
     with located(handle) as place:
         if place.file is None:
             check(
                 input_names is None,
-                "The signature of a SavedModel names its inputs; leave `input_names` out.",
+                "A SavedModel's signature already names its inputs; leave `input_names` out.",
                 input_names,
             )
             opened = open_saved_model(place.directory, str(handle))
@@ -151,9 +150,9 @@ def _told(source: SourceModel) -> SourceModel:
     if source.cut.left_out and source.layer is None:
         why = "" if source.cut.why is None else f" ({source.cut.why})"
         warnings.warn(
-            f"{source.name!r}: the score depends on {', '.join(source.cut.left_out)} too, which "
-            f"{'is' if len(source.cut.left_out) == 1 else 'are'} not explained{why}. Name what is: "
-            'load_model(handle, layer=("...", "...")) (--layer=a,b).',
+            f"{source.name!r}: the score also depends on {', '.join(source.cut.left_out)}, which "
+            f"{'is' if len(source.cut.left_out) == 1 else 'are'} not explained{why}. To choose "
+            'what is explained: load_model(handle, layer=("...", "...")) (--layer=a,b).',
             stacklevel=3,
         )
     return source
@@ -164,8 +163,9 @@ def _refuse(name: str, **choices: Any) -> None:
     given = {choice: value for choice, value in choices.items() if value is not None}
     if given:
         raise ValueError(
-            "A Keras model has no signatures to choose from, and what `load_model` returned has "
-            f"its shape, constants, names and axes; leave it out. Received: {name!r} with {given}."
+            "Keras models have no signatures to choose from, and a loaded model already has its "
+            "shape, constants, names and axes; leave the option out. "
+            f"Received: {name!r} with {given}."
         )
 
 

@@ -55,7 +55,7 @@ def open_saved_model(directory: pathlib.Path, handle: str | None = None) -> Open
     unknown = unknown_operations(meta_graph.graph_def)
     if unknown:
         raise ValueError(
-            f"The model needs operations that TensorFlow does not have: {', '.join(unknown)}. "
+            f"The model needs operations that are not part of TensorFlow: {', '.join(unknown)}. "
             "Load the library that defines them first, with tf.load_op_library(...); every server "
             f"of the model needs it, too. Received: {handle!r}."
         )
@@ -131,19 +131,19 @@ def choose(opened: Opened, name: str | None) -> Signature:
     found = signatures_of(opened.loaded)
     if not found and callable(getattr(opened.loaded, CALL, None)):
         raise ValueError(
-            "The SavedModel has no signatures, and its __call__ is not of one tensor. Save it with "
-            "the signature that is to be explained: tf.saved_model.save(model, path, "
-            f"signatures=...). Received: {opened.handle!r}."
+            "The SavedModel has no signatures, and its __call__ does not take one tensor. Save it "
+            "with the signature to explain: tf.saved_model.save(model, path, signatures=...). "
+            f"Received: {opened.handle!r}."
         )
     if not found:
         raise ValueError(
-            "The SavedModel has no signatures and cannot be called: it holds weights only. Save "
-            "it with tf.saved_model.save(model, path, signatures=...). "
-            f"Received: {opened.handle!r}."
+            "The SavedModel has no signatures and cannot be called: it contains only weights. Save "
+            "it with tf.saved_model.save(model, path, signatures=...). Received: "
+            f"{opened.handle!r}."
         )
     if name is not None:
         if name not in found:
-            raise ValueError(f"No such signature. {nearest(name, found)} Received: {name!r}.")
+            raise ValueError(f"Unknown signature. {nearest(name, found)} Received: {name!r}.")
         return found[name]
     for default in _DEFAULTS:
         if default in found:

@@ -177,9 +177,9 @@ def _inputs(
         )
         if open_axes:
             raise CannotExplain(
-                "The shape of the input must be known but for the batch. Give that of one "
-                f"example: {_advice(inputs)}. Received: {where}, "
-                f"{spec.name!r} of shape {spec.shape}."
+                "The shape of the input must be known except for the batch. Give the shape of one "
+                f"example: {_advice(inputs)}. Received: {where}, {spec.name!r} of shape "
+                f"{spec.shape}."
             )
     return inputs
 

@@ -99,9 +99,13 @@ class Client:
         max_rows: int = MAX_ROWS,
         retries: int = 5,
     ) -> None:
-        check(max_rows >= 1, "A request has at least one row.", max_rows)
+        check(max_rows >= 1, "`max_rows` must be at least 1.", max_rows)
         check(seconds > 0, "A request takes time.", seconds)
-        check(version is None or label is None, "Give a version or a label.", (version, label))
+        check(
+            version is None or label is None,
+            "Give a version or a label, not both.",
+            (version, label),
+        )
         self._seconds, self._max_rows, self._retries = seconds, max_rows, retries
         self._transport = _transport(address, Model(model, version, label))
         self._signatures: Signatures | None = None
@@ -238,16 +242,14 @@ class Client:
                     name: np.concatenate([part.outputs[name] for part in parts])
                     for name in parts[0].outputs
                 }
-        raise ServingError(
-            "The version changed while the parts of a batch were answered.", Code.ABORTED
-        )
+        raise ServingError("The version changed between the parts of a batch.", Code.ABORTED)
 
     def _definition(self, signature: str) -> meta_graph_pb2.SignatureDef:
         if signature not in self.signatures():
             self._signatures = None  # a version that has it may have come since
         if signature not in self.signatures():
             known = nearest(signature, sorted(self.signatures()))
-            raise InvalidRequest(f"No signature of the name {signature!r}. {known}")
+            raise InvalidRequest(f"Unknown signature {signature!r}. {known}")
         return self.signatures()[signature]
 
     def _repeat(self, call: Callable[[float], _Result]) -> _Result:
@@ -263,7 +265,7 @@ class Client:
                     raise
                 time.sleep(pause)
                 wait *= 2
-        raise DeadlineExceeded("There was no time for a request.")
+        raise DeadlineExceeded("The time limit expired before the request was sent.")
 
 
 def _with_rows(
@@ -277,9 +279,9 @@ def _check_ok(ok: np.ndarray) -> None:
     bad = np.flatnonzero(~ok)
     if bad.size:
         raise ValueError(
-            "Rows cannot be explained: an input is not finite, a target is not one of the "
-            "classes, or the score is not finite on the way from the baseline. "
-            f"Received: such rows, {', '.join(map(str, bad[:8]))}."
+            "Rows cannot be explained: an input is not finite, a target is not a valid class, or "
+            "the score is not finite on the path from the baseline. Received: such rows, "
+            f"{', '.join(map(str, bad[:8]))}."
         )
 
 
@@ -291,7 +293,7 @@ def _transport(address: str, model: Model) -> Transport:
     secure = address.startswith("grpcs://")
     check(
         secure or "://" not in address,
-        'An address is "host:port", "grpcs://host:port" or "http://host:port".',
+        'An address must be "host:port", "grpcs://host:port" or "http://host:port".',
         address,
     )
     from tfgig.serving.client.grpc_transport import GrpcTransport

@@ -119,7 +119,7 @@ class RestTransport:
                 timeout=seconds,
             )
         except requests.exceptions.Timeout as error:
-            raise DeadlineExceeded(f"There was no answer in {seconds:.3g} s.") from error
+            raise DeadlineExceeded(f"No answer within {seconds:.3g} s.") from error
         except requests.exceptions.RequestException as error:
             raise Unavailable(f"The server at {self._url} does not answer: {error}") from error
         if response.status_code == 200:

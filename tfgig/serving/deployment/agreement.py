@@ -56,16 +56,16 @@ def unmergeable(signatures: Signatures) -> Iterator[Finding]:
             if not has_rows(info):
                 yield Finding(
                     subject,
-                    "is one value for all rows, and batching joins inputs along their rows; every "
-                    "request is refused.",
+                    "has one value for all rows, and batching merges inputs along their rows; "
+                    "every request is rejected.",
                     f"{_OFF}, or fix the value at export (load_model(constants={{...}})).",
                 )
             elif _is_open(info):
                 yield Finding(
                     subject,
-                    "has rows of open size. Requests of different sizes that meet in a batch fail "
-                    "each other, and pad_variable_length_inputs pads them with their own first "
-                    "value, which gives wrong numbers.",
+                    "has rows of open size. Requests of different sizes in one batch all fail, and "
+                    "pad_variable_length_inputs pads them with their own first value, which gives "
+                    "wrong numbers.",
                     f"{_OFF}, or export with fixed sizes (load_model(shape={{...}})).",
                 )
 
@@ -87,7 +87,7 @@ def check_sizes(
     if max_rows > most:
         yield Finding(
             "max_batch_size",
-            f"is {most}, and clients send {max_rows} rows in one request, which is refused (400). "
+            f"is {most}, but clients send {max_rows} rows in one request, which is rejected (400). "
             "tfgig's client then sends smaller ones; others fail.",
             f"raise `max_batch_size` to {max_rows}, or let clients send {most} "
             f"(Client(max_rows={most})).",
@@ -109,8 +109,8 @@ def warmup_rows(directory: str | os.PathLike) -> dict[str, int]:
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"The warm-up file is damaged, and the server will not load the version ({reason}). "
-            f"Write it again with tfgig.export.write_warmup(directory). Received: "
+            f"The warm-up file is damaged, so the server will not load the version ({reason}). "
+            "Write it again with tfgig.export.write_warmup(directory). Received: "
             f"{os.fspath(directory)!r}."
         ) from error
     return found
@@ -129,8 +129,8 @@ def _check_threads(batching: Batching, lane: Lane | None) -> Iterator[Finding]:
     if batching.num_batch_threads <= held:
         yield Finding(
             "num_batch_threads",
-            f"is {batching.num_batch_threads}, and explanations that run or wait in the lane hold "
-            f"up to {held}; predictions then wait for them.",
-            f"raise it to {held} and one for each processor.",
+            f"is {batching.num_batch_threads}, and explanations in the lane hold up to {held} "
+            "threads; predictions then wait for them.",
+            f"raise it to {held} plus one per processor.",
             note=True,
         )

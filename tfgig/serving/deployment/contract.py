@@ -54,7 +54,8 @@ def check_contract(directory: str | os.PathLike, batching: Batching | None = Non
             Finding(
                 SERVING_DEFAULT,
                 "there is no such signature, so requests must name one.",
-                f"save the prediction under that name; now: {', '.join(signatures) or 'none'}.",
+                "save the prediction under that name; the signatures are: "
+                f"{', '.join(signatures) or 'none'}.",
             )
         )
     description = read_description(directory)
@@ -70,7 +71,7 @@ def check_contract(directory: str | os.PathLike, batching: Batching | None = Non
             found += _check_protection(name, _operations_behind(definition, meta_graph), endpoints)
     for name in sorted(set(endpoints) - set(signatures)):
         found.append(
-            Finding(name, f"{SPEC_FILE.name} describes it, and it is not there.", "export again.")
+            Finding(name, f"{SPEC_FILE.name} describes it, but it does not exist.", "export again.")
         )
     found += _check_operations(meta_graph)
     found += _check_variables(directory, meta_graph)
@@ -104,21 +105,21 @@ def _check_tensors(name: str, definition: meta_graph_pb2.SignatureDef) -> Iterat
         elif shape[0] is not None:
             yield Finding(
                 subject,
-                f"has {shape[0]} rows, so no other number can be asked for, nor merged.",
+                f"has a fixed batch of {shape[0]} rows, so other batch sizes and merging fail.",
                 "leave its first dimension open.",
             )
         dtype = tf.dtypes.as_dtype(info.dtype)
         if role == "output" and info.dtype in _UNWRITABLE:
             yield Finding(
                 subject,
-                f"is of {dtype.name}, which REST cannot write.",
+                f"is {dtype.name}, which REST cannot encode.",
                 "cast it to float32.",
             )
         size = row_bytes(info)
         if role == "output" and size is not None and size > GRPC_LIMIT:
             yield Finding(
                 subject,
-                f"takes {size:,} bytes a row; a gRPC client takes {GRPC_LIMIT:,} unless told.",
+                f"takes {size:,} bytes per row; a gRPC client accepts {GRPC_LIMIT:,} by default.",
                 "serve a smaller input, or raise grpc.max_receive_message_length in every client.",
             )
 
@@ -130,7 +131,7 @@ def _check_endpoint(
     if len(definition.outputs) < 2:
         yield Finding(name, "has one output, which loses its name over REST.", again)
     if kind not in KINDS:
-        yield Finding(name, f"is of the kind {kind!r}, which this tfgig does not know.", again)
+        yield Finding(name, f"is of kind {kind!r}, which this tfgig does not know.", again)
     elif KINDS[kind].missing(definition.outputs):
         missing = KINDS[kind].missing(definition.outputs)
         older = set(missing) <= _ADDED_LATER
@@ -140,11 +141,11 @@ def _check_endpoint(
         if dtype == tf.string and not key.endswith(_BYTES):
             yield Finding(
                 f"{name}, output {key!r}",
-                "is of bytes, and REST writes only names in _bytes in base64.",
+                "is bytes, and REST encodes only names that end in _bytes as base64.",
                 again,
             )
         if dtype.is_floating and dtype != tf.float32:
-            yield Finding(f"{name}, output {key!r}", f"is of {dtype.name}, not float32.", again)
+            yield Finding(f"{name}, output {key!r}", f"is {dtype.name}, not float32.", again)
 
 
 def _check_protection(
@@ -153,15 +154,16 @@ def _check_protection(
     if "EnsureShape" not in operations:
         yield Finding(
             name,
-            "has no guard: a request of a wrong shape may end the server's process.",
+            "has no guard: a request with a wrong shape may crash the server.",
             "export again with this version of tfgig.",
             note=True,
         )
     if name in endpoints and "BatchFunction" not in operations:
         yield Finding(
             name,
-            "has no lane: as many explanations as the server has threads hold up predictions.",
-            "export again, with lane=tfgig.Lane(), or serve it apart (tfgig-config --separate).",
+            "has no lane: explanations can hold all threads of the server and delay predictions.",
+            "export again, with lane=tfgig.Lane(), or serve it separately (tfgig-config "
+            "--separate).",
             note=True,
         )
 
@@ -196,14 +198,14 @@ def _check_operations(meta_graph: meta_graph_pb2.MetaGraphDef) -> Iterator[Findi
         yield Finding(
             ", ".join(python),
             "calls Python, which loads and then fails at every request.",
-            "replace tf.py_function and tf.numpy_function by TensorFlow operations.",
+            "replace tf.py_function and tf.numpy_function with TensorFlow operations.",
         )
     unknown = [name for name in unknown_operations(definition) if name not in _PYTHON]
     if unknown:
         yield Finding(
             ", ".join(unknown),
-            "is no operation of TensorFlow's; the version fails to load.",
-            "use TensorFlow's own, or build the server with that library.",
+            "is not a TensorFlow operation; the version fails to load.",
+            "use TensorFlow operations, or build the server with that library.",
         )
     compiled = [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
     compiled += [
@@ -212,7 +214,7 @@ def _check_operations(meta_graph: meta_graph_pb2.MetaGraphDef) -> Iterator[Findi
     if compiled:
         yield Finding(
             compiled[0],
-            "is to be compiled by XLA, which is off in TensorFlow Serving; every call fails.",
+            "needs XLA compilation, which TensorFlow Serving disables; every call fails.",
             "export without jit_compile.",
         )
 
@@ -224,8 +226,8 @@ def _check_variables(
     if variables and not (directory / "variables" / "variables.index").is_file():
         yield Finding(
             "variables",
-            "there are none on disk; the version loads, and every call fails.",
-            "copy the directory again, whole.",
+            "there are none on disk; the version loads, but every call fails.",
+            "copy the complete directory again.",
         )
 
 
@@ -236,7 +238,7 @@ def _check_warmup(
     if not (directory / WARMUP_FILE).is_file():
         yield Finding(
             str(WARMUP_FILE),
-            "there is none: a broken endpoint is taken up, and first requests are slow.",
+            "there is none: a broken endpoint is not detected, and first requests are slow.",
             remedy,
         )
         return
@@ -262,7 +264,7 @@ def _misfit(
 ) -> str:
     """What makes a record fail; nothing if it fits its signature."""
     if name not in signatures:
-        return "is a record for a signature that is not there"
+        return "is a record for a signature that does not exist"
     try:
         check_inputs(name, signatures[name], {**defaults_of(signatures[name]), **inputs})
     except InvalidRequest as error:

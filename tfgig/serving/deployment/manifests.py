@@ -28,7 +28,7 @@ _FIRST_PORT = 8500  # gRPC's of the first service; REST has the next, another se
 _PARAMETERS = "batching_parameters.txt"
 _INTER_OP = (
     "--tensorflow_inter_op_parallelism is the number of threads that run operations. An",
-    "explanation is a loop, and keeps one of them from its first step to its last; predictions",
+    "explanation is a loop that holds one of them until it ends; predictions",
     "need the others.",
 )
 _BATCHING = """\
@@ -73,25 +73,27 @@ class Deployment:
     def __post_init__(self) -> None:
         check(
             re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", self.name.replace("_", "-")) is not None,
-            "A model's name is of small letters, digits, - and _ (it becomes a host's name).",
+            "A model's name may contain only lower-case letters, digits, - and _ (it becomes a "
+            "host name).",
             self.name,
         )
         check(
             self.base.startswith("/") and self.base.isprintable(),
-            "A model's directory is named from the root on, in printable characters.",
+            "A model's directory must be an absolute path in printable characters.",
             self.base,
         )
         check(
             re.fullmatch(r"[a-z][a-z0-9+.-]*://[!-~]+", self.storage) is not None,
-            "Where KServe fetches models from is an address, such as s3://bucket/models.",
+            "`storage` must be an address that KServe loads models from, such as "
+            "s3://bucket/models.",
             self.storage,
         )
         check(
             re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", self.tag) is not None,
-            "An image's tag is of letters, digits and ._-, 128 at most.",
+            "An image's tag may contain only letters, digits and ._-, at most 128.",
             self.tag,
         )
-        check(len(self.services) > 0, "A deployment has a server.", self.services)
+        check(len(self.services) > 0, "A deployment needs at least one server.", self.services)
         check(self.seconds >= 1, "A request takes time.", self.seconds)
 
 
@@ -120,8 +122,8 @@ def write_configuration(
     there = [str(path) for path in files if path.exists()]
     if there and not overwrite:
         raise FileExistsError(
-            "Files are there already, and may have been changed by hand; choose another directory, "
-            f"or --overwrite (overwrite=True). Received: {', '.join(there)}."
+            "Files already exist and may have been edited; choose another directory, or use "
+            f"--overwrite (overwrite=True). Received: {', '.join(there)}."
         )
     directory.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
@@ -156,12 +158,12 @@ def _comment(deployment: Deployment) -> str:
         port = _port(which)
         lines.append(f"  {service.name}: gRPC at {port}, REST at {port + 1}.")
     if len(deployment.services) > 1:
-        lines.append("Each serves every signature; clients choose which one they ask.")
+        lines.append("Each serves every signature; clients choose the server.")
     lines += ["", *_INTER_OP]
     for service in deployment.services:
         lines.append(f"  {service.name}: {service.inter_op} = {service.inter_op_in_words}.")
     if not any(service.batching.enabled for service in deployment.services):
-        lines += ["", "--enable_batching=false: each request runs by itself."]
+        lines += ["", "--enable_batching=false: each request runs alone."]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
 

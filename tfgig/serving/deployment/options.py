@@ -49,18 +49,18 @@ class Batching:
 
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
-            check(getattr(self, name) >= 1, f"`{name}` is at least 1.", getattr(self, name))
+            check(getattr(self, name) >= 1, f"`{name}` must be at least 1.", getattr(self, name))
         check(self.batch_timeout_micros >= 0, "A wait is 0 or more.", self.batch_timeout_micros)
         sizes = self.allowed_batch_sizes
         check(
             not sizes or (list(sizes) == sorted(set(sizes)) and sizes[-1] == self.max_batch_size),
-            "`allowed_batch_sizes` ascend, and the last is `max_batch_size`.",
+            "`allowed_batch_sizes` must ascend and end with `max_batch_size`.",
             sizes,
         )
         run = self.max_execution_batch_size
         check(
             run is None or 1 <= run <= self.max_batch_size,
-            "`max_execution_batch_size` is 1 to `max_batch_size`.",
+            "`max_execution_batch_size` must be from 1 to `max_batch_size`.",
             run,
         )
 
@@ -127,18 +127,22 @@ class ServerOptions:
             "grpc_max_threads",
             "rest_api_num_threads",
         ):
-            check(getattr(self, field) > 0, f"`{field}` is more than 0.", getattr(self, field))
+            check(getattr(self, field) > 0, f"`{field}` must be above 0.", getattr(self, field))
         for field in (
             "tensorflow_inter_op_parallelism",
             "max_num_load_retries",
             "load_retry_seconds",
         ):
-            check(getattr(self, field) >= 0, f"`{field}` is 0 or more.", getattr(self, field))
+            check(getattr(self, field) >= 0, f"`{field}` must be at least 0.", getattr(self, field))
         for field in ("port", "rest_port"):
             port = getattr(self, field)
-            check(is_whole(port) and 0 <= port <= _LAST_PORT, f"`{field}` is 0 to 65535.", port)
+            check(
+                is_whole(port) and 0 <= port <= _LAST_PORT,
+                f"`{field}` must be from 0 to 65535.",
+                port,
+            )
         taken = self.port and self.port == self.rest_port
-        check(not taken, "gRPC and REST need a port each.", self.port)
+        check(not taken, "gRPC and REST need different ports.", self.port)
 
 
 def batching_text(batching: Batching) -> str:
@@ -165,7 +169,7 @@ def read_batching(path: str | os.PathLike) -> Batching:
         text_format.Parse(pathlib.Path(path).read_text(encoding="utf-8"), found)
     except text_format.ParseError as error:
         raise ValueError(
-            f"These are no batching parameters: {error}. Received: {str(path)!r}."
+            f"The batching parameters are invalid: {error}. Received: {str(path)!r}."
         ) from error
     given = {
         name: getattr(found, name).value for name in _NUMBERS + _EXECUTION if found.HasField(name)

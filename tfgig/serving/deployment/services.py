@@ -32,8 +32,8 @@ class Service:
     lane: Lane | None = Lane()
 
     def __post_init__(self) -> None:
-        check(self.cpus >= 1, "A server needs a processor.", self.cpus)
-        check(self.memory >= 256, "A server needs memory, 256 MiB or more.", self.memory)
+        check(self.cpus >= 1, "A server needs at least 1 processor.", self.cpus)
+        check(self.memory >= 256, "A server needs at least 256 MiB of memory.", self.memory)
 
     @property
     def inter_op(self) -> int:
@@ -47,7 +47,7 @@ class Service:
         bound = (
             f"{running} for the explanations that the export's lane runs at once"
             if self.lane is not None and self.lane.at_once
-            else f"{running} for explanations, which no lane bounds"
+            else f"{running} for explanations, which no lane limits"
         )
         return f"{self.cpus} for the processors and {bound}"
 

@@ -63,7 +63,7 @@ class GrpcServer:
         try:
             self.port = self._server.add_insecure_port(authority(host, port))
         except RuntimeError as error:
-            raise OSError(f"The port {port} of {host} is taken. Received: {error}") from error
+            raise OSError(f"Port {port} of {host} is in use. Received: {error}") from error
         self.address = authority(host, self.port)
 
     def start(self) -> None:

@@ -105,8 +105,8 @@ def _padded(values: list[np.ndarray]) -> list[np.ndarray]:
     """Inputs padded behind each of their axes but the first, each with its own first value."""
     if len({value.ndim for value in values}) > 1:
         raise ServingError(
-            "The inputs of merged requests differ in rank, at which TensorFlow Serving with "
-            "pad_variable_length_inputs ends its process.",
+            "The inputs of merged requests differ in rank, which crashes TensorFlow Serving with "
+            "pad_variable_length_inputs.",
             Code.INTERNAL,
         )
     if values[0].ndim > _MOST_RANKS:

@@ -32,7 +32,7 @@ class Metrics:
         )
         self._seconds = prometheus_client.Histogram(
             "tfgig_serving_seconds",
-            "Time from a whole request to its answer",
+            "Time from the complete request to its answer",
             ("protocol", "signature"),
             buckets=_SECONDS,
             registry=self._registry,

@@ -77,7 +77,7 @@ def address_of(server: str) -> str:
     plain = not any(character in server for character in " ;,'\"")
     check(
         bool(whole) and plain and not (parts.query or parts.fragment),
-        'The address of a REST server is such as "http://localhost:8501".',
+        'The address of a REST server must look like "http://localhost:8501".',
         server,
     )
     return f"{parts.scheme}://{parts.netloc}"

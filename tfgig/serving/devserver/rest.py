@@ -90,7 +90,7 @@ class RestServer:
             self._socket.listen()  # only a port that is listened at is taken
         except OSError as error:
             self._socket.close()
-            raise OSError(f"Cannot listen at port {port} of {host}: {error.strerror}.") from error
+            raise OSError(f"Cannot listen on port {port} of {host}: {error.strerror}.") from error
         self.port = self._socket.getsockname()[1]
         self.address = f"http://{authority(host, self.port)}"
         self._pool = ThreadPoolExecutor(options.rest_api_num_threads, "rest-call")
@@ -117,7 +117,7 @@ class RestServer:
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
-                raise RuntimeError("The REST server did not start; the log says why.")
+                raise RuntimeError("The REST server did not start; see the log.")
             time.sleep(0.01)
 
     def stop(self, grace: float) -> None:
@@ -188,7 +188,7 @@ class _Application:
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         """A fault of the server's own, whose trace goes to the log."""
-        return _json(encode_error("The server failed; its log says why."), Code.INTERNAL.http)
+        return _json(encode_error("The server failed; see its log."), Code.INTERNAL.http)
 
     async def _health(self, request: Request) -> Response:
         """Ready where a version is served."""
@@ -237,7 +237,7 @@ class _Application:
 
     async def _answer(self, call: Call, request: Request) -> bytes:
         if self._free.locked():
-            raise Overloaded(f"{CALLS} requests are under way.")
+            raise Overloaded(f"{CALLS} requests are already running.")
         async with self._free:
             try:
                 received = await asyncio.wait_for(self._body(request), call.seconds)
@@ -264,7 +264,7 @@ class _Application:
                 if size > self._max_bytes:
                     raise TooLarge(self._max_bytes)
         except ClientDisconnect as error:
-            raise ServingError("The client has gone.", Code.CANCELLED) from error
+            raise ServingError("The client disconnected.", Code.CANCELLED) from error
         return b"".join(chunks)
 
 

@@ -103,7 +103,7 @@ class Versions:
                 try:
                     self.poll()
                 except OSError:  # such as a network drive that is away for a while
-                    _LOG.exception("Could not look into %s.", self._base)
+                    _LOG.exception("Could not read %s.", self._base)
 
         self._thread = threading.Thread(target=watch, name="versions", daemon=True)
         self._thread.start()

@@ -55,7 +55,7 @@ def check_inputs(
     extra, missing = set(inputs) - set(definition.inputs), set(definition.inputs) - set(inputs)
     if extra or missing:
         raise InvalidRequest(
-            f"{signature!r} takes the inputs {sorted(definition.inputs)}. Missing: "
+            f"{signature!r} needs the inputs {sorted(definition.inputs)}. Missing: "
             f"{sorted(missing)}. Unknown: {sorted(extra)}."
         )
     for name, info in definition.inputs.items():
@@ -74,7 +74,7 @@ def rows_of(arrays: Mapping[str, np.ndarray]) -> int:
     shapes = {value.shape[:1] for value in arrays.values()}
     if len(shapes) != 1 or () in shapes or (0,) in shapes:
         raise ValueError(
-            "A request has one row or more, as many in every input. Received: "
+            "A request needs at least one row, and the same number in every input. Received: "
             + ", ".join(f"{name} {value.shape}" for name, value in sorted(arrays.items()))
             + "."
         )

@@ -37,17 +37,17 @@ def choose(signatures: Signatures, method: str | None, kind: str = kinds.ATTRIBU
     }
     if not known:
         raise InvalidRequest(
-            f"The model has no signature with {kind}: {', '.join(sorted(signatures))}. Write it "
-            "out with tfgig-export."
+            f"The model has no signature with {kind}: {', '.join(sorted(signatures))}. Export it "
+            "with tfgig-export."
         )
     if method is None:
         if len(known) > 1:
-            raise InvalidRequest(f"Say which method, one of: {', '.join(known)}.")
+            raise InvalidRequest(f"Choose a method, one of: {', '.join(known)}.")
         return next(iter(known.values()))
     if method in known.values():
         return method
     if method not in known:
-        raise InvalidRequest(f"No method {method!r}. {nearest(method, known)}")
+        raise InvalidRequest(f"Unknown method {method!r}. {nearest(method, known)}")
     return known[method]
 
 
@@ -68,14 +68,14 @@ def predict_request(body: Body, signatures: Signatures) -> Body:
     unknown = set(request) - set(_KEYS)
     if unknown:
         raise InvalidRequest(
-            "The keys are 'instances', 'method', 'kind' and 'target'. Received also: "
+            "The keys are 'instances', 'method', 'kind' and 'target'. Also received: "
             f"{sorted(unknown)}."
         )
     method, kind = request.get("method"), request.get("kind", kinds.ATTRIBUTIONS)
     if method is not None and not isinstance(method, str):
-        raise InvalidRequest(f"'method' is the name of a method. Received: {method!r}.")
+        raise InvalidRequest(f"'method' must be the name of a method. Received: {method!r}.")
     if not isinstance(kind, str):
-        raise InvalidRequest(f"'kind' is one of {list(kinds.KINDS)}. Received: {kind!r}.")
+        raise InvalidRequest(f"'kind' must be one of {list(kinds.KINDS)}. Received: {kind!r}.")
     name = choose(signatures, method, kind)
     inputs = model_inputs(signatures[name])
     called = target_of(signatures[name])
@@ -92,12 +92,15 @@ def predict_request(body: Body, signatures: Signatures) -> Body:
 
 def _rows(rows: Any, inputs: list[str], called: str | None, targets: Any) -> list[Any]:
     if not isinstance(rows, list):
-        raise InvalidRequest("'instances' is a list of at least one instance.")
+        raise InvalidRequest("'instances' must be a list of at least one instance.")
     if targets is None:
         return rows
     targets = targets if isinstance(targets, list) else [targets] * len(rows)
     if len(targets) != len(rows):
-        raise InvalidRequest(f"There are {len(rows)} instances. Received: {len(targets)} targets.")
+        raise InvalidRequest(
+            f"There must be one target for each of the {len(rows)} instances. "
+            f"Received: {len(targets)} targets."
+        )
     return [
         {called: target, **(row if is_named(row) else {inputs[0]: row})}
         for row, target in zip(rows, targets, strict=True)

@@ -44,7 +44,7 @@ def tensor_of(value: Any, dtype: tf.DType, words: bool) -> np.ndarray:
     shape = _shape(value)
     if len(shape) > _MOST_AXES:
         raise InvalidRequest(
-            f"Lists in lists may be {_MOST_AXES} deep, as NumPy has it. Received: {len(shape)}."
+            f"Lists may be nested at most {_MOST_AXES} deep, as in NumPy. Received: {len(shape)}."
         )
     _fill(value, 0, shape, dtype, flat)
     if dtype == tf.string:

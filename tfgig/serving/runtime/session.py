@@ -69,13 +69,13 @@ class SessionModel:
         """
         if signature not in self.signatures:
             known = nearest(signature, sorted(self.signatures))
-            raise ValueError(f"No signature of the name {signature!r}. {known}")
+            raise ValueError(f"Unknown signature {signature!r}. {known}")
         definition = self.signatures[signature]
         feeds = {**defaults_of(definition), **inputs}
         if set(feeds) ^ set(definition.inputs):
             raise ValueError(
-                f"{signature!r} takes the inputs {sorted(definition.inputs)}. "
-                f"Received: {sorted(inputs)}."
+                f"{signature!r} needs the inputs {sorted(definition.inputs)}. Received: "
+                f"{sorted(inputs)}."
             )
         return self.call(signature, feeds)
 
