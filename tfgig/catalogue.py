@@ -32,7 +32,7 @@ def describe(name: str) -> Entry:
     """The entry of a preset.
 
     Raises:
-        ValueError: there is none of that name; the error names the nearest.
+        ValueError: the name is unknown; the error suggests the nearest.
     """
     method = presets.get(name)
     parts = {"": method, **{n: v for n, v, _ in leaves(method) if isinstance(v, Spec)}}

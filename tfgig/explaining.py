@@ -125,7 +125,7 @@ class Explaining:
 
         Args:
             method: The recipe; `At(place, recipe)` says where, too.
-            target: Which output is explained.
+            target: The output to explain.
             layer: The names of layers or inputs for methods that name none; None for where the
                 source is cut.
         """

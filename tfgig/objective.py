@@ -62,7 +62,7 @@ class Objective(Protocol):
 
     @property
     def classes(self) -> int | None:
-        """How many targets there are to choose from, where that is known."""
+        """The number of possible targets, if known."""
 
     def of(self, target: tf.Tensor) -> Objective:
         """The same score of other classes, int64 [B], for the same examples."""
@@ -105,7 +105,7 @@ class ModelObjective:
     Args:
         forward: The model: points [N, ...] of `points.dtype`, and its context if it has one, to
             its outputs; any function of TensorFlow operations that keeps rows apart.
-        target: Which output is explained.
+        target: The output to explain.
         points: The points' `tf.TensorSpec`, [None, ...].
         context: The specs, [None, ...] each, of what `forward` takes beside the points and nobody
             explains.
@@ -205,7 +205,7 @@ class ModelObjective:
 
     @functools.cached_property
     def classes(self) -> int | None:
-        """How many targets there are to choose from, where that is known."""
+        """The number of possible targets, if known."""
         return classes_of(self.target, self._outputs.get_concrete_function().structured_outputs)
 
     def under(self, target: Target) -> ModelObjective:

@@ -118,10 +118,10 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Method:
-    """The preset of that name.
+    """The preset with this name.
 
     Raises:
-        ValueError: there is none; the error names the nearest.
+        ValueError: the name is unknown; the error suggests the nearest.
     """
     if name not in _PRESETS:
         raise ValueError(f"Unknown preset {name!r}. {nearest(name, _PRESETS)}")

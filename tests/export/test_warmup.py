@@ -153,7 +153,7 @@ def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
             {"image": np.zeros([1, 12, 10, 3])},
             r"without the batch, must have shape \[12, 10, 3\]. Received: shape \(1, 12, 10, 3\)",
         ),
-        ({"target": 1.5}, "'target' is of int64. Received: float64"),
+        ({"target": 1.5}, "'target' must be int64. Received: float64"),
     ],
 )
 def test_inputs_that_fit_no_signature(directory, inputs, message):

@@ -37,13 +37,18 @@ def test_what_is_taken(name):
 
 
 REFUSED = {
-    "floats for whole numbers": ([1.0], spec(tf.int64), TypeError, "is of int64. Rec.*: float64"),
-    "whole numbers for booleans": ([1], spec(tf.bool), TypeError, "is of bool. Received: int64"),
-    "booleans for numbers": ([True], spec(tf.float32), TypeError, "of float32. Received: bool"),
-    "text for numbers": (["a"], spec(tf.float32), TypeError, "is of float32. Received: str"),
-    "numbers for text": ([1], spec(tf.string), TypeError, "is of string. Received: int"),
+    "floats for whole numbers": ([1.0], spec(tf.int64), TypeError, "must be int64. Rec.*: float64"),
+    "whole numbers for booleans": ([1], spec(tf.bool), TypeError, "must be bool. Received: int64"),
+    "booleans for numbers": (
+        [True],
+        spec(tf.float32),
+        TypeError,
+        "must be float32. Received: bool",
+    ),
+    "text for numbers": (["a"], spec(tf.float32), TypeError, "must be float32. Received: str"),
+    "numbers for text": ([1], spec(tf.string), TypeError, "must be string. Received: int"),
     "a date": (np.array(["2026-01-01"], "M8[D]"), spec(tf.int64), TypeError, "datetime64"),
-    "nothing": ([None], spec(tf.float32), TypeError, "is of float32. Received: object"),
+    "nothing": ([None], spec(tf.float32), TypeError, "must be float32. Received: object"),
     "too large": ([300, -1], spec(tf.uint8), ValueError, "0 to 255.*-1 to 300"),
     "far too large": ([2**70], spec(tf.int64), ValueError, "must be .*1180591620717411303"),
     "infinite as a float": ([1e300], spec(tf.float32), ValueError, "must be .*1e.300"),

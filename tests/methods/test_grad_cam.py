@@ -70,7 +70,7 @@ def test_a_saved_model_is_looked_at_in_its_last_spatial_layer(model, tmp_path):
 def test_a_model_without_places_is_refused():
     inputs = keras.Input((4,), name="features")
     dense = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    with pytest.raises(ValueError, match="no layer with positions"):
+    with pytest.raises(ValueError, match="no layer with the input's positions"):
         tfgig.Explainer(dense, "grad_cam")
     with pytest.raises(ValueError, match=r"is none of these\. .*'features'"):
         tfgig.Explainer(dense, "grad_cam", layer="features")

@@ -61,7 +61,9 @@ def test_what_has_no_rows_is_refused_with_what_to_say(saved):
     fix = "constants={'is_training': False, 'keep_prob': 1} (--constants=is_training=false,keep_p"
     with pytest.raises(ValueError, match=re.escape(fix)):
         tfgig.load_model(saved)
-    with pytest.raises(ValueError, match=re.escape("'keep_prob' is one value for the whole batch")):
+    with pytest.raises(
+        ValueError, match=re.escape("'keep_prob' has one value for the whole batch")
+    ):
         tfgig.load_model(saved, constants={"is_training": False})
 
 
@@ -70,8 +72,8 @@ def test_what_has_no_rows_is_refused_with_what_to_say(saved):
     [
         ({"training": False}, "Did you mean 'is_training'"),
         ({"features": X}, "'features' has rows"),
-        ({"is_training": 1}, "'is_training' is of bool. Received: int64"),
-        ({"keep_prob": [1.0, 2.0]}, "'keep_prob' is of shape []"),
+        ({"is_training": 1}, "'is_training' must be bool. Received: int64"),
+        ({"keep_prob": [1.0, 2.0]}, "'keep_prob' must have shape []"),
     ],
 )
 def test_what_is_no_constant_is_refused(saved, constants, words):

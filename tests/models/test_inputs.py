@@ -270,9 +270,9 @@ def test_predictions_of_several_inputs_are_the_models(handles, tmp_path):
 
 BAD = {
     "missing": ({"numbers": TABLE["numbers"]}, "inputs are category, more, numbers"),
-    "too few": ([TABLE["more"], TABLE["numbers"]], r"takes 3 inputs.*Received: 2"),
+    "too few": ([TABLE["more"], TABLE["numbers"]], r"needs 3 inputs.*Received: 2"),
     "rows": ({**TABLE, "more": TABLE["more"][:2]}, r"one row per example.*more of 2"),
-    "shape": ({**TABLE, "more": TABLE["numbers"]}, r"'more' is of shape \[B, 2, 2\]"),
+    "shape": ({**TABLE, "more": TABLE["numbers"]}, r"'more' must have shape \[B, 2, 2\]"),
     "NaN": ({**TABLE, "more": np.full((3, 2, 2), np.nan)}, r"rows 0, 1, 2 of 'more'"),
 }
 
@@ -292,7 +292,7 @@ def test_floats_and_text_are_no_whole_numbers(handles, given):
 
 LAYERS = {
     "unknown": ("text", "embeding", r"no layer of this name. Did you mean 'embedding'"),
-    "unknown, saved": ("saved text", "embeding", "none such. Did you mean 'embedding_1'"),
+    "unknown, saved": ("saved text", "embeding", "none of this name. Did you mean 'embedding_1'"),
     "called twice": ("twice", "shared", "without passing through the others"),
     "several outputs": ("twice", "both", "it has 3 outputs"),
     "not on the way": ("twice", "aside", "StopGradient.*does not propagate gradients"),

@@ -38,7 +38,7 @@ def test_scores_are_explained_without_being_named(named, tmp_path):
 
 
 def test_names_of_classes_are_no_scores(named):
-    with pytest.raises(ValueError, match=r"'classes' is of string.*float outputs are scores"):
+    with pytest.raises(ValueError, match=r"'classes' is string.*float outputs are scores"):
         tfgig.Explainer(named, "gradient", ClassScore(output_name="classes"))
 
 

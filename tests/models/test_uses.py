@@ -67,7 +67,7 @@ def test_an_embedding_of_two_inputs_that_was_saved(tmp_path):
     assert tfgig.load_model(path).cut.attribution_names == ("attributions_one", "attributions_two")
     with pytest.raises(ValueError, match="of all uses of a layer") as refusal:
         tfgig.load_model(path, layer="embedding")
-    scopes = str(refusal.value).partition("saves: ")[2].partition(". Name")[0].split(", ")
+    scopes = str(refusal.value).partition("saves: ")[2].partition(". Give")[0].split(", ")
     assert len(tfgig.load_model(path, layer=tuple(scopes)).cut.parts) == 2
 
 

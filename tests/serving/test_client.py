@@ -127,7 +127,7 @@ def test_bad_rows_are_named(client):
         (images(0), ValueError, "at least one row"),
         ({"pixels": IMAGES}, InvalidRequest, r"inputs are \['image'\]. Received: \['pixels'\]"),
         (IMAGES[0], InvalidRequest, "shape"),
-        (IMAGES.astype(str), InvalidRequest, "is of float32"),
+        (IMAGES.astype(str), InvalidRequest, "must be float32"),
         (IMAGES[:, :4], InvalidRequest, "shape"),
     ],
 )

@@ -33,12 +33,12 @@ class Baseline(Spec, abc.ABC):
 
     @property
     def count(self) -> int:
-        """How many baselines there are, K."""
+        """The number of baselines, K."""
         return 1
 
     @property
     def gradients(self) -> int:
-        """How many gradients of the model finding them takes, for one example."""
+        """The number of model gradients needed to find the baselines, per example."""
         return 0
 
 

@@ -25,10 +25,9 @@ class Constant(Baseline):
     black is `Constant(-1)`.
 
     Args:
-        value: A number, a colour (one number a channel), or an array of the input's shape (or
-            of any shape that broadcasts to it), in the model's own input units. Where several
-            inputs are explained, one for all, or such values by their names:
-            `Constant({"age": 40.0, "city": 0.0})`.
+        value: A number, a colour (one number per channel), or an array of the input's shape (or of
+            any shape that broadcasts to it), in the model's own input units. For several inputs,
+            one value for all, or values by input name: `Constant({"age": 40.0, "city": 0.0})`.
     """
 
     kind = "constant"
@@ -89,7 +88,7 @@ def white(value_range: Range = (0.0, 255.0)) -> Constant:
 
 
 def black_and_white(value_range: Range = (0.0, 255.0)) -> Several:
-    """Both ends of the inputs' range: no colour is without evidence in both.
+    """Both ends of the inputs' range: every colour differs from at least one of them.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, table 3.

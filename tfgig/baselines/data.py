@@ -22,14 +22,14 @@ STATISTICS = get_args(Statistic)
 class DatasetStatistic(Baseline):
     """The mean, median or mode of each value over a data set: `DatasetStatistic.of(data, "mean")`.
 
-    Where most examples have something in common, a watermark or a dark border, the mode and the
-    median have it too, and it gets no attribution.
+    Whatever most examples share, such as a watermark or a dark border, is also in the mode and the
+    median, and gets no attribution.
 
     Args:
-        value: The statistic, an array of the input's shape; where several inputs are explained,
-            such arrays by their names.
-        statistic: Which one it is.
-        examples: Of how many examples it was taken.
+        value: The statistic, an array of the input's shape; for several inputs, arrays by input
+            name.
+        statistic: The name of the statistic.
+        examples: The number of examples it was computed from.
     """
 
     kind = "dataset_statistic"
@@ -47,12 +47,12 @@ class DatasetStatistic(Baseline):
         """The statistic of each value over `data` [examples, ...], in the model's input units.
 
         Args:
-            data: The examples; where several inputs are explained, those of each by its name:
-                `{"age": [examples, 1], "city": [examples, 8]}`.
+            data: The examples; for several inputs, examples by input name: `{"age": [examples, 1],
+                "city": [examples, 8]}`.
             statistic: "mean", "median" or "mode".
 
         Raises:
-            ValueError: the data are empty or not finite, or there is no such statistic.
+            ValueError: the data are empty or not finite, or the statistic is unknown.
         """
         _check_statistic(statistic)
         data = _examples(data, "DatasetStatistic")
@@ -68,11 +68,12 @@ class DatasetStatistic(Baseline):
 class DatasetSample(Baseline):
     """Examples of a data set, one after another: `DatasetSample.of(data, samples=50)`.
 
-    Attributions averaged over them are expected gradients: what tells this input from the data.
+    Attributions averaged over them are expected gradients: they show what distinguishes this input
+    from the data.
 
     Args:
-        examples: Arrays of the input's shape, [K, ...]; where several inputs are explained, those
-            of each by its name, in the same order of examples.
+        examples: Arrays of the input's shape, [K, ...]; for several inputs, arrays by input name,
+            with the examples in the same order.
         seed: The seed with which they were drawn.
 
     References:
@@ -100,16 +101,16 @@ class DatasetSample(Baseline):
 
     @classmethod
     def of(cls, data: Any, samples: int = 50, seed: int = 0) -> DatasetSample:
-        """Draws `samples` of the examples `data` [examples, ...], none of them twice.
+        """Draws `samples` of the examples `data` [examples, ...] without replacement.
 
         Args:
-            data: The examples; where several inputs are explained, those of each by its name, in
-                the same order: what is drawn belongs together.
-            samples: How many are drawn.
-            seed: Other seeds draw others.
+            data: The examples; for several inputs, examples by input name, in the same order,
+                because they are drawn together.
+            samples: The number of examples to draw.
+            seed: The seed of the draw.
 
         Raises:
-            ValueError: the data are empty, not finite, or fewer than are to be drawn.
+            ValueError: the data are empty, not finite, or fewer than `samples`.
         """
         check_samples(samples, seed, "DatasetSample.of")
         data = _examples(data, "DatasetSample")

@@ -16,7 +16,8 @@ from tfgig.spec import check
 class Blurred(Baseline):
     """The input image, blurred: its colours without its detail.
 
-    Not Blur IG, whose path sharpens the image (`paths.Blur`); here a straight path starts at it.
+    Not Blur IG, whose path sharpens the image (`paths.Blur`): here a straight path starts at the
+    blurred image.
 
     Args:
         sigma: The Gaussian's standard deviation, in pixels.
@@ -53,10 +54,10 @@ class Blurred(Baseline):
 
 @dataclasses.dataclass(frozen=True)
 class MaximumDistance(Baseline):
-    """For each value the end of the range that is further away: the farthest input there is.
+    """For each value, the more distant end of the range: the most distant input.
 
-    No value equals its baseline, so none is without an attribution; but the baseline is as full
-    of the image as the image is.
+    No value equals its baseline, so every value can get an attribution; but the baseline contains
+    as much of the image as the image itself.
 
     Args:
         value_range: (low, high) in the model's input units.

@@ -12,13 +12,14 @@ from tfgig.baselines.base import Baseline, Range, checked_range
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(Baseline):
-    """`input + spread * standard normal noise`: inputs like this one, their detail drowned.
+    """`input + spread * standard normal noise`: the input with its detail hidden by noise.
 
     Args:
         spread: The noise's standard deviation.
-        relative: Whether `spread` is a share of each input's own range, or in the input's units.
-        samples: How many baselines are drawn; their attributions are averaged.
-        seed: Other seeds draw other noise.
+        relative: Whether `spread` is a share of each input's own range instead of in the input's
+            units.
+        samples: The number of baselines to draw; their attributions are averaged.
+        seed: The seed of the noise.
         value_range: Values beyond (low, high) are clipped; None clips nothing.
 
     References:
@@ -55,14 +56,14 @@ class Gaussian(Baseline):
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(Baseline):
-    """Noise, evenly distributed over the inputs' range: images of snow.
+    """Uniform noise over the inputs' range.
 
     The paper of Guided IG averages over two of them ("2-rnd"): `Uniform(samples=2)`.
 
     Args:
         value_range: (low, high) in the model's input units.
-        samples: How many baselines are drawn; their attributions are averaged.
-        seed: Other seeds draw other noise.
+        samples: The number of baselines to draw; their attributions are averaged.
+        seed: The seed of the noise.
 
     References:
         Sturmfels, Lundberg and Lee (2020), Visualizing the Impact of Feature Attribution

@@ -17,19 +17,19 @@ from tfgig.targets import Evenness, Margin, Target
 class NearestBoundary(Baseline):
     """The nearest input at which the decision changes: attributions say what decides it.
 
-    Found by steps that would end on the boundary if the model were linear,
-    `x - (1 + overshoot) * crossing(x) * g / |g|^2`, from the input until it is crossed, and by
-    bisection of the way back. Exact for a linear model; for others a near point of the boundary,
-    not provably the nearest. Where none is found within `steps`, the last point tried.
+    Found by steps that would end on the boundary if the model were linear, `x - (1 + overshoot) *
+    crossing(x) * g / |g|^2`, from the input until the boundary is crossed, and then by bisection.
+    Exact for a linear model; for others a nearby point of the boundary, not provably the nearest.
+    If none is found within `steps`, the last point tried.
 
     Args:
         crossing: The target whose score is 0 on the boundary: `Margin()` between classes;
-            `Threshold(level)` for a single output. It is of the output that is explained, unless
-            it names another.
-        steps: How many gradients the search may take.
-        refinements: How often the way to the point across is halved; each takes one score.
-        overshoot: How much further than the linear step to go, as a share of it.
-        value_range: Points stay within (low, high); None lets them go anywhere.
+            `Threshold(level)` for a single output. It uses the explained output, unless it names
+            another.
+        steps: The maximum number of gradients of the search.
+        refinements: The number of bisection steps; each takes one score.
+        overshoot: How far to go beyond the linear step, as a share of it.
+        value_range: Points stay within (low, high); None does not limit them.
 
     References:
         Wang, Fredrikson and Datta (2021), Robust Models Are More Interpretable Because
@@ -98,17 +98,17 @@ class NearestBoundary(Baseline):
 
 @dataclasses.dataclass(frozen=True)
 class MaximumEntropy(Baseline):
-    """An input at which the model finds all classes equally likely: nothing to be informed by.
+    """An input for which the model finds all classes equally likely.
 
-    Climbs the target `Evenness`, whose maximum is known to be 0, from `start` by steps of
-    Polyak's length, `-evenness(x) * g / |g|^2`, and keeps the best point. A model may have no
-    such input; the baseline score of an explanation tells how near it came.
+    Climbs the target `Evenness`, whose maximum is known to be 0, from `start` by steps of Polyak's
+    length, `-evenness(x) * g / |g|^2`, and keeps the best point. A model may have no such input;
+    the baseline score of an explanation shows how close the search came.
 
     Args:
         start: Where the search begins.
-        steps: How many gradients the search takes.
-        value_range: Points stay within (low, high); None lets them go anywhere.
-        output_name: Which output of a model that has several; None for the one that is explained.
+        steps: The number of gradients of the search.
+        value_range: Points stay within (low, high); None does not limit them.
+        output_name: The output, for models with several; None for the explained one.
 
     References:
         Tan (2022), Maximum Entropy Baseline for Integrated Gradients, arXiv:2204.05948.

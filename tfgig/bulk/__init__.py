@@ -1,6 +1,6 @@
-"""Bulk: explains tables, images, texts and records by the million, and sums the answers up.
+"""Bulk: explains millions of table rows, images, texts or records, and summarizes the results.
 
-`tfgig-bulk` is the program. It needs the extra `bulk`, and Spark a Java of 17 or later.
+`tfgig-bulk` is the program. It needs the extra `bulk`; Spark needs Java 17 or later.
 """
 
 from tfgig.bulk.extra import check_extra

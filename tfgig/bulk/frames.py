@@ -25,25 +25,25 @@ def explain(
 ) -> Any:
     """Explains the rows of a data frame through an exported model's signature.
 
-    With a data frame of Spark, nothing runs yet: Spark explains when the answer is written or
-    counted, and its own commit protocol says what is written. The version travels with the job.
+    With a Spark data frame, nothing runs yet: Spark explains when the result is written or counted,
+    under its own commit protocol. The model version is sent with the job.
 
         photos = spark.read.format("binaryFile").load("photos/*.jpg")
         tfgig.bulk.explain(photos, "/models/flowers", "ig").write.parquet("explained")
 
     Args:
-        dataframe: Of Spark or pandas, or an Arrow table. Of Spark's `binaryFile`, the content is
-            the model's image and the path the id; other frames of Spark need `id=`.
+        dataframe: A Spark or pandas data frame, or an Arrow table. For Spark's `binaryFile`, the
+            content is the model's image and the path is the id; other Spark frames need `id=`.
         model: An exported model's directory (its newest version), or a version's.
-        method: The method; None where the export has only one.
+        method: The method; None if the export has only one.
         **options: The other fields of `Settings`, such as `id="customer"`.
 
     Returns:
         The same kind of frame, with the columns that `tfgig-bulk` writes.
 
     Raises:
-        OSError, ValueError: there is no such model, method, column or option.
-        TypeError: it is no such frame.
+        OSError, ValueError: the model, method, column or option does not exist.
+        TypeError: `dataframe` has another type.
     """
     if isinstance(dataframe, pa.Table):
         return _of_table(dataframe, model, Settings(method, **options))

@@ -53,20 +53,21 @@ def prepare(
     part_rows: int = 0,
     resume: bool = False,
 ) -> Prepared:
-    """Checks a job before anything is explained, and claims its directory.
+    """Checks a job before anything is explained, and reserves its directory.
 
     Args:
         model: An exported model's directory (its newest version), or a version's.
         rows: A file, a directory or a pattern.
-        output: The directory for the answers.
-        settings: What is asked.
-        form: The input's format, a name of `tfgig.bulk.sources.FORMATS`; None to tell it by names.
-        part_rows: How many rows are written, and lost by a kill, at once; 0 for 16 batches.
-        resume: Whether to go on with a job that was begun there.
+        output: The output directory.
+        settings: The job's settings.
+        form: The input's format, a name of `tfgig.bulk.sources.FORMATS`; None infers it from the
+            file names.
+        part_rows: Rows per output file, the most a kill loses; 0 for 16 batches.
+        resume: Whether to continue a job in that directory.
 
     Raises:
-        OSError, ValueError: there is no such model, input or column; the output is there already,
-            or is that of other settings.
+        OSError, ValueError: the model, input or column does not exist; the output exists, or has
+            other settings.
     """
     check(is_whole(part_rows) and part_rows >= 0, "`part_rows` must be at least 0.", part_rows)
     place = local_path(output).absolute()
@@ -134,16 +135,16 @@ def _check_names(source: Source, plan: Plan, columns: Sequence[str]) -> None:
 
 
 def run_job(prepared: Prepared, engine: Engine, progress: Progress = lambda done: None) -> None:
-    """Does what is left of a job.
+    """Runs the remaining parts of a job.
 
     Args:
         prepared: The job.
-        engine: What does parts, `on_this_machine(workers)` or `tfgig.bulk.spark.on_spark(...)`.
-        progress: Called with how many rows were just finished.
+        engine: What runs the parts, `on_this_machine(workers)` or `tfgig.bulk.spark.on_spark(...)`.
+        progress: Called with the number of rows just finished.
 
     Raises:
-        OSError: the output cannot be written; what is finished stays.
-        ChildProcessError: worker processes die over one part, again and again.
+        OSError: the output cannot be written; finished parts are kept.
+        ChildProcessError: worker processes die repeatedly on the same part.
     """
     for rows in engine(prepared.job, prepared.left):
         progress(rows)
@@ -163,7 +164,7 @@ def default_workers() -> int:
 
 
 def on_this_machine(workers: int = 0) -> Engine:
-    """Worker processes of this machine, which share its cores out; 0 or 1 for this one alone."""
+    """Worker processes that share this machine's cores; 0 or 1 for this process alone."""
 
     def engine(job: Job, parts: Sequence[Part]) -> Iterator[int]:
         with Workers(workers) as helpers:

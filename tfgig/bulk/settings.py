@@ -22,24 +22,23 @@ class Settings:
     """One job's choices. Jobs with equal settings, model and input write the same output.
 
     Args:
-        method: The method, such as "ig", or a signature that explains; None where the export has
-            only one.
-        kind: What is kept of a row: "attributions", or "tokens" or "features" of an export that has
-            such signatures.
-        target: The class to explain, or the name of the column that holds it; -1 explains each
-            row's top class.
-        columns: By the model's inputs, the column that holds each, or the columns [scalars] that
-            are laid side by side. An input that is not named is the column of its own name; the
-            only input may be the only column.
-        id: The column with the rows' ids; None for the file's name and the row's number in it.
-        reduce: "channels" adds up the last axis of attributions of rank 3 or more [B, ..., C].
-        dtype: The type in which attributions are stored.
+        method: The method, such as "ig", or an explaining signature; None if the export has only
+            one.
+        kind: What to write for each row: "attributions", or "tokens" or "features" if the export
+            has such signatures.
+        target: The class to explain, or the name of a column of classes; -1 explains each row's top
+            class.
+        columns: For each model input, its column, or several columns of scalars to join. By default
+            an input is the column of its own name; a single input may be the only column.
+        id: The id column; None for the file name and row number.
+        reduce: "channels" sums the last axis of attributions of rank 3 or more [B, ..., C].
+        dtype: The stored type of attributions.
         heatmaps: Whether to keep the PNG files of the method's heat-map signature as well.
-        fit: How an image is fitted to the model's size, as `tfgig.image.files.read_image`.
-        batch: How many rows are explained at once; 0 for as many as hold 4 MiB, at most 256.
+        fit: How to fit an image to the model's size, as in `tfgig.image.files.read_image`.
+        batch: Rows per batch; 0 for as many as fit in 4 MiB, at most 256.
 
     Raises:
-        ValueError: a value is none of its choices.
+        ValueError: an invalid value.
     """
 
     method: str | None = None

@@ -72,16 +72,16 @@ class Summary(NamedTuple):
 def summarize(
     directory: str | os.PathLike, classes: int = 10, top: int = 20, least: int = 5
 ) -> list[Summary]:
-    """Sums up what `tfgig-bulk` wrote; one summary for each place that is explained.
+    """Summarizes the output of `tfgig-bulk`, one summary per explained place.
 
     Args:
         directory: The job's directory.
-        classes: How many of the most frequent classes are told apart.
-        top: How many features or tokens of each.
-        least: How many times a token has to be there; an interval of fewer says nothing.
+        classes: The number of most frequent classes to report separately.
+        top: The number of features or tokens per class.
+        least: The minimum count of a token; below it the interval is meaningless.
 
     Raises:
-        ValueError: no bulk job wrote there, or no row is explained.
+        ValueError: the directory is not a bulk job's output, or no row has an explanation.
     """
     output = pathlib.Path(directory)
     check(

@@ -73,10 +73,10 @@ MEASURES = {
 
 
 def methods(names: Sequence[str] = ()) -> dict[str, EvaluatedMethod]:
-    """The presets of those names, or all; `<name>_smoothed` is one whose map is smoothed.
+    """The presets with these names, or all; `<name>_smoothed` smooths the preset's map.
 
     Raises:
-        ValueError: there is none of a name; the error names the nearest.
+        ValueError: a name is unknown; the error suggests the nearest.
     """
     known: dict[str, EvaluatedMethod] = {name: presets.get(name) for name in presets.names()}
     for name in SMOOTHED:
@@ -91,7 +91,7 @@ def measures(names: Sequence[str] = ()) -> dict[str, Measure]:
     """The columns of those metrics, or all.
 
     Raises:
-        ValueError: there is none of a name; the error names the nearest.
+        ValueError: a name is unknown; the error suggests the nearest.
     """
     for name in names:
         if name not in MEASURES:

@@ -58,10 +58,10 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str, value_range: tuple[float, float]) -> Protocol:
-    """The protocol of a table, for a model whose black and white are `value_range`.
+    """The protocol of a table, for a model with this `value_range` (black, white).
 
     Raises:
-        ValueError: there is none of that name; the error names the nearest.
+        ValueError: the name is unknown; the error suggests the nearest.
     """
     tables = _published()
     if name not in tables:

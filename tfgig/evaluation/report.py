@@ -37,7 +37,7 @@ def write_report(
     Args:
         path: The file.
         results: What was found.
-        experiment: What was run.
+        experiment: The experiment.
         source: The model.
         table: The table of the results.
         figures: Pictures of curves.

@@ -98,7 +98,7 @@ def run(
         experiment: What is run.
         source: The model, from `tfgig.load_model`.
         directory: Where the results are, or are to be.
-        progress: Called with how many examples were just finished.
+        progress: Called with the number of examples just finished.
         shard: Which part of the images to do.
         workers: How many processes help with metrics; 0 or 1 for none. The file is the same.
         clock: Told, after each explanation of a batch, the method, how many images there were, and
@@ -165,21 +165,21 @@ def merge(
     workers: int = 0,
     elsewhere: Elsewhere | None = None,
 ) -> Results:
-    """Puts what the parts of an experiment found into one directory, and does what they lack.
+    """Merges the parts of an experiment into one directory, and computes what they lack.
 
-    The parts may have had the images in folders of other names.
+    The parts may have read the images from different folders.
 
     Args:
-        experiment: What was run.
+        experiment: The experiment.
         source: The model.
-        directory: Where all results are to be; what it holds already stays.
+        directory: The directory for all results; its existing results are kept.
         shards: The parts' directories.
-        progress: Called with how many examples were just finished.
-        workers: How many processes help with what is lacking; 0 or 1 for none.
+        progress: Called with the number of examples just finished.
+        workers: The number of worker processes for missing results; 0 or 1 for none.
         elsewhere: Where whole batches of what is lacking are judged, instead of here.
 
     Raises:
-        ValueError: one is of another experiment, or two differ in what they found.
+        ValueError: a part belongs to another experiment, or two parts differ.
     """
     directory = pathlib.Path(directory)
     claim(directory, experiment.config(source))

@@ -58,7 +58,7 @@ def baseline_of(name: str, value_range: tuple[float, float]) -> Baseline:
     """The baseline of that name.
 
     Raises:
-        ValueError: there is none; the error names the nearest.
+        ValueError: the name is unknown; the error suggests the nearest.
     """
     known = named_baselines(value_range)
     if name not in known:

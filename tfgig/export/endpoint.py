@@ -23,19 +23,19 @@ RESERVED = ("serve", SERVING_DEFAULT, "signatures", "name")
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """One signature that explains.
+    """One explaining signature.
 
     Args:
         name: The signature's name, such as "explain_ig".
         method: A `Method`, or the name of a preset.
-        target: Which output is explained.
+        target: The output to explain.
         kind: A kind of `tfgig.exported.kinds`: "attributions" returns numbers, for the requested
             target; "tokens" one number for each position of a sequence, the sum over its features;
             "features" one number for each column of a table;
             "heatmap" a PNG drawn over the image, for the top class.
-        overlay: How a heat-map is drawn, as a style of `tfgig.image`.
-        layer: Where the model is explained: the name of a layer or an input, or several; None for
-            where the model was loaded to be explained.
+        overlay: The heat-map's style, from `tfgig.image`.
+        layer: Where to explain the model: the name of a layer or an input, or several; None for the
+            place chosen when the model was loaded.
     """
 
     name: str

@@ -46,28 +46,28 @@ def export_saved_model(
     warmup: Sequence[int] = (1,),
     lane: Lane = Lane(),
 ) -> pathlib.Path | str:
-    """Exports a model as a SavedModel that TensorFlow Serving loads, with endpoints that explain.
+    """Exports a model as a SavedModel for TensorFlow Serving, with explaining endpoints.
 
-    `serving_default` is the model's own, bit for bit. Each name in `methods` adds
-    `explain_<name>` and, for a model of images, `heatmap_<name>`. What each endpoint computes
-    ships as JSON in `assets.extra/tfgig.json`. The version appears whole or not at all.
+    `serving_default` is the model's own, bit for bit. Each name in `methods` adds `explain_<name>`
+    and, for image models, `heatmap_<name>`. `assets.extra/tfgig.json` describes what each endpoint
+    computes. The version is written atomically.
 
     Args:
-        model: A Keras model, the path of one, or what `tfgig.load_model` returns.
-        path: The model's directory; versions are its numbered sub-directories. It may be the
-            address of a file system that TensorFlow has, such as gs://bucket/model. An object
-            store has no rename: there the version's files appear one by one, and `saved_model.pb`,
-            without which no server loads it, when all others are there.
-        methods: Names of presets; or methods by names of your own, `{"mine": PathIntegral(...)}`,
-            at a place of their own if need be, `{"fine": At("b5_add", PathIntegral(...))}`; or
-            `Endpoint` objects for full control. None takes `ig`, `guided_ig` and, of a model of
-            images with a layer for it, `block_ig`.
-        target: Which output the named methods explain.
+        model: A Keras model, anything that `tfgig.load_model` accepts, or its result.
+        path: The model's directory; versions are its numbered sub-directories. It may be an address
+            on a file system that TensorFlow supports, such as gs://bucket/model. Object stores have
+            no rename: there the version's files appear one by one, `saved_model.pb` last, and
+            servers do not load a version without it.
+        methods: Names of presets; or methods by your own names, `{"mine": PathIntegral(...)}`, each
+            at its own place if needed, `{"fine": At("b5_add", PathIntegral(...))}`; or `Endpoint`
+            objects for full control. None takes `ig`, `guided_ig` and, for image models with a
+            suitable layer, `block_ig`.
+        target: The output that the named methods explain.
         version: The version's number; None takes the next free one.
         overwrite: Whether an existing version is replaced.
-        warmup: The batch sizes for which each signature gets a warm-up record: servers run them
-            when they load the version, and refuse it if one fails. () writes none.
-        lane: How many explanations run at once, in any server, and how many may wait.
+        warmup: The batch sizes of the warm-up records of each signature. Servers run the records
+            when they load the version, and reject it if one fails. () writes none.
+        lane: How many explanations may run at once, in any server, and how many may wait.
 
     Returns:
         The version's directory; at an address, its address.
@@ -75,7 +75,7 @@ def export_saved_model(
     Raises:
         FileExistsError: the version exists.
         OSError: the disk is full or read-only; nothing is left behind.
-        ValueError: the model cannot be explained, or the endpoints are not what they should be.
+        ValueError: the model cannot be explained, or the endpoints are invalid.
     """
     check_is(target, Target, "target")
     check_is(lane, Lane, "lane")

@@ -47,26 +47,26 @@ def write_warmup(
 ) -> int:
     """Writes a warm-up record for each signature and batch size into an exported version.
 
-    The inputs are constants of the right type and shape, in the middle of the value range of an
-    image. Where tfgig wrote the version, explanations are asked for in vain: for a class that is
-    not there, or of numbers that are none. Their row comes back as zeros, so a loop of two hundred
-    steps takes one, and yet everything in it has run. Strings and sizes that a signature leaves
-    open are found by trial: encoded images, texts. A signature for which nothing works is left
-    out, with a warning.
+    The inputs are constants of the right type and shape, in the middle of an image's value range.
+    If tfgig wrote the version, the explanations are invalid on purpose: of a class that does not
+    exist, or of NaN. Such a row returns zeros, so that a loop of two hundred steps takes only one,
+    but everything in it runs once. Strings (encoded images, texts) and open sizes are found by
+    trial. A signature for which nothing works is left out, with a warning.
 
     Args:
         directory: The version's directory.
         batch_sizes: The sizes of the batches that the server will run, such as its
-            `allowed_batch_sizes`. None at all writes nothing.
-        inputs: One example's value by the input's name, without the batch, where you know better.
+            `allowed_batch_sizes`. An empty sequence writes nothing.
+        inputs: One example's value by input name, without the batch dimension, to override the
+            constants.
 
     Returns:
-        How many records were written.
+        The number of records written.
 
     Raises:
-        TypeError: inputs of another type.
-        ValueError: a batch size below 1, more records than TensorFlow Serving takes, or inputs
-            that no signature has or that do not fit one.
+        TypeError: an input has the wrong type.
+        ValueError: a batch size below 1, more records than TensorFlow Serving accepts, or an input
+            that no signature has or that does not fit.
     """
     for size in batch_sizes:
         check(

@@ -1,5 +1,5 @@
 """What an export is: its directory, its description, its signatures and their kinds.
 
-Nothing is gathered here: the lower floors read directories and descriptions, and `kinds`, which
-builds graphs, stands above the models.
+This package re-exports nothing: lower layers read directories and descriptions, and `kinds`, which
+builds graphs, depends on the models.
 """

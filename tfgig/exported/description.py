@@ -43,7 +43,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class EndpointDescription:
-    """One signature that explains.
+    """One explaining signature.
 
     Args:
         kind: What it answers with, a kind of `tfgig.exported.kinds`.
@@ -100,7 +100,7 @@ class Description:
         data_format: Which axes of it are what in the model's input; `picture` has its channels
             last.
         endpoints: The signatures that explain, by name.
-        labels: The names of the classes, if they are known.
+        labels: The class names, if known.
         lane: How its explanations share a machine with predictions; None if nothing bounds them.
     """
 

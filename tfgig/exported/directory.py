@@ -38,7 +38,7 @@ def model_directory(path: str | os.PathLike) -> pathlib.Path:
     """The directory of a model, which holds versions by number.
 
     Raises:
-        FileNotFoundError: there is no such directory.
+        FileNotFoundError: the directory does not exist.
         ValueError: it is a version's, or an address of another file system.
     """
     path = local_path(path)

@@ -11,16 +11,17 @@ from tfgig.spec import Spec, check, is_whole
 class Lane(Spec):
     """How explanations of an exported version share the machine with predictions.
 
-    All signatures that explain share the bound: within a session, which is a version in TensorFlow
+    All explaining signatures share the limits: within a session, which is a version in TensorFlow
     Serving, and within a process that loads the version with `tf.saved_model.load`.
 
     Args:
-        at_once: How many explanations run at once; 0 has no lane, so that each runs when it comes.
-        waiting: How many requests may wait. One more is UNAVAILABLE at once.
-        rows: The most rows of one run, for which the rows of waiting requests for the same
-            signature are put together and larger requests are split. 0 runs each request by
-            itself: what it answers then does not depend on what came with it, not in the last
-            bit, and its deadline stops no one else's.
+        at_once: The number of explanations that run at once; 0 disables the lane, so that each runs
+            immediately.
+        waiting: The number of requests that may wait. Further requests fail immediately with
+            UNAVAILABLE.
+        rows: The maximum rows of one run: rows of waiting requests for the same signature are
+            merged, and larger requests are split. 0 runs each request alone: its answer then does
+            not depend on other requests, to the last bit, and its deadline does not stop others.
     """
 
     family = "lane"

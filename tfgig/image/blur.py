@@ -24,14 +24,14 @@ _TRUNCATE = 4.0  # the kernel ends at this many sigmas, as scipy.ndimage.gaussia
 
 
 def gaussian_blur(images: tf.Tensor, sigma: tf.Tensor, padding: Padding = "reflect") -> tf.Tensor:
-    """Blurs each image with a Gaussian of its own width.
+    """Blurs each image with a Gaussian of its own standard deviation.
 
     Equal to `scipy.ndimage.gaussian_filter(image, sigma)` over rows and columns, with
     `mode="reflect"` or `mode="constant"`.
 
     Args:
         images: [N, height, width, channels], floating point.
-        sigma: [N], or [1] for all, the standard deviations in pixels; 0 leaves an image as it is.
+        sigma: [N], or [1] for all, the standard deviations in pixels; 0 leaves an image unchanged.
         padding: What lies beyond the border: "reflect", the image's mirror image (brightness is
             kept); or "zero", zeros (the reference implementation of Blur IG).
 

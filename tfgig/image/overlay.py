@@ -39,14 +39,14 @@ class Overlay(Style):
     """An explanation drawn as a heat-map over its image, dimmed to grey.
 
     Args:
-        percentile: Pixels from this percentile of the image's saliency on are drawn at full
-            strength, in (0, 100]; a single hot pixel does not darken all others.
+        percentile: Pixels at or above this percentile of the image's saliency, in (0, 100], are
+            drawn at full strength, so that a single strong pixel does not darken all others.
         smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
             share of the image's shorter side; 0 draws single pixels.
         opacity: How much of the image the strongest colour covers, in [0, 1].
-        channels: How a position's channels become one number: "positive", the sum of what speaks
-            for the score; "absolute", the sum of absolute values; "signed", the sum; None takes
-            "absolute" for pixels and "positive" for a layer.
+        channels: How a position's channels become one number: "positive", the sum of the positive
+            values; "absolute", the sum of absolute values; "signed", the sum; None takes "absolute"
+            for pixels and "positive" for a layer.
     """
 
     kind = "overlay"
@@ -63,11 +63,11 @@ class Overlay(Style):
         return self.channels
 
     def saliency(self, attributions: tf.Tensor) -> tf.Tensor:
-        """The strength of every pixel, float32 [B, height, width] in [0, 1], each image by itself.
+        """The strength of every pixel, float32 [B, height, width] in [0, 1], scaled per image.
 
         Args:
-            attributions: [B, height, width, channels], signed; absolute values are added up over
-                the channels.
+            attributions: [B, height, width, channels], signed; absolute values are summed over the
+                channels.
         """
         strength = self.one_number(attributions)[..., 0]
         return share(smoothed(strength, self.smoothing), self.percentile)

@@ -18,7 +18,7 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Style(Spec, abc.ABC):
-    """A family of pictures; every image's strengths are scaled by themselves."""
+    """A family of picture styles; strengths are scaled per image."""
 
     family = "style"
 
@@ -29,35 +29,35 @@ class Style(Spec, abc.ABC):
         Args:
             images: [B, height, width, 1 or 3 (or 4)], in the model's input units.
             attributions: [B, height, width, channels].
-            value_range: What is black and what is white in the images' units.
+            value_range: The values of black and white in the images' units.
         """
 
     def one_number(self, attributions: tf.Tensor, of_layer: bool = False) -> tf.Tensor:
         """The strength of each position before any drawing, [..., 1], of [..., channels].
 
         Args:
-            attributions: Signed; of a layer they are reduced before they are laid over the picture.
-            of_layer: Whether they are of an inner layer, and not of pixels.
+            attributions: Signed; those of a layer are reduced before they are aligned with the
+                picture.
+            of_layer: Whether they belong to an inner layer instead of pixels.
         """
         chosen = self.reduction or (OF_LAYERS if of_layer else OF_PIXELS)
         return one_number(attributions, chosen)
 
     @property
     def reduction(self) -> Channels | None:
-        """How a position's channels become one number; None for what suits pixels or a layer."""
+        """How a position's channels become one number; None for the default."""
         return "signed"
 
     def laid_over(
         self, attributions: tf.Tensor, images: tf.Tensor, layout: Layout | None
     ) -> tf.Tensor:
-        """What is drawn over images: float32 [B, height, width, channels].
+        """The values to draw over images: float32 [B, height, width, channels].
 
         Args:
             attributions: Of pixels, [B, height, width, channels], or of a layer, [B, h, w,
                 channels] or [B, tokens, channels], whose channels become one number first.
             images: [B, height, width, ...], of any size.
-            layout: How the layer lies over the picture; None for pixels, and where that is not
-                known.
+            layout: How the layer's positions map onto the picture; None for pixels, and if unknown.
         """
         if layout is None:
             many = attributions.shape[-1] is None or attributions.shape[-1] > MOST_COLOURS

@@ -31,20 +31,20 @@ BLUE_TO_RED = (
 
 @dataclasses.dataclass(frozen=True)
 class Mask(Style):
-    """The image as it is where the explanation points, and darkened elsewhere.
+    """The unchanged image where attributions are high, darkened elsewhere.
 
     Args:
-        percentile: Pixels from this percentile of the image's saliency on are seen.
-        smoothing: The width of a Gaussian that joins neighbouring pixels before they are chosen,
-            and softens the mask's edge, as a share of the image's shorter side.
-        opacity: How much of the rest is hidden, in [0, 1].
-        channels: How a position's channels become one number: "positive", the sum of what speaks
-            for the score; "absolute", the sum of absolute values; "signed", the sum; None takes
-            "absolute" for pixels and "positive" for a layer.
+        percentile: Pixels at or above this percentile of the image's saliency are visible.
+        smoothing: The width of a Gaussian that joins neighbouring pixels before selection and
+            softens the mask's edge, as a share of the image's shorter side.
+        opacity: How strongly the rest is darkened, in [0, 1].
+        channels: How a position's channels become one number: "positive", the sum of the positive
+            values; "absolute", the sum of absolute values; "signed", the sum; None takes "absolute"
+            for pixels and "positive" for a layer.
 
     References:
         Leino et al. (2018), Influence-Directed Explanations for Deep Convolutional Networks,
-        arXiv:1802.03788, whose authors' TruLens draws masks of this sort.
+        arXiv:1802.03788, whose authors' TruLens draws such masks.
     """
 
     kind = "mask"
@@ -71,15 +71,15 @@ class Mask(Style):
 
 @dataclasses.dataclass(frozen=True)
 class Diverging(Style):
-    """The signs: red for what speaks for the target, blue for what speaks against it.
+    """The signs: red for the target, blue against it.
 
     Args:
-        percentile: Pixels from this percentile of the absolute sums over the channels on are drawn
-            at full strength.
-        smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
-            share of the image's shorter side; where signs alternate, it shows which prevails.
-        opacity: How much of the grey image the colours cover, in [0, 1]; at 1 nothing of it is
-            seen and white is 0.
+        percentile: Pixels at or above this percentile of the absolute sums over the channels are
+            drawn at full strength.
+        smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a share
+            of the image's shorter side; where signs alternate, it shows the prevailing one.
+        opacity: How much of the grey image the colours cover, in [0, 1]; at 1 the image is hidden
+            and white is 0.
     """
 
     kind = "diverging"
@@ -100,17 +100,17 @@ class Diverging(Style):
 
 @dataclasses.dataclass(frozen=True)
 class Grayscale(Style):
-    """The map alone, black to white, as the reference implementations show theirs.
+    """The map alone, black to white, as in the reference implementations.
 
     `clip((m - min(m)) / (percentile(m) - min(m)), 0, 1)` of the absolute sums over the channels.
 
     Args:
-        percentile: White from this percentile on.
+        percentile: Values at or above this percentile are white.
         smoothing: The width of a Gaussian that joins neighbouring pixels before drawing, as a
             share of the image's shorter side; 0 draws single pixels.
-        channels: How a position's channels become one number: "positive", the sum of what speaks
-            for the score; "absolute", the sum of absolute values; "signed", the sum; None takes
-            "absolute" for pixels and "positive" for a layer.
+        channels: How a position's channels become one number: "positive", the sum of the positive
+            values; "absolute", the sum of absolute values; "signed", the sum; None takes "absolute"
+            for pixels and "positive" for a layer.
     """
 
     kind = "grayscale"

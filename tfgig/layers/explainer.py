@@ -44,28 +44,27 @@ class Explainer(keras.layers.Layer):
     Works eagerly, in a `tf.function`, inside a functional Keras model, and through `.keras` files.
 
     Args:
-        model: What is explained: a Keras model, or what `tfgig.load_model` returns.
+        model: A Keras model, or the result of `tfgig.load_model`.
         method: A `Method`, or the name of a preset.
-        target: Which output is explained.
-        layer: Where the model is explained: the name of a layer or of an input, or several; None
-            for all its inputs.
+        target: The output to explain.
+        layer: Where to explain the model: the name of a layer or an input, or several; None for all
+            inputs.
         **options: Of `keras.layers.Layer`, such as `name`.
 
     Returns (of a call with `inputs` [B, ...], or several of them as the model takes them or by
     their names, and `target`, an int or int [B]; called eagerly a `tfgig.Explanation`, which
     notebooks draw, else a dictionary):
-        `attributions` float32 [B, ...], signed, in the shape of what is explained (where several
-        inputs are, `attributions_<input>` for each of them); `target` int64 [B]; `score` and
-        `baseline_score` float32 [B]; `delta` float32 [B], the completeness gap, sum of
-        attributions minus (score - baseline score); `error` float32 [B], the estimated relative
-        error of the attributions by integration (see `tfgig.methods.error`); `ok` bool [B]; of
-        `Scales` also what it found at each place; of texts that the model looks up itself,
-        `token_text` string [B, positions].
+        `attributions` float32 [B, ...], signed, in the shape of the explained tensor (with several
+        inputs, `attributions_<input>` for each); `target` int64 [B]; `score` and `baseline_score`
+        float32 [B]; `delta` float32 [B], the completeness gap, sum of attributions minus (score -
+        baseline score); `error` float32 [B], the estimated relative error of the attributions by
+        integration (see `tfgig.methods.error`); `ok` bool [B]; for `Scales` also the attributions
+        at each place; for texts that the model looks up itself, `token_text` string [B, positions].
 
     Raises (called eagerly):
-        ValueError: inputs of another shape, a NaN or infinite input, a target out of range, or a
+        ValueError: inputs of the wrong shape, a NaN or infinite input, a target out of range, or a
             score or gradient that is not finite; the error names the row. In a graph such rows
-            come back with `ok` false and zeros.
+            return `ok` false and zeros.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Explainer(keras.layers.Layer):
 
     @functools.cached_property
     def place(self) -> Place | None:
-        """The inner tensor that the attributions are of; None for the model's inputs."""
+        """The explained inner tensor; None for the model's inputs."""
         return self._explaining.place(self.method, self.target)
 
     def call(self, inputs, target=None):

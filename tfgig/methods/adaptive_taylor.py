@@ -23,28 +23,27 @@ _KEPT = (98.0, 95.0, 90.0, 80.0, 70.0, 60.0)  # percentiles from which pixels ar
 
 @dataclasses.dataclass(frozen=True)
 class AdaptiveTaylor(Method):
-    """`mean over the samples z of gradient(z) * (input - z)`, at the spread with the best map.
+    """`mean over the samples z of gradient(z) * (input - z)`, at the best spread.
 
     `z = input + spread * standard normal noise`. With one spread this is SmoothTaylor, the path
-    integral of one step from `Gaussian` baselines. Here each image gets that of several spreads
-    whose map has the lowest value of a measure, among those whose scores and gradients are finite.
-    (The paper searches by steps; a fixed grid finds
-    the best of its points at a known cost.)
+    integral of one step from `Gaussian` baselines. Each image gets the map with the lowest value of
+    a measure among several spreads, ignoring those with scores or gradients that are not finite.
+    (The paper searches step by step; a fixed grid finds its best point at a known cost.)
 
-    Each spread's map is an integral of one step, of which nobody can tell how far it is from more:
-    its `error` is 1.
+    Each spread's map is an integral with one step, whose distance from more steps is unknown: its
+    `error` is 1.
 
     Args:
-        spreads: The noise's standard deviations that are tried.
-        relative: Whether they are shares of each image's own range, or in the input's units.
+        spreads: The standard deviations of the noise to try.
+        relative: Whether they are shares of each image's own range instead of in the input's units.
         measure: "sensitivity", the mean score when 2 to 40 % of the pixels, the strongest of the
-            map, are replaced by the image's mean colour: the map points at what the score is made
-            of; it takes six more scores for each spread. "variation", `sum |neighbouring
-            differences| / sum |map|`, the mean over three scales: the map is calm.
-        samples: How many noisy copies for each spread.
-        seed: Other seeds draw other noise.
-        internal_batch_size: How many points one model call may hold; None takes 8 on a machine
-            without a GPU and 32 on one with.
+            map, are replaced by the image's mean colour: the map finds the pixels that the score
+            depends on; it takes six more scores per spread. "variation", `sum |neighbouring
+            differences| / sum |map|`, the mean over three scales: the map is smooth.
+        samples: The number of noisy copies per spread.
+        seed: The seed of the noise.
+        internal_batch_size: The maximum points per model call; None takes 8 without a GPU and 32
+            with one.
 
     References:
         Goh, Lapuschkin, Weber, Samek and Binder (2020), Understanding Integrated Gradients with
@@ -64,7 +63,7 @@ class AdaptiveTaylor(Method):
             spreads = tuple(map(float, self.spreads))
         except (TypeError, ValueError):
             spreads = ()
-        message = "AdaptiveTaylor(spreads=...) is a list of numbers, such as (0.1, 0.2)."
+        message = "AdaptiveTaylor(spreads=...) must be a list of numbers, such as (0.1, 0.2)."
         check(len(spreads) > 0, message, self.spreads)
         for spread in spreads:
             noise.check_spread(spread, "AdaptiveTaylor")

@@ -11,24 +11,24 @@ from tfgig.spec import Named, as_named, check, check_is, is_whole, leaves
 
 @dataclasses.dataclass(frozen=True)
 class At(Method):
-    """A method at a place of the model: `inner`, given what the place holds instead of the inputs.
+    """A method at a place of the model: `inner`, applied to the tensor there instead of the inputs.
 
         At("b12_add", PathIntegral(steps=32))
 
-    What lies in front of the place runs once, the path behind it. The attributions are of what the
-    place holds, [B, h, w, channels] say, and add up to the score as those of the inputs do. Maps
-    are laid over the picture where the positions look.
+    The part of the model before the place runs once, the part after it at every step. The
+    attributions have the shape of the tensor there, such as [B, h, w, channels], and sum to the
+    score as those of the inputs do. Maps are aligned with the positions' receptive fields.
 
     Args:
-        place: The name of a layer or an input; of a SavedModel, also a name scope or an operation
-            of its graph. Several are explained together, `At(("city_emb", "numbers"), ...)`. All
-            of the score has to come through them: `tfgig-inspect` lists such places. None takes
-            the place that the model was loaded to be explained at or, if that is its inputs, finds
-            one: of images and series the last with enough positions behind which positions still
-            meet; of texts the embedding; for a `LayerMethod` the last layer with a height and a
-            width.
+        place: The name of a layer or an input; in a SavedModel, also a name scope or an operation
+            of its graph. Several are explained together, `At(("city_emb", "numbers"), ...)`. The
+            whole score must pass through them: `tfgig-inspect` lists such places. None takes the
+            place chosen when the model was loaded or, if that is its inputs, finds one: for images
+            and series, the last with enough positions that is followed by layers that combine
+            positions; for texts, the embedding; for a `LayerMethod`, the last layer with a height
+            and a width.
         inner: The method.
-        positions: How many positions a side the place has that is found.
+        positions: The minimum positions per side of the place to find.
     """
 
     kind = "at"
@@ -75,7 +75,7 @@ def refuse_places(inner: Method, outer: str) -> None:
 
 
 def place_of(method: Method) -> At | None:
-    """The place of a method, named or to be found; None for one that looks at the inputs."""
+    """The place of a method, named or to be found; None for one that explains the inputs."""
     if isinstance(method, At):
         return method
     return At(None, method) if isinstance(method, LayerMethod) else None

@@ -15,13 +15,13 @@ from tfgig.spec import Spec
 class Attribution(NamedTuple):
     """A method's answer for B examples.
 
-    `attributions` float32 [B, ...], signed, in the shape of the inputs; `baseline_score`
-    float32 [B], the score where the method starts from (the mean over several baselines);
-    `residual` float32 [B, ...], whose L1 norm estimates that of the attributions' error by
+    `attributions` float32 [B, ...], signed, in the shape of the inputs; `baseline_score` float32
+    [B], the score where the method starts (the mean over several baselines); `residual` float32 [B,
+    ...], whose L1 norm estimates that of the attributions' error by
     integration: the weighted difference of odd and even nodes (see `tfgig.methods.error`). Zeros
-    of a method that integrates nothing, the attributions themselves of an integral of one step.
-    Being signed, residuals add up where attributions do: chance differences cancel, as chance
-    errors do.
+    for a method that does not integrate; the attributions themselves for an integral of one step.
+    Residuals are signed and are summed wherever attributions are, so random differences cancel, as
+    random errors do.
     """
 
     attributions: tf.Tensor
@@ -31,14 +31,14 @@ class Attribution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method(Spec, abc.ABC):
-    """A family of full recipes."""
+    """A family of attribution methods."""
 
     family = "method"
     names_places: ClassVar[bool] = False  # whether it says where a model is explained
 
     @property
     def complete(self) -> bool:
-        """Whether the attributions are meant to add up to the score minus the baseline score.
+        """Whether the attributions should sum to the score minus the baseline score.
 
         Then `delta` measures an error.
         """
@@ -47,11 +47,11 @@ class Method(Spec, abc.ABC):
     @property
     @abc.abstractmethod
     def gradients(self) -> int:
-        """What it costs: how many gradients of the model one example takes, at most."""
+        """The cost: the maximum number of model gradients per example."""
 
     @property
     def fewest_gradients(self) -> int:
-        """How many one example takes at least; fewer than `gradients` if rows differ."""
+        """The minimum number per example; below `gradients` if rows differ."""
         return self.gradients
 
     @abc.abstractmethod
@@ -61,9 +61,9 @@ class Method(Spec, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class LayerMethod(Method, abc.ABC):
-    """A family of methods that look at an inner layer of a model of images.
+    """A family of methods that use an inner layer of an image model.
 
-    `attribute` is given the output of the layer, [B, h, w, channels], in the place of the inputs,
-    and returns maps [B, h, w, 1], which are laid over the image. `At(layer, method)` names the
-    layer; without a name it is the last one with a height and a width.
+    `attribute` gets the output of the layer, [B, h, w, channels], instead of the inputs, and
+    returns maps [B, h, w, 1], which are drawn over the image. `At(layer, method)` names the layer;
+    by default it is the last one with a height and a width.
     """

@@ -20,25 +20,25 @@ from tfgig.spec import check, check_is, is_whole
 class Converge(Method):
     """`inner`, with steps doubled row by row until its `error` is at most `tolerance`.
 
-    The steps of `inner` are a pilot, from which each row's error is estimated. Rows that are exact
-    enough are done, the others go on, each by its own error and without regard to its neighbours.
+    The steps of `inner` are a pilot that estimates each row's error. Rows that are exact enough
+    stop; the others continue, each according to its own error, independently of the other rows.
 
-    On a fixed path with the rule `Riemann` and nodes that nest (`Midpoint`, `Trapezoid`, `Left`,
-    `Right`) only the nodes between those so far are added, so no gradient is taken twice and the
-    pilot costs nothing. From `Midpoint` on, the nodes are those of `Trapezoid`. Elsewhere a row
-    starts anew, at the steps that it needs if its error falls as 1/steps: an adaptive path of more
-    steps is another path, `ImportantDirection` needs the change of the score over other steps, and
-    the nodes of `GaussLegendre` and `Endpoints` do not nest.
+    On a fixed path with the rule `Riemann` and nested nodes (`Midpoint`, `Trapezoid`, `Left`,
+    `Right`) only the nodes in between are added, so no gradient is computed twice and the pilot
+    costs nothing. After `Midpoint`, the nodes are those of `Trapezoid`. Otherwise a row starts
+    again, with the steps that it needs if its error falls as 1/steps: an adaptive path with more
+    steps is a different path, `ImportantDirection` needs the change of the score over other steps,
+    and the nodes of `GaussLegendre` and `Endpoints` are not nested.
 
-    A row that needs more than `most_steps` comes back with the error that they leave. As with every
-    method, numbers of one row differ in their last digits from batch to batch; a row whose error is
-    the tolerance to within these digits may be done in one batch and go on in another.
+    A row that needs more than `most_steps` returns the error it reached. As with every method, the
+    last digits of a row vary with the batch; a row whose error equals the tolerance up to these
+    digits may stop in one batch and continue in another.
 
     Args:
         inner: The integral; its `steps` are the pilot.
         tolerance: The largest error, relative to the sum of the absolute attributions, in (0, 1).
-        most_steps: How many steps no row goes beyond, at least the pilot's; one gradient more is
-            taken where nodes lie at both ends.
+        most_steps: The maximum steps of a row, at least the pilot's; one more gradient is taken if
+            nodes lie at both ends.
     """
 
     kind = "converge"

@@ -16,11 +16,11 @@ _NEIGHBOURS = [
 
 @dataclasses.dataclass(frozen=True)
 class Edge(Method):
-    """`mean over the eight neighbours of |pixel - neighbour|`, each channel by itself.
+    """`mean over the eight neighbours of |pixel - neighbour|`, per channel.
 
-    No explanation: it never looks at the model. A method whose maps look like this one's, or
-    score no better, has only found the image's edges. At the border, the mean over the
-    neighbours that there are.
+    Not an explanation: it ignores the model. A method whose maps look like this one's, or score no
+    better, has only found the image's edges. At the border, the mean is over the existing
+    neighbours.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, section 5.2;

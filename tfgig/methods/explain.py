@@ -23,24 +23,23 @@ def explain(
     target: tf.Tensor,
     context: Sequence[tf.Tensor] = (),
 ) -> Explanation:
-    """Explains a batch, row by row; a bad row harms no other.
+    """Explains a batch, row by row; a bad row does not affect others.
 
     Args:
-        objective: The model and what of its output is explained.
-        method: The recipe.
+        objective: The model and the explained score.
+        method: The method.
         inputs: [B, ...], in the model's own input units.
         target: int64 [B]; -1 explains the top class.
-        context: What else the model takes, [B, ...] each.
+        context: The model's other inputs, [B, ...] each.
 
     Returns:
-        `attributions` float32 [B, ...], signed, in the shape of the inputs; `target` int64 [B],
-        as it was frozen at the inputs; `score` and `baseline_score` float32 [B]; `delta`
-        float32 [B], the completeness gap: sum of attributions minus (score - baseline score);
-        `error` float32 [B], the estimated error of the attributions by integration,
-        `|attributions - those of ever more steps|_1 / |attributions|_1`: 0 of a method that
-        integrates nothing, 1 of an integral of one step, which cannot be known; `ok` bool [B].
-        Where `ok` is false (an input, a score or a gradient is not finite, or the target does not
-        exist) the target is -1 and every number 0.
+        `attributions` float32 [B, ...], signed, in the shape of the inputs; `target` int64 [B], as
+        fixed at the inputs; `score` and `baseline_score` float32 [B]; `delta` float32 [B], the
+        completeness gap: sum of attributions minus (score - baseline score); `error` float32 [B],
+        the estimated error of the attributions by integration, `|attributions - those of ever more
+        steps|_1 / |attributions|_1`: 0 for a method that does not integrate, 1 for an integral of
+        one step, whose error is unknown; `ok` bool [B]. Where `ok` is false (an input, a score or a
+        gradient is not finite, or the target does not exist) the target is -1 and every number 0.
     """
     inputs = tf.cast(inputs, tf.float32)
     readable = _all_finite(inputs)

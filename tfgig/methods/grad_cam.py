@@ -14,8 +14,8 @@ from tfgig.spec import check
 class GradCAM(LayerMethod):
     """`relu(sum_k mean(d score / d A_k) A_k)` for the channels A_k of a layer.
 
-    A map of the layer's size, laid over the image: as sharp as the layer is large. The baseline
-    score is the score itself, as for the gradient.
+    A map of the layer's size, drawn over the image: its resolution is that of the layer. The
+    baseline score is the score itself, as for the gradient.
 
     References:
         Selvaraju et al. (2017), Grad-CAM: Visual Explanations from Deep Networks via

@@ -11,10 +11,10 @@ from tfgig.methods.base import Attribution, Method
 
 @dataclasses.dataclass(frozen=True)
 class Gradient(Method):
-    """`d score / d input`: how the score would move with each feature.
+    """`d score / d input`: how the score changes with each feature.
 
-    Not a share of the score: it starts from nowhere, its baseline score is the score itself, and
-    its `delta` is only its sum.
+    Not a share of the score: it has no start, its baseline score is the score itself, and its
+    `delta` is only its sum.
 
     References:
         Simonyan, Vedaldi and Zisserman (2013), Deep Inside Convolutional Networks,

@@ -39,18 +39,18 @@ from tfgig.spec import check, check_is, is_whole
 class PathIntegral(Method):
     """`sum_k rule(gradient at node k, x(edge k+1) - x(edge k), change of the score over step k)`.
 
-    With `Riemann()`, the path integral of the gradient: attributions that add up to the score at
-    the input minus the score at the start, up to `delta`.
+    With `Riemann()`, the path integral of the gradient: attributions that sum to the score at the
+    input minus the score at the start, up to `delta`.
 
     Args:
         path: The curve, which also owns its start.
         rule: What each step contributes.
         quadrature: Where gradients are evaluated; None takes the path's own (`Midpoint` on fixed
             paths, `Trapezoid` on adaptive ones).
-        steps: How many gradients are evaluated from start to input; one more on adaptive paths
-            (and per segment of an anchored one, whose segments share the steps out).
-        internal_batch_size: How many points one model call may hold; None takes 8 on a machine
-            without a GPU and 32 on one with, decided where the graph is traced.
+        steps: The number of gradients from start to input; one more on adaptive paths (and per
+            segment of an anchored path, which divides the steps among its segments).
+        internal_batch_size: The maximum points per model call; None takes 8 without a GPU and 32
+            with one, decided when the graph is traced.
 
     References:
         Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks,
@@ -101,17 +101,17 @@ class PathIntegral(Method):
 
     @property
     def error_ratio(self) -> float:
-        """What the error is of the difference of odd and even nodes, on a fixed path."""
+        """The ratio of the error to the difference of odd and even nodes, on a fixed path."""
         return max(self.rule.error_ratio, self.nodes.error_ratio)
 
     def cut(self, steps: int) -> Cut:
-        """The table for so many steps; of an adaptive path, the steps of each segment."""
+        """The table for this number of steps; for an adaptive path, the steps of each segment."""
         if isinstance(self.path, AdaptivePath):
             return Left().cut(steps // self.path.segments)
         return self.nodes.cut(steps)
 
     def evaluations(self, cut: Cut) -> int:
-        """How many gradients a table takes for one example, all its walks together."""
+        """The number of gradients of a table for one example, over all its walks."""
         if isinstance(self.path, AdaptivePath):
             per_walk = (len(cut.edges) - 1) * self.path.gradients_per_step + 1
             return self.path.count * self.path.segments * per_walk
@@ -124,12 +124,12 @@ class PathIntegral(Method):
     def integrals(
         self, objective: Objective, inputs: tf.Tensor, starts: tf.Tensor, cut: Cut
     ) -> Attribution:
-        """What is summed by the nodes of a table, a mean over the starts.
+        """The sums over the nodes of a table, averaged over the starts.
 
         Args:
             objective: The score of B examples.
             inputs: [B, ...].
-            starts: [K, B, ...], as the path has found them.
+            starts: [K, B, ...], as found by the path.
             cut: A table as `cut` makes it, or as tensors, whose length may be unknown.
         """
         baselines, examples = tf.shape(starts)[0], tf.shape(inputs)[0]

@@ -19,23 +19,23 @@ _FLOOR = 1e-3  # of a map whose mean is 1: what is 0 at one scale does not blot 
 
 @dataclasses.dataclass(frozen=True)
 class Scales(Method):
-    """`map = (prod_i (m_i / mean(m_i) + 0.001))^(1/n)`, m_i what speaks for the score at place i.
+    """`map = (prod_i (m_i / mean(m_i) + 0.001))^(1/n)`, m_i the evidence for the score at place i.
 
     Each m_i is the sum over the channels of the positive attributions of `inner` at that place,
-    laid over the picture. Coarse places say where, fine ones how far it reaches: their geometric
-    mean is high where all of them are.
+    aligned with the picture. Coarse places show where the evidence is, fine ones how far it
+    extends: their geometric mean is high where all of them are.
 
-    The map is a picture and no decomposition of the score: it adds up to nothing, is 0 or more, and
-    has no unit. The attributions at each place are answered beside it, as
+    The map is a picture, not a decomposition of the score: its sum has no meaning, it is never
+    negative, and it has no unit. The attributions at each place are returned as well, as
     `attributions_<place>` [B, h, w, channels] with their `baseline_score_<place>` and
-    `delta_<place>`; they add up to the score. `delta` is the largest of those, `error` likewise,
-    and `baseline_score` their mean.
+    `delta_<place>`; they sum to the score. `delta` is the largest of those, `error` likewise, and
+    `baseline_score` their mean.
 
     Args:
         inner: The method at each place.
-        places: The names of the places, as `At(place, inner)` has them; none finds up to three: the
-            last with a quarter of the picture's pixels a side, that of `At(None, inner)`, and the
-            last behind which there are weights.
+        places: The names of the places, as in `At(place, inner)`; an empty tuple finds up to three:
+            the last with a quarter of the picture's pixels per side, that of `At(None, inner)`, and
+            the last that is followed by weights.
     """
 
     kind = "scales"

@@ -26,21 +26,22 @@ class Smooth(Method):
     The target stays that of the clean input. Samples share model calls: noisy copies lie along
     the batch.
 
-    The mean of a complete method adds up to the mean score of the noisy inputs, not to the score,
-    so `complete` is false and `delta` shows the difference; squares and variances add up to
-    nothing. `error` is that of `inner`'s integrals, of which some cancels in the mean; that other
-    samples would give other maps is not in it.
+    The mean of a complete method sums to the mean score of the noisy inputs, not to the score, so
+    `complete` is false and `delta` shows the difference; the sums of squares and variances have no
+    meaning. `error` is that of `inner`'s integrals, some of which cancels in the mean; it does not
+    include the variation between samples.
 
     Args:
-        inner: The method that is smoothed; none of a layer, such as `GradCAM`.
-        samples: How many noisy copies; each costs what `inner` costs.
-        spread: The noise's standard deviation; 0 is `inner` itself.
-        relative: Whether `spread` is a share of each input's own range, or in the input's units.
+        inner: The method to smooth; not a layer method, such as `GradCAM`.
+        samples: The number of noisy copies; each costs as much as `inner`.
+        spread: The noise's standard deviation; 0 gives `inner` itself.
+        relative: Whether `spread` is a share of each input's own range instead of in the input's
+            units.
         statistic: "mean", SmoothGrad; "squared", the mean of the squares, SmoothGrad-Squared;
             "variance", VarGrad. The last two lose the sign.
-        seed: Other seeds draw other noise.
-        internal_batch_size: How many noisy copies are handed to `inner` at once; None takes 8 on
-            a machine without a GPU and 32 on one with.
+        seed: The seed of the noise.
+        internal_batch_size: The maximum noisy copies per call of `inner`; None takes 8 without a
+            GPU and 32 with one.
 
     References:
         Smilkov et al. (2017), SmoothGrad: Removing Noise by Adding Noise, arXiv:1706.03825;

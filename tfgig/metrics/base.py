@@ -23,7 +23,7 @@ Statistic = dict[str, Any]
 
 
 class Requirement(enum.Flag):
-    """What a metric asks for beside an image and its attributions."""
+    """What a metric needs besides an image and its attributions."""
 
     NOTHING = 0
     SCORES = enum.auto()  # the model's scores of changed images
@@ -32,14 +32,14 @@ class Requirement(enum.Flag):
 
 
 class Column(NamedTuple):
-    """One number that a metric reports; `larger_is_better` None where neither is."""
+    """One number that a metric reports; `larger_is_better` is None if neither is better."""
 
     name: str
     larger_is_better: bool | None = True
 
 
 class Curve(NamedTuple):
-    """What a metric draws: `y` [points] over `x` [points], and what the axes show."""
+    """A curve to draw: `y` [points] over `x` [points], with axis labels."""
 
     x: np.ndarray
     y: np.ndarray
@@ -63,21 +63,21 @@ class Example(NamedTuple):
     layout: Layout | None = None  # how a layer lies over the image; None for pixels
 
     def made(self, call: Call) -> Any:
-        """What a call returns: what the memo has, or made now."""
+        """The result of a call, from the memo or computed now."""
         return call.made({} if self.memo is None else self.memo)
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric(Spec, abc.ABC):
-    """A family of judgements of attributions.
+    """A family of metrics of attributions.
 
-    `statistics` holds all that is ever needed of an example, as JSON data; `rows` and `reduce` put
-    any number of them together. The statistics of shards are merged by `merge`, and what is
-    computed from the merged ones equals, to the last bit, what is computed from all at once.
+    `statistics` contains everything needed from an example, as JSON data; `rows` and `reduce`
+    combine any number of examples. `merge` merges the statistics of shards; results from merged
+    statistics equal, to the last bit, those computed at once.
 
-    `columns` are the numbers that are reported, the most telling first. `needs` says what
-    `statistics` asks for. What takes long and needs no model is named by `calls`, and asked for by
-    `Example.made`: an evaluation has it made in other processes beforehand.
+    `columns` are the reported numbers, the most informative first. `needs` lists the requirements
+    of `statistics`. `calls` lists slow work that needs no model, whose results `Example.made`
+    returns: an evaluation computes it in other processes beforehand.
     """
 
     family = "metric"
@@ -86,25 +86,25 @@ class Metric(Spec, abc.ABC):
 
     @abc.abstractmethod
     def statistics(self, examples: Sequence[Example], subject: Subject) -> list[Statistic]:
-        """The statistics of examples: every column's number, None where it is not defined."""
+        """The statistics of examples: every column's number, None if undefined."""
 
     def calls(self, example: Example, value_range: tuple[float, float]) -> tuple[Call, ...]:
-        """What `statistics` will ask of an example by `made` and other processes can make.
+        """The calls of `made` by `statistics` that other processes can compute.
 
         Args:
             example: The example.
-            value_range: What is black and what is white in the model's input units.
+            value_range: The values of black and white in the model's input units.
         """
         return ()
 
     def rows(self, statistics: Sequence[Statistic]) -> np.ndarray:
-        """What of each example enters `reduce`: float64 [examples, ...], NaN where undefined."""
+        """The input of `reduce` from each example: float64 [examples, ...], NaN if undefined."""
         names = [column.name for column in self.columns]
         rows = [[number(statistic[name]) for name in names] for statistic in statistics]
         return np.array(rows, np.float64).reshape(len(rows), len(names))
 
     def reduce(self, rows: np.ndarray) -> dict[str, float]:
-        """Each column's value over examples, from `rows`; NaN where no example has one."""
+        """Each column's value over examples, from `rows`; NaN if no example has one."""
         return {column.name: mean(rows[:, i]) for i, column in enumerate(self.columns)}
 
     def aggregate(self, statistics: Mapping[str, Statistic]) -> dict[str, float]:
@@ -112,26 +112,26 @@ class Metric(Spec, abc.ABC):
         return self.reduce(self.rows(list(statistics.values())))
 
     def defined(self, statistics: Mapping[str, Statistic]) -> dict[str, int]:
-        """Of how many examples each column is defined."""
+        """The number of examples for which each column is defined."""
         return {
             column.name: sum(s[column.name] is not None for s in statistics.values())
             for column in self.columns
         }
 
     def curves(self, statistics: Mapping[str, Statistic]) -> dict[str, Curve]:
-        """What there is to draw, by column."""
+        """The curves to draw, by column."""
         return {}
 
     def undefined(self) -> Statistic:
-        """The statistic of an example of which nothing can be said."""
+        """The statistic of an example for which the metric is undefined."""
         return {column.name: None for column in self.columns}
 
 
 def merge(*shards: Mapping[str, Statistic]) -> dict[str, Statistic]:
-    """The statistics of several shards together, by example; an example in two must agree.
+    """The merged statistics of several shards, by example; shards must agree on shared examples.
 
     Raises:
-        ValueError: two shards say different things of one example.
+        ValueError: two shards disagree on an example.
     """
     merged: dict[str, Statistic] = {}
     for shard in shards:

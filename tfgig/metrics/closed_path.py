@@ -16,18 +16,17 @@ class ClosedPath(Metric):
 
         error = mean over features and trips of (sum over segments of attribution)^2
 
-    A trip goes from the image over random corners back to the image; a method explains each of
-    its segments from one corner to the next. Every way there is as much a way back, so the truth
-    is 0 for every feature. Corners are uniformly random images in the model's value range (the
-    paper says that its paths are random, not how they are drawn), which all examples share. In
-    squared units of the score.
+    A trip goes from the image through random corners back to the image; the method explains each
+    segment from one corner to the next. The trip ends where it starts, so the true value is 0 for
+    every feature. Corners are uniformly random images in the model's value range, shared by all
+    examples (the paper does not say how it draws its random paths). In squared units of the score.
 
-    Only methods that start from a baseline can be led over segments; others have no value.
+    Only methods that start from a baseline can follow segments; others have no value.
 
     Args:
-        trips: How many random trips, at least 1.
-        segments: Of how many segments a trip is made, at least 2.
-        seed: The corners.
+        trips: The number of random trips, at least 1.
+        segments: The number of segments of a trip, at least 2.
+        seed: The seed of the corners.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, section 5.1.

@@ -11,11 +11,11 @@ from tfgig.metrics.base import Column, Metric, finite_or_none
 
 @dataclasses.dataclass(frozen=True)
 class Completeness(Metric):
-    """The completeness gap, relative to what is shared out: `|delta| / |score - baseline score|`.
+    """The relative completeness gap: `|delta| / |score - baseline score|`.
 
-    Defined for methods that mean to add up, where the score differs from the baseline's. The
-    median over examples is reported, for one example whose score hardly differs from its
-    baseline's would outweigh all others in a mean.
+    Defined for complete methods, where the score differs from the baseline's. The median over
+    examples is reported, because a single example whose score hardly differs from its baseline's
+    would dominate the mean.
 
     References:
         Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks,

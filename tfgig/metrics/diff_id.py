@@ -14,24 +14,24 @@ from tfgig.spec import check
 
 @dataclasses.dataclass(frozen=True)
 class DiffID(PixelMetric):
-    """Insertion minus deletion, of single values that the mean of the others replaces.
+    """Insertion minus deletion of single values, replaced by the mean of the others.
 
-    For each share s of an image's values, the least salient s are replaced (what is left is the
-    insertion of the others) and, apart from that, the most salient s (their deletion); in both the
-    replaced ones become the mean of those that are left.
+    For each share s of an image's values, the least salient s are replaced (which inserts the
+    others) and, separately, the most salient s (which deletes them); in both cases by the mean of
+    the remaining values.
 
         top_class = mean over s of [class stays on top at insertion] - [... at deletion]
         probability_ratio = mean over s of min(p_insertion / p, 1) - min(p_deletion / p, 1)
 
-    of the explained class, whose probability at the whole image is p. Both are in [-1, 1], and 0
-    for a map that says nothing. Unlike `Insertion` and `Deletion` it can tell the colours of a
-    pixel apart; a map with one number a pixel counts for all of its colours.
+    of the explained class, whose probability for the complete image is p. Both are in [-1, 1], and
+    0 for an uninformative map. Unlike `Insertion` and `Deletion` it can distinguish the colours of
+    a pixel; a map with one number per pixel applies to all of its colours.
 
     Args:
-        shares: Which shares of the values are replaced, each in (0, 1).
-        seed: The order of equally salient values.
-        channels: None ranks single values by their absolute attributions; of an inner layer,
-            pixels by what speaks for the class. Otherwise as in `pixel_saliency`, and pixels.
+        shares: The shares of values to replace, each in (0, 1).
+        seed: The seed of the order of equally salient values.
+        channels: None ranks single values by their absolute attributions; for an inner layer,
+            pixels by the evidence for the class. Otherwise it ranks pixels as in `pixel_saliency`.
 
     References:
         Yang, Akhtar, Wen and Mian (2023), Local Path Integration for Attribution, AAAI, which

@@ -13,21 +13,20 @@ from tfgig.spec import check
 
 @dataclasses.dataclass(frozen=True)
 class Infidelity(Metric):
-    """The mean squared difference of what attributions foretell and what happens.
+    """The mean squared difference between the predicted and the actual change of the score.
 
         infidelity = mean over perturbations I of (b I . attributions - (f(x) - f(x - I)))^2
 
-    I is normal noise. With `normalize`, b is the factor that makes the difference smallest, so
-    that the attributions' scale does not count; otherwise 1. Attributions that are shares of the
-    score, as a path integral's, are multiplied by I as they stand, as in captum: they are judged
-    as if they were sensitivities. Not defined for maps that only rank. In squared units of the
-    score.
+    I is normal noise. With `normalize`, b is the factor that minimizes the difference, so that the
+    attributions' scale does not matter; otherwise 1. Attributions that are shares of the score, as
+    from a path integral, are multiplied by I unchanged, as in captum: they are treated as
+    sensitivities. Not defined for maps that only rank. In squared units of the score.
 
     Args:
-        samples: How many perturbations, at least 1.
+        samples: The number of perturbations, at least 1.
         noise: Their standard deviation, as a share of the model's value range.
         normalize: Whether to scale the attributions to fit best.
-        seed: The perturbations, which all examples share.
+        seed: The seed of the perturbations, which all examples share.
 
     References:
         Yeh et al. (2019), On the (In)fidelity and Sensitivity of Explanations, arXiv:1901.09392,

@@ -172,7 +172,7 @@ class PerformanceInformation(PixelMetric, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class InformationCurve(PerformanceInformation):
-    """SIC and AIC over normalised entropy, the length of the picture as lossless WebP.
+    """SIC and AIC over normalised entropy, measured as the size of the picture in lossless WebP.
 
     References:
         Kapishnikov et al. (2019), XRAI: Better Attributions through Regions, arXiv:1906.02825,
@@ -193,8 +193,8 @@ class InformationCurve(PerformanceInformation):
 class SimilarityCurve(PerformanceInformation):
     """SIC and AIC over the multi-scale structural similarity, MS-SSIM, with the image.
 
-    Of images below 176 pixels MS-SSIM's window is narrowed, to a sixteenth of the shorter side:
-    its coarsest scale would not hold it.
+    For images below 176 pixels, MS-SSIM's window is reduced to a sixteenth of the shorter side,
+    because it would not fit into the coarsest scale.
 
     References:
         Yang, Wang and Bilgic (2023), IDGI, arXiv:2303.14242, section 5; Wang, Simoncelli and

@@ -94,7 +94,7 @@ class PixelExchange(PixelMetric, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Insertion(PixelExchange):
-    """How soon a prediction appears as the most salient pixels are put into a background.
+    """How soon a prediction appears as the most salient pixels are inserted into a background.
 
     References:
         Petsiuk, Das and Saenko (2018), RISE: Randomized Input Sampling for Explanation of
@@ -110,7 +110,7 @@ class Insertion(PixelExchange):
 
 @dataclasses.dataclass(frozen=True)
 class Deletion(PixelExchange):
-    """How soon a prediction goes as the most salient pixels are taken out of an image.
+    """How soon a prediction disappears as the most salient pixels are deleted from an image.
 
     References:
         Petsiuk, Das and Saenko (2018), RISE: Randomized Input Sampling for Explanation of

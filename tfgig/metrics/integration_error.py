@@ -9,9 +9,9 @@ from tfgig.metrics.base import Column, Metric, finite_or_none
 
 @dataclasses.dataclass(frozen=True)
 class IntegrationError(Metric):
-    """`error`: how far a map is from the same map of ever more steps, as a share of its L1 norm.
+    """`error`: the distance of a map from its limit for many steps, as a share of its L1 norm.
 
-    Undefined for methods that integrate nothing and for regions and smoothed maps.
+    Undefined for methods that do not integrate, for regions and for smoothed maps.
 
     References:
         The estimate is that of `tfgig.methods.error`; `docs/accuracy.md` has its calibration.

@@ -24,7 +24,7 @@ def roc_auc(saliency: np.ndarray, mask: np.ndarray) -> float:
         mask: bool [height, width], True where the evidence is.
 
     Raises:
-        ValueError: the shapes differ, or the mask is all or nothing.
+        ValueError: the shapes differ, or the mask is full or empty.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, section 5.2.
@@ -49,10 +49,10 @@ def roc_auc(saliency: np.ndarray, mask: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Localization(PixelMetric):
-    """The area under the ROC curve of a map against a mask of where the evidence is.
+    """The area under the ROC curve of a map against a mask of the evidence.
 
-    Beside it stands `centre_prior`: the same area for a map that knows nothing but that objects
-    tend to be in the middle. A method that does not beat it has not found the object.
+    `centre_prior` is the same area for a map that only assumes that objects are in the middle. A
+    method that is not better has not found the object.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients, arXiv:2106.09788, section 5.2.

@@ -17,11 +17,11 @@ def pixel_saliency(
     Args:
         attributions: [..., H, W, channels], signed; of an inner layer [..., h, w, channels] or
             [..., tokens, channels].
-        channels: How a position's channels become one number: "absolute" adds absolute values up,
-            how much it matters either way; "positive" what speaks for the class; "signed" the
-            values, so that what speaks against the class comes last. None takes "absolute" for
-            pixels and "positive" for a layer.
-        layout: How a layer lies over the picture; None for pixels.
+        channels: How a position's channels become one number: "absolute" sums the absolute values,
+            the importance in either direction; "positive" sums the evidence for the class; "signed"
+            sums the values, so that evidence against the class ranks last. None takes "absolute"
+            for pixels and "positive" for a layer.
+        layout: How a layer's positions map onto the picture; None for pixels.
     """
     check_channels(channels, "`channels`")
     chosen = channels or (OF_PIXELS if layout is None else OF_LAYERS)

@@ -17,12 +17,12 @@ class MaxSensitivity(Metric):
 
         max over samples r of ||attributions(x + r) - attributions(x)|| / ||attributions(x)||
 
-    r is uniform in [-radius, radius] in every feature; the class stays that explained at x.
+    r is uniform in [-radius, radius] in every feature; the class is the one explained at x.
 
     Args:
-        samples: How many neighbours, at least 1; each is a whole explanation.
+        samples: The number of neighbours, at least 1; each costs one explanation.
         radius: Half the cube's edge, as a share of the model's value range.
-        seed: The neighbours, which all examples share.
+        seed: The seed of the neighbours, which all examples share.
 
     References:
         Yeh et al. (2019), On the (In)fidelity and Sensitivity of Explanations, arXiv:1901.09392,

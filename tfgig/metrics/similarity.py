@@ -46,10 +46,10 @@ class MapSimilarity(PixelMetric, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class ModelRandomization(MapSimilarity):
-    """The model-randomisation check: the map of the model against that of its weights shuffled.
+    """The model-randomisation check: the model's map against that with shuffled weights.
 
-    A map that survives when all that the model has learned is gone shows the image, not the
-    model. All trainable weights are shuffled at once, each within itself.
+    A map that survives the loss of everything the model has learned shows the image, not the model.
+    All trainable weights are shuffled at once, each within its own tensor.
 
     References:
         Adebayo et al. (2018), Sanity Checks for Saliency Maps, arXiv:1810.03292, section 3.
@@ -66,7 +66,7 @@ class ModelRandomization(MapSimilarity):
 
 @dataclasses.dataclass(frozen=True)
 class ClassSensitivity(MapSimilarity):
-    """The map of the explained class against that of another class, drawn at random.
+    """The map of the explained class against that of a random other class.
 
     References:
         Sixt, Granz and Landgraf (2020), When Explanations Lie: Why Many Modified BP Attributions

@@ -15,14 +15,13 @@ from tfgig.spec import Spec, check, check_is
 
 @dataclasses.dataclass(frozen=True)
 class Smoothed(Spec):
-    """A method whose map is blurred by a Gaussian: what of a score is due to smoothness alone.
+    """A method whose map is blurred by a Gaussian, to show the effect of smoothness alone.
 
-    A map of an inner layer is smooth, and one of pixels is not, so a comparison of both owes the
-    pixels a row that is smoothed. The map puts pixels in an order; its values are no shares of a
-    score.
+    A map of an inner layer is smooth and a pixel map is not, so a fair comparison includes a
+    smoothed pixel map. The map only ranks pixels; its values are not shares of a score.
 
     Args:
-        method: What attributes to pixels.
+        method: The pixel method.
         width: The Gaussian's standard deviation, as a share of the picture's shorter side: 1/28 is
             8 pixels of 224.
     """
@@ -38,7 +37,7 @@ class Smoothed(Spec):
 
     @property
     def complete(self) -> bool:
-        """Never: a smoothed map does not add up to a score."""
+        """Always false: a smoothed map does not sum to a score."""
         return False
 
     def gather(self, attributions: np.ndarray, images: np.ndarray) -> np.ndarray:

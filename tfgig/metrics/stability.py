@@ -20,10 +20,10 @@ _SMALLEST = 1e-12  # of a mean squared error: below it lies the rounding of floa
 class Stability(PixelMetric):
     """`-ln(mean squared error)` between the maps of an image and of its JPEG.
 
-    Both maps explain the class that was explained for the image, and are divided by the largest
-    absolute value of the image's map, so that methods of different scale compare. (The study
-    states neither the scale of its maps nor the base of its logarithm: compare orders, not
-    figures.) Equal maps have 27.6, the value of an error of 1e-12.
+    Both maps explain the class explained for the image, and are divided by the largest absolute
+    value of the image's map, so that methods with different scales are comparable. (The study
+    states neither the scale of its maps nor the base of its logarithm: compare the ranking, not the
+    values.) Equal maps have 27.6, the value for an error of 1e-12.
 
     Args:
         quality: The JPEG's quality, 1 to 100.

@@ -38,10 +38,10 @@ class Subject:
     """A model of images and a method that explains it, to be judged.
 
     Args:
-        model: What is explained: a Keras model, or what `tfgig.load_model` takes or returns.
-        method: The method that explains it, on its own, over regions or smoothed.
-        target: Which output is explained.
-        probabilities: How the model's output becomes probabilities: "as_is", "softmax" or
+        model: A Keras model, or what `tfgig.load_model` takes or returns.
+        method: The explaining method, alone, over regions or smoothed.
+        target: The output to explain.
+        probabilities: How to get probabilities from the model's output: "as_is", "softmax" or
             "sigmoid".
     """
 
@@ -79,15 +79,15 @@ class Subject:
 
     @property
     def only_ranks(self) -> bool:
-        """Whether maps put pixels in an order, but are no attributions: of regions, or smoothed."""
+        """Whether maps only rank pixels and are not attributions: over regions, or smoothed."""
         return self._gathered is not None
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """What is black and what is white in the model's input units.
+        """The values of black and white in the model's input units.
 
         Raises:
-            ValueError: the model does not say.
+            ValueError: it is unknown.
         """
         if self.source.value_range is None:
             raise ValueError(
@@ -125,8 +125,8 @@ class Subject:
     def explain(self, images: np.ndarray, targets: Any = -1) -> dict[str, np.ndarray]:
         """The explanation of images [B, H, W, C] for classes (int [B], or -1 for the top class).
 
-        As `tfgig.Explainer` returns it, but a row that cannot be explained is not `ok`, and no
-        error: one bad image must not end a study of thousands.
+        As returned by `tfgig.Explainer`, but a row that cannot be explained has `ok` false instead
+        of raising an error: one bad image must not end a study of thousands.
         """
         images = np.asarray(images, np.float32)
         found = _in_rows(self._explain, images, targets)
@@ -143,9 +143,8 @@ class Subject:
     ) -> np.ndarray | None:
         """Attributions [B, H, W, C] of paths from `starts` to `ends`; None without a baseline.
 
-        A method has no baseline that is an image where its path owns another kind of start (a
-        blurred image), where it looks at an inner layer, or where it is no path at all; regions
-        have none either.
+        A method has no baseline image if its path owns another kind of start (a blurred image), if
+        it uses an inner layer, or if it is not a path method; regions have none either.
         """
         if self._between is None and not self.only_ranks and self.layout is None:
             self._between = self._with_given_starts()
@@ -163,8 +162,8 @@ class Subject:
     def randomized(self, seed: int) -> Iterator[bool]:
         """The model with the values of each trainable weight shuffled; yields if it has weights.
 
-        Shuffled, so that each layer keeps the distribution of its weights. They are put back at
-        the end, whatever happens.
+        Shuffling keeps the distribution of each layer's weights. They are always restored at the
+        end.
         """
         weights = [v for v in self.source.serve.variables if v.trainable and v.shape.rank]
         kept = [weight.numpy() for weight in weights]

@@ -1,4 +1,4 @@
-"""Models: whatever a user has, as one differentiable, exportable object."""
+"""Models: any supported model, as one differentiable, exportable object."""
 
 from tfgig.models.decoding import taking_encoded_images
 from tfgig.models.source import SourceModel

@@ -26,18 +26,18 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
     """The same model, explained for encoded images: JPEG, PNG or GIF (its first frame).
 
     Each image is decoded, turned upright as its EXIF data say, resized to the model's size
-    (bilinear, with antialiasing; stretched, as the model sees no other) and scaled to its value
-    range, inside the graph. Attributions are of the pixels that the model sees; heat-maps are drawn
-    over the image at its own size (up to 1024 pixels a side).
+    (bilinear, with antialiasing and without keeping the aspect ratio) and scaled to its value
+    range, inside the graph. Attributions are for the pixels that the model sees; heat-maps are
+    drawn over the image at its original size (up to 1024 pixels per side).
 
-    `serving_default` stays as it is; `serving_image_bytes` predicts for encoded images. A row
-    that is no image, was cut short, is damaged, is animated or has more than 2^25 pixels comes
-    back with `ok` false; in `serving_image_bytes`, it fails its request. The damage that a decoder
-    passes over, as that of a JPEG whose pixels are wrong, is not found.
+    `serving_default` is unchanged; `serving_image_bytes` predicts for encoded images. A row that is
+    not an image, is truncated, damaged or animated, or has more than 2^25 pixels returns `ok`
+    false; in `serving_image_bytes`, it fails its request. Damage that the decoder ignores, such as
+    wrong JPEG pixels, is not detected.
 
     Raises:
-        ValueError: the model has not one image of known size as its only input, or does not say
-            its value range.
+        ValueError: the model's only input is not an image of known size, or its value range is
+            unknown.
     """
     entry = source.entry
     shape = source.inputs[0].shape

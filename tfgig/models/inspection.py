@@ -86,7 +86,7 @@ def inspect_model(handle: str, allow_unsafe_deserialization: bool = False) -> In
     Here its operations become part of a graph that nobody runs.
 
     Raises:
-        OSError: there is nothing there, or it cannot be read or downloaded.
+        OSError: the model does not exist, or cannot be read or downloaded.
         ValueError: the file is damaged, or not one of a model.
     """
     with located(handle) as place:

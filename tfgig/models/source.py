@@ -43,28 +43,28 @@ class Served(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SourceModel:
-    """A model, and where in it an explanation looks.
+    """A model, and where it is explained.
 
     Args:
-        name: What to call it in messages.
-        inputs: What the explained model takes, each [None, ...], by their names.
+        name: Its name in messages.
+        inputs: The explained model's inputs, each [None, ...], by name.
         serve: The model: its inputs to `ModelOutputs`. A concrete function, because a
             `tf.function` would be traced anew while an export is written.
-        cut: What is explained: the inputs, what is decoded from them, or an inner layer.
+        cut: The explained tensors: the inputs, what is decoded from them, or an inner layer.
         signature_outputs: The model's output names and what its own export calls them.
-        value_range: What is black and what is white in an image's units; None if not known.
+        value_range: The values of black and white in an image's units; None if unknown.
         origin: The object that owns the weights, kept alive with this one.
         signatures: Other signatures of the model, by name: concrete functions, exported as they
             are.
-        resources: What the functions need beside variables: lookup tables, asset files.
+        resources: What the functions need besides variables: lookup tables, asset files.
         entry: The cut at the inputs, whose pictures heat-maps are drawn over; None if the model
             takes nothing that could be explained.
-        cut_at: The cut at layers or inputs, by their names; for None, at the last layer that has
-            a height and a width.
+        cut_at: The cut at layers or inputs, by their names; for None, at the last layer with a
+            height and a width.
         originals: For models of encoded images: decodes one [] to float32 [height, width, 3] at
             its own size, in the model's units.
-        labels: The names of the classes, if they are known.
-        keys: What the inputs are called in Python, where that is not their names.
+        labels: The class names, if known.
+        keys: The names of the inputs in Python, if different.
         own: The model as its owner serves it, where it takes other inputs than what is explained:
             images and not files, or also `is_training`.
         defaults: The inputs of signatures that may be left out, and their values, by the names of
@@ -173,7 +173,7 @@ class SourceModel:
         return (images[0], self.entry) if is_drawn else None
 
     def with_labels(self, labels: Sequence[str]) -> SourceModel:
-        """The same model with the names of its classes, which an export takes along.
+        """The same model with class names, which an export includes.
 
         Raises:
             ValueError: no output has as many classes.
@@ -191,7 +191,7 @@ class SourceModel:
         """The same model, explained at layers or inputs; None: the last layer of positions.
 
         Raises:
-            ValueError: there is no such layer, or it is not on the way to the output.
+            ValueError: the layer does not exist, or the output does not depend on it.
         """
         check(self.cut_at is not None, "This model has no layers to explain.", self.name)
         layer = as_named(layer, "`layer`")

@@ -17,20 +17,20 @@ from tfgig.targets import Margin
 class Adversarial(AdaptivePath):
     """`x_{j+1} = clip(x_j + step sign(d score_c / d x_j))`, from the input till class c is on top.
 
-    There is no baseline: what is integrated is the way from the input to the inputs that the model
-    takes for other classes, one walk for each of `classes` of them, and each walk's end is its
-    baseline. `PathIntegral(Adversarial(), Riemann(), Left(), steps=15)` takes at most 15 steps, as
-    the paper does, and the mean over the classes, where the paper takes the sum: so the
-    attributions add up to what the score loses on the way.
+    There is no baseline: the path runs from the input to inputs that the model assigns to other
+    classes, one walk for each of `classes` of them, and each walk's end is its baseline.
+    `PathIntegral(Adversarial(), Riemann(), Left(), steps=15)` takes at most 15 steps, as in the
+    paper, and the mean over the classes, where the paper uses the sum: the attributions then sum to
+    the loss of score along the path.
 
     More steps lead further, not more finely.
 
     Args:
-        classes: To how many other classes, spread evenly over all of them, the walks lead; at
-            most as many as the model has.
-        step: How far each feature goes in a step, as a share of the range of values.
-        value_range: Points stay within (low, high); None takes the least and the largest value of
-            each input.
+        classes: The number of other classes to walk to, spread evenly over all of them; at most as
+            many as the model has.
+        step: The size of a step in each feature, as a share of the range of values.
+        value_range: Points stay within (low, high); None takes the smallest and the largest value
+            of each input.
 
     References:
         Pan, Li and Zhu (2021), Explaining Deep Neural Network Models with Adversarial Gradient

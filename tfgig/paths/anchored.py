@@ -16,13 +16,13 @@ class Anchored(AdaptivePath):
     """Any adaptive path, walked separately between `anchors` points of the straight line.
 
     The straight line from start to input is cut into `anchors + 1` equal segments; the path runs
-    from each anchor to the next, and the attributions of the segments add up. The segments do
-    not depend on each other, so they are walked side by side: `steps // (anchors + 1)` model
-    calls one after another instead of `steps`.
+    from each anchor to the next, and the attributions of the segments are summed. The segments are
+    independent, so they are computed in parallel: `steps // (anchors + 1)` sequential model calls
+    instead of `steps`.
 
     Args:
         path: The path of each segment; its baseline is the start of the first.
-        anchors: How many points of the straight line the path has to pass, 0 or more.
+        anchors: The number of points of the straight line that the path must pass, 0 or more.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for

@@ -20,8 +20,8 @@ Guide = Callable[["tf.Tensor"], "tf.Tensor"]  # points float32 [W, ...] to what 
 class Ends(NamedTuple):
     """The two ends of W walks: `start` [W, ...] and `end` [W, ...], in one dtype.
 
-    Of a fixed path, the baseline and the input. `which` int32 [W] says which of its K starts a walk
-    has; `prepared` is what the path has made of its ends.
+    For a fixed path, the baseline and the input. `which` int32 [W] is the index of each walk's
+    start among the K; `prepared` is the result of the path's preparation.
     """
 
     start: tf.Tensor
@@ -31,7 +31,7 @@ class Ends(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The part of an adaptive path that a step covers, in shares of the way; float64 scalars."""
+    """The part of an adaptive path that a step covers, as shares of the path; float64 scalars."""
 
     lower: tf.Tensor
     upper: tf.Tensor
@@ -50,17 +50,17 @@ class Path(Spec, abc.ABC):
 
         Args:
             inputs: [B, ...].
-            objective: The score that is explained; a baseline may search with it.
+            objective: The explained score; a baseline may search with it.
         """
 
     @property
     def count(self) -> int:
-        """How many starts there are, K: those of the path's baseline, or one."""
+        """The number of starts, K: those of the path's baseline, or one."""
         return self._baseline.count if self._baseline else 1
 
     @property
     def gradients(self) -> int:
-        """How many gradients of the model finding the starts takes, for one example."""
+        """The number of model gradients needed to find the starts, per example."""
         return self._baseline.gradients if self._baseline else 0
 
     @property
@@ -72,14 +72,14 @@ class Path(Spec, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class FixedPath(Path):
-    """A path whose points are known beforehand: many of them share one model call."""
+    """A path whose points are known in advance, so that many of them share one model call."""
 
     default_quadrature = Midpoint()
 
     def prepare(self, ends: Ends) -> Any:
-        """What all points need that depends on the ends alone, such as a transform of the inputs.
+        """What all points need and only the ends determine, such as a transform of the inputs.
 
-        Made once a walk, and handed on as `ends.prepared`: any structure of tensors [W, ...].
+        Computed once per walk and passed on as `ends.prepared`: any structure of tensors [W, ...].
         """
         return ()
 
@@ -94,22 +94,22 @@ class FixedPath(Path):
 
 @dataclasses.dataclass(frozen=True)
 class AdaptivePath(Path):
-    """A path that chooses its next point by the gradient: its points come one after another.
+    """A path that chooses its next point by the gradient, so its points are computed one by one.
 
-    A walk has a state of its own making, any structure of tensors [W, ...] in float64; by
-    default the point itself. The engine keeps W walks in step and rounds their points to float32
-    for the model.
+    The path defines a walk's state, any structure of tensors [W, ...] in float64; by default the
+    point itself. The engine advances W walks together and rounds their points to float32 for the
+    model.
 
-    A path may consist of several walks (`cut`), lead from the input away (a negative weight), and
-    end where it ends (`arrives` false). The baseline score is what the walks' changes of the score,
-    weighed and added up, leave of the input's: that of the start or, of a walk that leads away,
-    that of the point where it ends.
+    A path may consist of several walks (`cut`), lead away from the input (a negative weight), and
+    end at any point (`arrives` false). The baseline score is the input's score minus the weighted
+    sum of the walks' changes of the score: the score at the start or, for a walk that leads away,
+    at the point where it ends.
 
     Attributes:
-        arrives: Whether the last step of a walk is put on `ends.end` exactly; else it ends where
+        arrives: Whether the last step of a walk ends exactly at `ends.end`; otherwise it ends where
             `advance` leads.
-        gradients_per_step: How many gradients of the model each step takes: 1, that of the score,
-            and those of `guide`.
+        gradients_per_step: The number of model gradients per step: 1, that of the score, plus those
+            of `guide`.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for
@@ -122,20 +122,20 @@ class AdaptivePath(Path):
 
     @property
     def segments(self) -> int:
-        """Of how many independent walks the path consists."""
+        """The number of independent walks of the path."""
         return 1
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """What the integral along each segment counts: below 0 for one that leaves the input."""
+        """The weight of each segment's integral: below 0 if it leads away from the input."""
         return (1.0,) * self.segments
 
     def cut(self, ends: Ends) -> Ends:
         """The ends of all segments, [segments * W, ...], segment-major.
 
         Args:
-            ends: From the path's starts to the inputs. What is `prepared` of them, a structure of
-                tensors [segments * W, ...], comes back with the ends of each walk.
+            ends: From the path's starts to the inputs. Their `prepared`, a structure of tensors
+                [segments * W, ...], is returned with the ends of each walk.
         """
         return ends
 
@@ -143,7 +143,7 @@ class AdaptivePath(Path):
         """What chooses the next point; None for the gradient of the explained score.
 
         Args:
-            objective: The score of the walks' rows, and by it those of other classes.
+            objective: The score of the walks' rows, which also gives the scores of other classes.
             ends: The ends of the walks, float32.
         """
         return None
@@ -153,7 +153,7 @@ class AdaptivePath(Path):
         return ends.start
 
     def point(self, state: Any, ends: Ends) -> tf.Tensor:
-        """The points [W, ...] at which walks in this state stand."""
+        """The points [W, ...] of walks in this state."""
         return state
 
     @abc.abstractmethod
@@ -161,10 +161,10 @@ class AdaptivePath(Path):
         """The state after a step.
 
         Args:
-            step: How much of the way is behind before this step, and is to be after it.
+            step: The share of the path covered before this step and after it.
             state: The state before.
-            gradient: float32 [W, ...] at the state's point, of the score or what `guide` says;
-                zeros for a walk of which it is not finite.
+            gradient: float32 [W, ...] at the state's point, of the score or as given by `guide`;
+                zeros for a walk where it is not finite.
             ends: The ends of the walks, float64.
         """
 

@@ -36,17 +36,17 @@ class Blur(FixedPath):
 
     Args:
         max_sigma: The blur at the start, in pixels.
-        spacing: How sigma goes down, which changes no integral, but how many steps it takes: "log",
-            even steps of `log(1 + sigma / scale)`; "linear", `sigma = max_sigma (1 - alpha)`, as
-            published; "sqrt", even steps of the variance, `sigma = max_sigma sqrt(1 - alpha)`. An
-            image changes most while its last blur goes, so "log" takes the fewest
+        spacing: How sigma decreases, which affects the number of steps needed but not the integral:
+            "log", even steps of `log(1 + sigma / scale)`; "linear", `sigma = max_sigma (1 -
+            alpha)`, as published; "sqrt", even steps of the variance, `sigma = max_sigma sqrt(1 -
+            alpha)`. An image changes most at the smallest widths, so "log" needs the fewest steps
             (docs/accuracy.md).
-        scale: Where "log" passes from even steps of the blur's logarithm to even steps of the blur,
-            in pixels.
+        scale: The width at which "log" changes from even steps of the logarithm to even steps of
+            the width, in pixels.
         padding: Beyond the border: "reflect", the mirrored image; "zero", zeros.
-        grad_step: None follows the curve itself, so that displacements add up to the whole way.
-            A number of pixels takes instead the tangent at the sharper end of each step, by a
-            forward difference of that width, as the reference does.
+        grad_step: None follows the curve itself, so that displacements sum to the whole path. A
+            number of pixels instead takes the tangent at the sharper end of each step, by a forward
+            difference of that width, as in the reference implementation.
 
     References:
         Xu, Venugopalan and Sundararajan (2020), Attribution in Scale and Space,

@@ -11,7 +11,7 @@ def bounds(value_range: Range | None, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.
     """The least and the largest value allowed, to broadcast against `inputs` [W, ...].
 
     Args:
-        value_range: (low, high); None takes the least and the largest value of each input.
+        value_range: (low, high); None takes the smallest and the largest value of each input.
         inputs: [W, ...].
     """
     if value_range is not None:

@@ -31,8 +31,8 @@ class Counterfactual(AdaptivePath):
         baseline: The references.
         step: The L2 length of a step, as a share of the range of values. (The authors' code takes
             256 for pixels of 0 to 255.)
-        value_range: Points stay within (low, high); None takes the least and the largest value of
-            each input.
+        value_range: Points stay within (low, high); None takes the smallest and the largest value
+            of each input.
 
     References:
         Zhuo and Ge (2024), IG2: Integrated Gradient on Iterative Gradient Path for Feature

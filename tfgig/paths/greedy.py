@@ -30,15 +30,15 @@ class Greedy(AdaptivePath):
 
         projection_p = sum_c gradient_pc * (end_pc - x_pc)
 
-    is what moving pixel p to the end of its way would change of the score, to first order. An
-    insertion leads from the baseline to the input and moves the pixels of the largest projection
-    first, whole pixels with all their channels; a deletion leads from the input to the baseline
-    and moves those of the smallest first. A `share` of all pixels moves at once, in a step no
-    longer than `total / steps` (the paper's infinitesimal constraint), and where they fall short of
-    that, the next share. "both" is the mean of the two, where the paper takes the sum: so it is, of
-    small steps, the score's change, too.
+    is the first-order change of the score when pixel p moves to its end value. An insertion leads
+    from the baseline to the input and moves the pixels with the largest projection first, with all
+    their channels; a deletion leads from the input to the baseline and moves those with the
+    smallest first. A `share` of all pixels moves at once, in a step no longer than `total / steps`
+    (the paper's infinitesimal constraint), and if that is not enough, the next share. "both" is the
+    mean of the two, where the paper uses the sum: with small steps it then also equals the change
+    of the score.
 
-    Of inputs [B, features] every feature is a pixel.
+    For inputs [B, features] every feature is a pixel.
 
     The attributions do not add up on real networks at any usual number of steps, which is the
     method's nature: it takes the steps whose gradients promise most, and on rough networks such
@@ -82,7 +82,7 @@ class Greedy(AdaptivePath):
         return self.baseline(inputs, objective)
 
     def cut(self, ends):
-        """Prepared is 1 [W] for a walk that raises the score, -1 for one that lowers it."""
+        """`prepared` is 1 [W] for a walk that raises the score, -1 for one that lowers it."""
         raising = tf.ones(tf.shape(ends.start)[:1], tf.float64)
         insertion = ends._replace(prepared=raising)
         deletion = Ends(ends.end, ends.start, ends.which, -raising)

@@ -26,18 +26,18 @@ class GuidedState(NamedTuple):
 class Guided(AdaptivePath):
     """Steps of equal L1 length, each made by the features with the lowest absolute gradient.
 
-    To come from the distance `total (1 - alpha_k)` to `total (1 - alpha_{k+1})`, the `fraction`
-    of features with the lowest |gradient| moves towards the input, and where that is not enough
-    the next fraction, until the step's length is made up. No feature may be further than
-    `max_distance` from the straight line: who lags behind catches up first, who is ahead waits.
+    To go from the distance `total (1 - alpha_k)` to `total (1 - alpha_{k+1})`, the `fraction` of
+    features with the lowest |gradient| moves towards the input, and if that is not enough the next
+    fraction, until the step has its length. No feature may be further than `max_distance` from the
+    straight line: features that lag behind catch up first, and features that are ahead wait.
     Features with equal gradients move together.
 
     Args:
         baseline: Where the path starts.
         fraction: The share of all features that moves at once, in (0, 1]. 1 is the straight line.
             (The reference implementation has 0.25; the paper's text says 0.1.)
-        max_distance: How far, as a share of the way, a feature's position may differ from the
-            straight line's, in [0, 1]. 0 is the straight line, 1 unbounded.
+        max_distance: How far a feature's position may differ from the straight line's, as a share
+            of the path, in [0, 1]. 0 is the straight line, 1 unbounded.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for

@@ -22,16 +22,16 @@ class Spectral(FixedPath):
 
         gate_i(alpha) = clip((alpha - (1 - overlap) (1 - q_i)) / overlap, 0, 1)
 
-    The D_i add up to `input - start`, channel by channel. By "svd" they are its singular
-    components, `D_i = s_i u_i v_i^T`, and `q_i = s_i / s_1`; by "cosine" the terms of its cosine
-    transform (type II, orthonormal), and `q_i = 1 - r_i`, r the distance of a frequency from 0 as a
-    share of the largest. Inputs are images, [B, height, width, channels].
+    The D_i sum to `input - start`, per channel. With "svd" they are its singular components, `D_i =
+    s_i u_i v_i^T`, and `q_i = s_i / s_1`; with "cosine" the terms of its cosine transform (type II,
+    orthonormal), and `q_i = 1 - r_i`, r the distance of a frequency from 0 as a share of the
+    largest. Inputs are images, [B, height, width, channels].
 
     Args:
         baseline: Where the path starts.
         transform: "svd" or "cosine".
         overlap: How much of the path each component takes, in (0, 1]: at 1 all move together, on
-            the straight line; the less, the more strictly they follow each other.
+            the straight line; lower values make them follow each other more strictly.
 
     References:
         Kim et al. (2026), Spectral Integrated Gradients, arXiv:2605.19607; with linear gates.

@@ -33,41 +33,41 @@ def plot(
     max_display: int = 12,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draws an explanation: of an image, a text, a table or a series, each as it is looked at.
+    """Draws an explanation of an image, a text, a table or a series.
 
         tfgig.plot(explainer(images))
         tfgig.plot({"ig": ig(images), "guided_ig": guided(images)}, style="diverging")
         tfgig.plot(client.explain(images, "ig"), images, class_names=names).savefig("why.png")
 
-    Images have the map laid over them; tokens are coloured by sign and size; tables are bars,
-    largest first; series are lines coloured by what each step adds to the score. Several inputs
-    are panels. Above each stand the class, its score and the baseline's, `delta` and `error`.
-    Red speaks for the score and blue against it, which the colour-blind tell apart.
+    Maps are drawn over images; tokens are coloured by sign and size; tables are bars, largest
+    first; series are lines coloured by each step's contribution to the score. Several inputs are
+    separate panels. The titles give the class, its score and the baseline's, `delta` and `error`.
+    Red is for the score and blue against it, safe for colour-blind readers.
 
     Args:
-        explanation: What a `tfgig.Explainer` returns, a signature or `tfgig.serving.Client`; or
-            several of the same inputs by the names of their methods, which stand side by side.
-        inputs: The inputs [B, ...] that were explained, or several of them by name. An
-            `Explainer`'s answer knows its own.
-        kind: "image", "tokens", "table" or "series"; None to tell by the shapes.
-        style: How images are drawn: "overlay", "mask", "diverging" or "grayscale", or a
+        explanation: The result of a `tfgig.Explainer`, a signature or `tfgig.serving.Client`; or
+            several for the same inputs by method name, drawn side by side.
+        inputs: The explained inputs [B, ...], or several of them by name. An `Explainer`'s result
+            contains them.
+        kind: "image", "tokens", "table" or "series"; None infers it from the shapes.
+        style: The style of images: "overlay", "mask", "diverging" or "grayscale", or a
             `tfgig.image.Style`.
-        rows: Which examples of the batch, an index or several; None for the first four.
-        class_names: The names of the classes.
+        rows: The examples to draw, an index or several; None for the first four.
+        class_names: The class names.
         feature_names: The names of a table's columns, or of a series' channels.
-        tokens: The texts of the positions, [positions] or [B, positions]; `token_text` of the
-            explanation if there is one.
-        value_range: What is black and what is white in an image's units, such as (0, 255).
-        max_display: The most bars of a table; the last stands for all others.
+        tokens: The texts of the positions, [positions] or [B, positions]; by default `token_text`
+            of the explanation, if present.
+        value_range: The values of black and white in an image's units, such as (0, 255).
+        max_display: The maximum bars of a table; the last is the sum of all others.
         figsize: (width, height) in inches.
 
     Returns:
-        A `matplotlib.figure.Figure`, which a notebook shows and `savefig` writes; pyplot does not
-        know of it.
+        A `matplotlib.figure.Figure`, which a notebook shows and `savefig` writes; it is not
+        registered with pyplot.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: there is nothing to draw, or nothing to draw it over.
+        ValueError: the explanation cannot be drawn, or its images are missing.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("tfgig.plot draws with matplotlib: pip install 'tfgig[pictures]'.")

@@ -21,11 +21,11 @@ _MOST = 4  # rows that a notebook shows
 class Explanation(dict):
     """An explanation of a batch: a dictionary of tensors [B, ...] that notebooks draw.
 
-    It is one to TensorFlow (`tf.nest`, `tf.function`) and to Keras (`keras.tree`), too.
+    TensorFlow (`tf.nest`, `tf.function`) and Keras (`keras.tree`) treat it as a dictionary, too.
 
     Args:
         tensors: As `tfgig.Explainer` lists them.
-        subject: What was explained.
+        subject: The explained inputs and settings.
     """
 
     def __init__(

@@ -16,12 +16,12 @@ class Subject:
     Args:
         inputs: The model's inputs [B, ...], by their names.
         method: The method's name.
-        target: What the explained score is called, where it is not a class's.
-        class_names: The names of the classes; None if they are not known.
-        feature_names: The names of a table's columns, of all explained inputs in their order.
-        value_range: What is black and what is white in an image's units; None if not known.
-        layout: How an explained layer lies over the picture; None for pixels.
-        inner: Whether the attributions are of an inner layer, and not of the inputs.
+        target: The name of the explained score, if it is not a class.
+        class_names: The class names; None if unknown.
+        feature_names: The column names of all explained inputs, in order.
+        value_range: The values of black and white in an image's units; None if unknown.
+        layout: How an explained layer's positions map onto the picture; None for pixels.
+        inner: Whether the attributions belong to an inner layer instead of the inputs.
     """
 
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)

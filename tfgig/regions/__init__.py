@@ -1,4 +1,4 @@
-"""Regions: attributions gathered over the segments of an image, outside the graph."""
+"""Regions: attributions aggregated over the segments of an image, outside the graph."""
 
 from tfgig.regions.regional import Regional
 from tfgig.regions.segments import Felzenszwalb, Segmentation

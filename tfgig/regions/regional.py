@@ -17,14 +17,14 @@ _IMAGES_KEPT = 8  # segments of as many images: methods are compared on the same
 
 @dataclasses.dataclass(frozen=True)
 class Regional(Spec):
-    """A method whose attributions are gathered over regions, such as "XRAI + IG".
+    """A method whose attributions are aggregated over regions, such as "XRAI + IG".
 
-    Its maps put pixels in an order, region by region; their values are no shares of a score. It
-    runs outside the graph, so it can be measured, but is not exported.
+    Its maps rank pixels, region by region; their values are not shares of a score. It runs outside
+    the graph, so it can be evaluated but not exported.
 
     Args:
-        method: What attributes to pixels.
-        regions: How pixels become regions.
+        method: The pixel method.
+        regions: How to aggregate pixels into regions.
 
     References:
         Kapishnikov et al. (2019), XRAI: Better Attributions Through Regions, arXiv:1906.02825;
@@ -42,7 +42,7 @@ class Regional(Spec):
 
     @property
     def complete(self) -> bool:
-        """Never: a mean over each region does not add up to a score."""
+        """Always false: the means over regions do not sum to a score."""
         return False
 
     def gather(self, attributions: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -24,18 +24,18 @@ class Segmentation(Spec, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Felzenszwalb(Segmentation):
-    """Graph-based segments at several scales, each made a little larger than it is.
+    """Graph-based segments at several scales, slightly dilated.
 
-    The image is brought to [-1, 1] and to `size` first, so that the parameters mean the same for
-    all images; labels come back to the image's own size.
+    The image is first scaled to [-1, 1] and resized to `size`, so that the parameters have the same
+    meaning for all images; labels are resized to the image's size.
 
     Args:
-        scales: The larger, the larger the segments; each scale cuts the whole image anew.
+        scales: Larger values give larger segments; each scale segments the whole image again.
         sigma: The width of the Gaussian that smooths the image first, in pixels of `size`.
-        min_size: The least number of pixels of a segment, at `size`.
+        min_size: The minimum number of pixels of a segment, at `size`.
         size: Height and width at which the image is segmented.
-        dilation: By how many pixels of the image each segment grows beyond its border, where the
-            evidence often is.
+        dilation: The number of image pixels by which each segment grows, because evidence is often
+            at its border.
 
     References:
         Felzenszwalb and Huttenlocher (2004), Efficient Graph-Based Image Segmentation,

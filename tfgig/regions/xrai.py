@@ -17,9 +17,9 @@ RANKINGS = get_args(Ranking)
 class Regions(NamedTuple):
     """The regions of an image, by importance.
 
-    `strength` float64 [height, width]: at each pixel, the mean attribution of its region.
-    `ranks` int64 [height, width]: at each pixel, its region's place, 1 for the most important;
-    pixels that lie in no segment share the last.
+    `strength` float64 [height, width]: at each pixel, the mean attribution of its region. `ranks`
+    int64 [height, width]: at each pixel, its region's rank, 1 for the most important; pixels
+    outside all segments share the last.
     """
 
     strength: np.ndarray
@@ -34,20 +34,20 @@ class Regions(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class XRAI(Spec):
-    """Ranks the segments of an image by the mean attribution of what each adds to the rest.
+    """Ranks the segments of an image by the mean attribution of the pixels that each adds.
 
-    Full ranking takes, again and again, the segment whose pixels that are not yet covered have
-    the highest mean attribution. Fast ranking sorts all segments once, by the mean over each as a
-    whole, and covers the image in that order. Either way a region is worth the mean over its own
-    pixels, and regions come in the order of that.
+    Full ranking repeatedly takes the segment whose uncovered pixels have the highest mean
+    attribution. Fast ranking sorts all segments once, by the mean over the whole segment, and
+    covers the image in that order. In both, a region's strength is the mean over its own pixels,
+    and regions are ordered by strength.
 
     The published recipe takes the mean of Integrated Gradients from two baselines, the image's
-    darkest and its brightest value; any attributions serve.
+    darkest and its brightest value; any attributions can be used.
 
     Args:
         ranking: "full" or "fast".
-        segmentation: How the image is cut.
-        min_pixels: A segment that adds fewer pixels than this is passed over.
+        segmentation: How to segment the image.
+        min_pixels: Segments that add fewer pixels are skipped.
         area: Full ranking stops when more than this share of the image is covered.
 
     References:
@@ -96,10 +96,10 @@ class XRAI(Spec):
         return self.rank(attributions, self.segmentation(image))
 
     def rank(self, attributions: np.ndarray, segments: np.ndarray) -> Regions:
-        """The regions that given segments, bool [S, height, width], make.
+        """The regions of given segments, bool [S, height, width].
 
         Raises:
-            ValueError: attributions and segments are of different sizes, or not finite.
+            ValueError: attributions and segments differ in size, or are not finite.
         """
         attributions = np.asarray(attributions, np.float64)
         if attributions.ndim == 3:

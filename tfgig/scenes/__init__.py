@@ -1,4 +1,4 @@
-"""Scenes of which it is known where the evidence is: a demonstration, and a test of explanations.
+"""Scenes with known evidence, to demonstrate and test explanations.
 
 Each scene is a photograph over which one object is laid. Its class is the object's shape and
 nothing else: position, size, rotation, fill and background are drawn independently of it. Up to

@@ -1,6 +1,6 @@
-"""Serving: exported models the way TensorFlow Serving runs them, and a client of both.
+"""Serving: exported models run as in TensorFlow Serving, and a client for both.
 
-`Client` and `LocalServer` need the extra `serving`; everything else needs TensorFlow alone.
+`Client` and `LocalServer` need the extra `serving`; everything else needs only TensorFlow.
 """
 
 from __future__ import annotations

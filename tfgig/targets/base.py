@@ -18,9 +18,9 @@ FORMS = get_args(Form)
 class ModelOutputs(NamedTuple):
     """What a model returns for N points.
 
-    `values` holds its outputs by name, [N, ...] each. For those outputs that end in a softmax or
-    sigmoid, `logits` holds what went into it, and `log_probabilities` the logarithm of what came
-    out, computed from there, so that it is exact where the output itself rounds to 0.
+    `values` holds its outputs by name, [N, ...] each. For outputs that end in a softmax or sigmoid,
+    `logits` contains its input and `log_probabilities` the logarithm of its output, computed from
+    the logits, so that it is exact where the output itself rounds to 0.
     """
 
     values: dict[str, tf.Tensor]
@@ -29,7 +29,7 @@ class ModelOutputs(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A target fixed at the inputs: `target` int64 [B], and `valid` bool [B], row by row."""
+    """A target fixed at the inputs: `target` int64 [B] and `valid` bool [B], per row."""
 
     target: tf.Tensor
     valid: tf.Tensor
@@ -40,7 +40,7 @@ class Target(Spec, abc.ABC):
     """A family of scores.
 
     Args:
-        output_name: Which output of a model that has several; None where it has one.
+        output_name: The output, for models with several; None if there is only one.
     """
 
     family = "target"
@@ -49,14 +49,14 @@ class Target(Spec, abc.ABC):
 
     @abc.abstractmethod
     def resolve(self, outputs: ModelOutputs, requested: tf.Tensor) -> Resolved:
-        """Fixes `requested` (int64 [B]) at the inputs' own outputs, once; never raises by row."""
+        """Fixes `requested` (int64 [B]) once, at the inputs; never raises for a row."""
 
     @abc.abstractmethod
     def select(self, outputs: ModelOutputs, target: tf.Tensor) -> tf.Tensor:
         """The score [N] of `target` (int64 [N]) in the outputs of N points."""
 
     def classes(self, outputs: ModelOutputs) -> int | None:
-        """How many targets there are to choose from, where that is known."""
+        """The number of possible targets, if known."""
         return None
 
     def _value(self, outputs: ModelOutputs, form: Form = "as_is") -> tf.Tensor:
@@ -85,10 +85,10 @@ class Target(Spec, abc.ABC):
         return tf.nn.softmax(value) if form == "probabilities" else tf.nn.log_softmax(value)
 
     def name_of(self, outputs: ModelOutputs) -> str:
-        """The name of the output that is explained; the only one of floats if none is named.
+        """The name of the explained output; by default the only float output.
 
         Raises:
-            ValueError: there is none such, or several to choose from.
+            ValueError: the output does not exist, or there are several to choose from.
         """
         # Classes' names, as strings, and numbers of classes beside the scores are no choice.
         names = [name for name, value in outputs.values.items() if value.dtype.is_floating]
@@ -129,7 +129,7 @@ def unit_of(values: tf.Tensor, unit: int) -> tf.Tensor:
 
 
 def counts_classes(kind: str) -> bool:
-    """Whether targets of a kind, such as "target.margin", have the numbers of classes."""
+    """Whether targets of a kind, such as "target.margin", are class indices."""
     known = {f"{member.family}.{member.kind}": member for member in members(Target)}
     return getattr(known.get(kind), "of_classes", False)
 

@@ -21,15 +21,15 @@ from tfgig.targets.base import (
 
 @dataclasses.dataclass(frozen=True)
 class ClassScore(Target):
-    """The score of one class, by its index; the top class at the inputs where none is given.
+    """The score of one class, by index; by default the top class at the inputs.
 
-    The top class is found once, at the inputs, and frozen along the path.
+    The top class is found once, at the inputs, and fixed along the path.
 
     Args:
-        output: "as_is", the model's own output; "logits", what went into its last softmax or
-            sigmoid; "probabilities" or "log_probabilities", what comes out of that, or would if
-            the model had one: a model that ends in neither is taken to end in logits.
-        output_name: Which output of a model that has several.
+        output: "as_is", the model's own output; "logits", the input of its last softmax or sigmoid;
+            "probabilities" or "log_probabilities", the output of that. A model that ends in neither
+            is assumed to return logits.
+        output_name: The output, for models with several.
     """
 
     kind = "class_score"
@@ -56,13 +56,13 @@ class ClassScore(Target):
 class Contrast(Target):
     """`score of class a - score of class b`: why this one rather than that one.
 
-    There is nothing to request: the target is `a`.
+    The requested target is ignored: it is always `a`.
 
     Args:
-        a: The class that is spoken for.
-        b: The class that it is held against.
-        output: As that of `ClassScore`.
-        output_name: Which output of a model that has several.
+        a: The class to explain.
+        b: The class to compare with.
+        output: As in `ClassScore`.
+        output_name: The output, for models with several.
     """
 
     kind = "contrast"
@@ -111,12 +111,12 @@ class Contrast(Target):
 class Margin(Target):
     """`score of the class - highest score of any other`: what keeps the decision as it is.
 
-    Positive where the class wins, 0 on the decision boundary.
+    Positive if the class has the highest score, 0 on the decision boundary.
 
     Args:
-        output: As that of `ClassScore`. The difference of two log-probabilities behind a softmax
-            is that of their logits, so the default serves models with and without one.
-        output_name: Which output of a model that has several.
+        output: As in `ClassScore`. The difference of two log-probabilities equals that of their
+            logits, so the default works with and without a softmax.
+        output_name: The output, for models with several.
     """
 
     kind = "margin"
@@ -151,7 +151,7 @@ class Evenness(Target):
     highest; unlike the entropy, its gradient does not vanish where the model is sure.
 
     Args:
-        output_name: Which output of a model that has several.
+        output_name: The output, for models with several.
     """
 
     kind = "evenness"

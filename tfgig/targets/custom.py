@@ -13,15 +13,16 @@ from tfgig.targets.base import Resolved, Target
 
 @dataclasses.dataclass(frozen=True)
 class CustomScore(Target):
-    """A score of your own.
+    """A custom score.
 
     Args:
         function: `function(output, target)`: the output of N points, [N, ...], and the requested
-            targets, int64 [N] (-1 where none was given), to scores [N]. Any target may come:
-            one that it cannot use should give NaN, which marks the row, not an error, which
-            fails its neighbours. TensorFlow operations only, so that it can be exported. Decorate
-            it with `keras.saving.register_keras_serializable` if the spec has to be read back.
-        output_name: Which output of a model that has several.
+            targets, int64 [N] (-1 where none was given), to scores [N]. It must accept any target:
+            for one that it cannot use it should return NaN, which marks the row, instead of raising
+            an error, which fails the other rows. Use only TensorFlow operations, so that it can be
+            exported. Decorate it with `keras.saving.register_keras_serializable` if the spec must
+            be loaded again.
+        output_name: The output, for models with several.
     """
 
     kind = "custom_score"

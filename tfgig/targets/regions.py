@@ -22,11 +22,11 @@ class RegionScore(Target):
     sum, found once, at the inputs.
 
     Args:
-        region: For each axis of positions, (first, one past the last), such as
-            `((10, 40), (20, 60))`; None takes all positions. Rows whose output turns out to have
-            fewer positions come back with `ok` false.
-        output: As that of `ClassScore`.
-        output_name: Which output of a model that has several.
+        region: For each axis of positions, (first, one past the last), such as `((10, 40), (20,
+            60))`; None takes all positions. Rows whose output has fewer positions return `ok`
+            false.
+        output: As in `ClassScore`.
+        output_name: The output, for models with several.
     """
 
     kind = "region_score"

@@ -21,12 +21,12 @@ from tfgig.targets.base import (
 
 @dataclasses.dataclass(frozen=True)
 class OutputValue(Target):
-    """The value of one output unit, as of a regression; there is no top one and none to request.
+    """The value of one output unit, as in regression; there is no target to request.
 
     Args:
-        unit: Which unit of an output [N, units]; 0 where the output is [N].
-        output: As that of `ClassScore`.
-        output_name: Which output of a model that has several.
+        unit: The unit of an output [N, units]; 0 if the output is [N].
+        output: As in `ClassScore`.
+        output_name: The output, for models with several.
     """
 
     kind = "output_value"
@@ -50,14 +50,15 @@ class OutputValue(Target):
 class Threshold(Target):
     """`value - level` above the threshold, `level - value` below: why the input is on its side.
 
-    The side is found once, at the inputs, and frozen along the path: target 1 is above, 0 below.
-    Either may be requested. The score is how far the output is on that side; 0 is the threshold.
+    The side is found once, at the inputs, and fixed along the path: target 1 is above, 0 below.
+    Either may be requested. The score is the distance of the output from the threshold, on that
+    side.
 
     Args:
         level: The threshold, in the units of the output.
-        unit: Which unit of an output [N, units]; 0 where the output is [N].
-        output: As that of `ClassScore`.
-        output_name: Which output of a model that has several.
+        unit: The unit of an output [N, units]; 0 if the output is [N].
+        output: As in `ClassScore`.
+        output_name: The output, for models with several.
     """
 
     kind = "threshold"

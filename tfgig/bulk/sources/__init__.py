@@ -27,12 +27,12 @@ def open_source(path: str | os.PathLike, form: str | None = None) -> tuple[str, 
     """The files of a path, a directory or a pattern, and the name of their format.
 
     Args:
-        path: What is read.
-        form: A name of `FORMATS`; None to tell it by the files' names.
+        path: The path to read.
+        form: A name in `FORMATS`; None infers it from the file names.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the names tell no format, or several.
+        FileNotFoundError: no file matches.
+        ValueError: the names imply no format, or several.
     """
     if form is not None:
         return form, FORMATS[form](*found_files(path, FORMATS[form].suffixes))

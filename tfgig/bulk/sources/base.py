@@ -22,7 +22,7 @@ class Rows(NamedTuple):
     Attributes:
         ids: Their ids.
         values: By column, the rows' values.
-        reasons: By the row's place, why there is nothing to explain.
+        reasons: By row position, why the row cannot be explained.
     """
 
     ids: list[str]
@@ -36,9 +36,9 @@ class Piece(NamedTuple):
     Attributes:
         file: Relative to the source's root.
         start: The number of the first row in the file.
-        rows: How many there are.
+        rows: The number of rows.
         offset: Where they begin in the file, in bytes, if the format knows.
-        size: How many bytes they are.
+        size: Their size in bytes.
     """
 
     file: str
@@ -60,7 +60,7 @@ class Source(abc.ABC):
 
     Args:
         root: The directory that file names are relative to.
-        files: Their names; none where only pieces are read.
+        files: Their names; none if only pieces are read.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def columns(self) -> list[str] | None:
-        """The names of the columns; None where the rows have names of their own.
+        """The names of the columns; None if the rows have their own names.
 
         Raises:
             OSError, ValueError: no file can be read.

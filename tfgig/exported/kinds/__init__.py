@@ -1,7 +1,7 @@
 """The kinds of endpoints: a module for each, registered here.
 
-A kind that is registered is exported wherever it applies, checked, and found by the client, the
-server and the programs.
+A registered kind is exported wherever it applies, checked, and available to the client, the server
+and the programs.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = (
 
 
 def get(name: str) -> EndpointKind:
-    """The kind of that name.
+    """The kind with this name.
 
     Raises:
-        ValueError: there is none; the error names the nearest.
+        ValueError: the name is unknown; the error suggests the nearest.
     """
     if name not in KINDS:
         raise ValueError(f"Unknown kind of endpoint {name!r}. {nearest(name, KINDS)}")

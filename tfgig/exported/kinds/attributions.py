@@ -11,7 +11,7 @@ from tfgig.models.source import SourceModel
 
 @dataclasses.dataclass(frozen=True)
 class Attributions(EndpointKind):
-    """`attributions` float32 [B, ...], signed, in the shape of what is explained."""
+    """`attributions` float32 [B, ...], signed, in the shape of the explained tensor."""
 
     kind = "attributions"
     prefix = "explain_"

@@ -20,13 +20,13 @@ Answer = Callable[..., dict[str, "tf.Tensor"]]  # (target int64 [B], *inputs [B,
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What a signature is built of.
+    """What a signature is built from.
 
     Args:
         source: The model.
-        cut: What is explained.
-        explain: `(target int64 [B], *inputs [B, ...])`, the inputs in the order of the source's,
-            to an explanation, as `tfgig.explaining` makes it.
+        cut: The explained tensors.
+        explain: `(target int64 [B], *inputs [B, ...])`, the inputs in the order of the source's, to
+            an explanation, as `tfgig.explaining` builds it.
         draw: Pictures' files, string [B], of images [B, height, width, channels] in the model's
             units and attributions, of pixels or of the layer that is explained.
     """
@@ -39,13 +39,13 @@ class Material:
 
 @dataclasses.dataclass(frozen=True)
 class EndpointKind(Spec):
-    """What a signature answers with.
+    """The kind of a signature's answer.
 
     Attributes:
-        prefix: What a method's name has in front, as the signature's name.
-        answer: The output that tells the kind; where several tensors are explained, it may stand
-            as `<answer>_<name>` for each.
-        outputs: The outputs beside it.
+        prefix: The prefix that makes a method's name the signature's name.
+        answer: The output that identifies the kind; with several explained tensors it may be
+            `<answer>_<name>` for each.
+        outputs: The other outputs.
         takes_target: Whether it has an input `target`; else the top class is explained.
         draws: Whether it draws pictures, in the style `Endpoint(overlay=...)`.
     """
@@ -66,7 +66,7 @@ class EndpointKind(Spec):
 
     @abc.abstractmethod
     def applies(self, source: SourceModel, place: Place | None) -> bool:
-        """Whether a method that is exported by name gets an endpoint of this kind.
+        """Whether a method exported by name gets an endpoint of this kind.
 
         Args:
             source: The model.
@@ -74,7 +74,7 @@ class EndpointKind(Spec):
         """
 
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
-        """Why what is cut there cannot have such an endpoint, and what to do; None if it can."""
+        """Why this cut cannot have such an endpoint, with a fix; None if it can."""
         return None
 
     def columns(self, cut: Cut) -> tuple[str, ...]:
@@ -83,10 +83,10 @@ class EndpointKind(Spec):
 
     @abc.abstractmethod
     def build(self, material: Material) -> Answer:
-        """The function behind the signature, of rows that do not know of each other."""
+        """The signature's function; rows are independent."""
 
     def answers(self, outputs: Iterable[str]) -> list[str]:
-        """Those of the outputs that are this kind's answer; none if they are of another kind."""
+        """The outputs that are this kind's answer; none if the signature has another kind."""
         return [o for o in outputs if o == self.answer or o.startswith(f"{self.answer}_")]
 
     def missing(self, outputs: Iterable[str]) -> list[str]:

@@ -16,8 +16,8 @@ from tfgig.models.source import SourceModel
 class Features(EndpointKind):
     """`features` float32 [B, columns]: a category's is the sum over its embedding's width.
 
-    The names of the columns are in the description of the export, in their order. What is made of
-    one column in several ways, such as its embedding and its one-hot tensor, is added up.
+    The description of the export lists the names of the columns in order. If a column is used in
+    several ways, such as an embedding and a one-hot tensor, the attributions are summed.
     """
 
     kind = "features"

@@ -16,7 +16,7 @@ from tfgig.models.source import SourceModel
 class Tokens(EndpointKind):
     """`tokens` float32 [B, positions], the sums of the attributions over the features.
 
-    Beside it `token_text` string [B, positions], where the model looks strings up in its graph.
+    Also `token_text` string [B, positions], if the model looks strings up in its graph.
     """
 
     kind = "tokens"

@@ -32,7 +32,7 @@ def with_shape(
     scalars = [spec for spec in specs if spec.shape.rank == 0]
     if scalars:
         listed = " and ".join(repr(spec.name) for spec in scalars)
-        are = "is one value" if len(scalars) == 1 else "have one value each"
+        are = "has one value" if len(scalars) == 1 else "have one value each"
         raise CannotExplain(
             f"The input {listed} {are} for the whole batch, like `is_training` or `keep_prob`, and "
             f"no rows. Fix such inputs when the model is loaded: {advice(scalars)}. Received: "

@@ -52,44 +52,41 @@ def load_model(
     input_names: Names | None = None,
     data_format: DataFormat | None = None,
 ) -> SourceModel:
-    """Turns a model into one differentiable, exportable object.
+    """Loads a model as one differentiable, exportable object.
 
     Args:
-        handle: A live Keras 3 model; what this function returned before; the path of a `.keras` or
-            `.h5` file; the directory of a SavedModel, or of versions of one (the latest is taken);
-            a `.tar.gz` archive of one; or the address of one, as TensorFlow Hub's.
-        value_range: For models of images, what is black and what is white in the input's units:
-            (0, 255), (-1, 1), ...; None reads it off the first arithmetic on the image
-            (scaling, standardising, as by `Rescaling`, `Normalization`, `preprocess_input`).
+        handle: A Keras 3 model; a result of this function; the path of a `.keras` or `.h5` file;
+            the directory of a SavedModel, or of versions of one (the latest is used); a `.tar.gz`
+            archive of one; or its address, such as on TensorFlow Hub.
+        value_range: For image models, the values of black and white in the input's units: (0, 255),
+            (-1, 1), ...; None infers it from the first arithmetic on the image (scaling,
+            standardising, as by `Rescaling`, `Normalization`, `preprocess_input`).
         signature: Which signature of a SavedModel; None takes `serving_default`, or the only one.
-        shape: Of one example, (height, width, channels) say, where the model leaves it open; of
-            several inputs by their names, `{"image": (224, 224, 3), "sound": (16000,)}`.
-        layer: Where the model is explained: a layer's name, that of an inner layer too, or an
-            input's; of a SavedModel, also a name scope or an operation of its graph. Several
-            names, `("city_emb", "job_emb", "numbers")`, are explained together. An input that is
-            no float is explained where it becomes one: at its embedding, its one-hot tensor. None
-            takes all inputs; of texts alone, name the embedding.
-        allow_unsafe_deserialization: Whether Python code that a `.keras` or `.h5` file holds
-            (Lambda layers) is run. Such code can do whatever you can; allow it only for files
-            whose origin you trust.
-        example: Two or three rows that differ and that the model takes, [rows, ...] by the input's
-            name, or those of the only input. With them it is seen whether a row's score depends on
-            other rows; None makes some up.
-        constants: The values of inputs that are one for the whole batch and have no rows, such as
-            `{"is_training": False}`. Explaining signatures have them fixed; in other signatures
-            they stay inputs, with these defaults. What the model itself has a default for needs
-            none.
-        input_names: What to call the inputs of a Keras model, in their order or by their names,
-            `{"keras_tensor_28": "image"}`. Keras names unnamed inputs after a counter of the
-            process, so that clients of the next export of the same model would not find them; so
-            does `model.export`, whose names are taken if none are given.
-        data_format: Which axes of its pictures are what: "channels_last" [B, height, width,
-            channels], "channels_first" [B, channels, height, width], "no_channels" [B, height,
-            width], of grey ones. None reads it off the graph, from what looks at positions.
+        shape: The shape of one example, such as (height, width, channels), where the model leaves
+            it open; for several inputs by name, `{"image": (224, 224, 3), "sound": (16000,)}`.
+        layer: Where to explain the model: the name of a layer (also a nested one) or an input; in a
+            SavedModel, also a name scope or an operation of its graph. Several names, `("city_emb",
+            "job_emb", "numbers")`, are explained together. An input that is not float is explained
+            where it becomes float: at its embedding or one-hot tensor. None takes all inputs; if
+            the only input is text, name the embedding.
+        allow_unsafe_deserialization: Whether to run Python code in a `.keras` or `.h5` file (Lambda
+            layers). Such code has all your permissions; allow it only for files that you trust.
+        example: Two or three different rows, [rows, ...] by input name, or those of the only input.
+            They are used to test whether a row's score depends on other rows; None generates rows.
+        constants: The values of inputs that have one value for the whole batch, such as
+            `{"is_training": False}`. Explaining signatures fix them; in other signatures they are
+            inputs with these defaults. Inputs with a default in the model need no entry.
+        input_names: Names for the inputs of a Keras model, in order or by name,
+            `{"keras_tensor_28": "image"}`. Keras names unnamed inputs with a counter of the
+            process, so the names change from export to export and break clients. By default the
+            names of `model.export` are used, which have the same problem.
+        data_format: The axes of its pictures: "channels_last" [B, height, width, channels],
+            "channels_first" [B, channels, height, width] or, for grey ones, "no_channels" [B,
+            height, width]. None infers it from the graph, from what looks at positions.
 
     Raises:
-        OSError: there is nothing there, or it cannot be read or downloaded.
-        ValueError: it cannot be explained; the error says why and what to do.
+        OSError: the model does not exist, or cannot be read or downloaded.
+        ValueError: the model cannot be explained; the error gives the reason and a fix.
     """
     layer = as_named(layer, "`layer`")
     if isinstance(handle, SourceModel):

@@ -1,4 +1,4 @@
-"""Client: asks TensorFlow Serving, or the development server, for predictions and explanations."""
+"""Client: gets predictions and explanations from TensorFlow Serving or the development server."""
 
 from tfgig.serving.protocol.extra import check_extra
 

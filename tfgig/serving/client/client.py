@@ -59,7 +59,7 @@ class Transport(Protocol):
         """The versions of the model."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
 
 
 class Client:
@@ -71,22 +71,21 @@ class Client:
         client.explain(images, method="guided_ig", target=207)["attributions"]
         client.heatmap(images, method="guided_ig")["heatmap_bytes"]
 
-    Requests only compute, so one that met no server or a full queue (UNAVAILABLE) is sent again,
-    within its time, after .1 s, .2 s and so on; nothing else is. A server that merges requests
-    refuses those of more rows than its `max_batch_size`; the batch is then sent in parts of that
-    size, and so are later ones. It may be used from many threads.
+    Requests have no side effects, so one that finds no server or a full queue (UNAVAILABLE) is
+    retried within its time limit, after .1 s, .2 s and so on; other errors are not retried. A
+    server that merges requests rejects those with more rows than its `max_batch_size`; the client
+    then splits this batch and later ones to that size. The client is thread-safe.
 
     Args:
         address: "host:port" for gRPC, "grpcs://host:port" for gRPC over TLS; "http://host:port" or
             "https://..." for REST.
-        model: What the server calls the model; TensorFlow Serving's image says "model" unless
-            it is told otherwise.
-        version: The version's number; None for the one that is served.
+        model: The model's name on the server; TensorFlow Serving's image uses "model" by default.
+        version: The version's number; None for the one being served.
         label: The version's label.
-        seconds: How long a request may take, repetitions included.
-        max_rows: The most rows in one request; larger batches are split, and the answers joined in
-            the order of the rows.
-        retries: How often a request is repeated.
+        seconds: The time limit of a request, including retries.
+        max_rows: The maximum rows of one request; larger batches are split, and the answers joined
+            in row order.
+        retries: The maximum number of retries.
     """
 
     def __init__(
@@ -118,14 +117,13 @@ class Client:
         Args:
             inputs: The inputs [B, ...] by name, or the only one.
             signature: The signature's name.
-            outputs: Which outputs are wanted; all if none is named. Over gRPC the others are not
-                even computed; TensorFlow Serving's REST interface has no such filter, and they
-                are dropped here.
+            outputs: The outputs to return; all by default. Over gRPC the others are not computed;
+                TensorFlow Serving's REST interface has no such filter, so the client drops them.
 
         Raises:
-            ServingError: there was no answer, by kind: `InvalidRequest`, `NotFound`,
+            ServingError: the request failed, by kind: `InvalidRequest`, `NotFound`,
                 `DeadlineExceeded`, `Overloaded`, `Unavailable`.
-            ValueError: the inputs have no rows, or not equally many.
+            ValueError: the inputs have no rows, or different numbers of rows.
         """
         definition = self._definition(signature)
         unknown = set(outputs) - set(definition.outputs)
@@ -168,20 +166,19 @@ class Client:
 
         Args:
             inputs: The model's inputs [B, ...] by name, or the only one.
-            method: The method; may be left out where the model has one.
+            method: The method; optional if the model has only one.
             target: The class to explain, or one for each row; -1 for each row's top class.
-            outputs: Which outputs are wanted; all if none is named.
-            kind: What is answered with: "attributions"; "tokens" for one number a position of a
-                text; "features" for one number a column of a table; "heatmap" for pictures, which
-                are of the top class.
+            outputs: The outputs to return; all by default.
+            kind: The kind of answer: "attributions"; "tokens" for one number per position of a
+                text; "features" for one number per column of a table; "heatmap" for pictures of the
+                top class.
 
         Returns:
-            `attributions` (or `tokens`, or `heatmap_bytes`) in the shape of what is explained,
-            `target`, `score`, `baseline_score`, `delta`, `error` and `ok`, each
-            [B, ...].
+            `attributions` (or `tokens`, or `heatmap_bytes`) in the shape of the explained tensor,
+            `target`, `score`, `baseline_score`, `delta`, `error` and `ok`, each [B, ...].
 
         Raises:
-            ServingError: as `predict`.
+            ServingError: as for `predict`.
             ValueError: rows that cannot be explained; the error names them.
         """
         signature = self._chosen(method, kind)
@@ -205,18 +202,18 @@ class Client:
         return self.explain(inputs, method, outputs=outputs, kind=kinds.Heatmap.kind)
 
     def signatures(self) -> Signatures:
-        """The signatures of the model; asked for once."""
+        """The signatures of the model; fetched once."""
         if self._signatures is None:
             self._signatures = self._repeat(self._transport.signatures)
         return self._signatures
 
     def statuses(self) -> list[VersionStatus]:
-        """The versions that the server knows, newest first, and how they are."""
+        """The versions that the server knows, newest first, and their states."""
         found = self._repeat(self._transport.statuses)
         return sorted(found, key=lambda status: -status.number)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._transport.close()
 
     def __enter__(self) -> Client:

@@ -94,7 +94,7 @@ class GrpcTransport:
         ]
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._channel.close()
 
     def _fill(self, spec: model_pb2.ModelSpec) -> None:

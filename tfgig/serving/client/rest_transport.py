@@ -106,7 +106,7 @@ class RestTransport:
         ]
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._session.close()
 
     def _json(self, method: str, path: str, seconds: float, body: bytes = b"") -> Any:

@@ -1,1 +1,1 @@
-"""Deployment: the files that TensorFlow Serving is started with, and what they must agree on."""
+"""Deployment: TensorFlow Serving's configuration files, and checks that they agree."""

@@ -20,21 +20,21 @@ _EXECUTION = ("max_execution_batch_size", "enable_large_batch_splitting")
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How requests are merged, in TensorFlow Serving's words and with its defaults.
+    """How requests are merged, with TensorFlow Serving's names and defaults.
 
     Args:
-        enabled: Whether requests are merged. The other parameters count only then.
-        max_batch_size: The most rows of a request and, unless they are split, of a run.
-        batch_timeout_micros: How long a batch waits to be filled.
-        max_enqueued_batches: How many batches of one signature may wait, the one that is being
-            filled included; past that, requests are UNAVAILABLE.
-        num_batch_threads: How many batches run at once, of all signatures together.
-        allowed_batch_sizes: Batches are padded to the next of these; none pads nothing.
+        enabled: Whether requests are merged. Otherwise the other parameters have no effect.
+        max_batch_size: The maximum rows of a request and, unless requests are split, of a run.
+        batch_timeout_micros: How long an incomplete batch waits.
+        max_enqueued_batches: The maximum waiting batches of one signature, including the one being
+            filled; further requests fail with UNAVAILABLE.
+        num_batch_threads: The maximum concurrent batches, over all signatures.
+        allowed_batch_sizes: Batches are padded to the next of these sizes; if empty, not at all.
         pad_variable_length_inputs: Whether inputs of different sizes are padded to the largest,
-            each with its own first value. Without it, requests of different shapes that meet in a
-            batch fail each other; with it, their answers are those of padded inputs.
+            each with its own first value. Without it, requests of different shapes in one batch all
+            fail; with it, their answers are those of padded inputs.
         enable_large_batch_splitting: Whether a request may have more rows than a run.
-        max_execution_batch_size: The most rows of a run, where requests are split.
+        max_execution_batch_size: The maximum rows of a run, if requests are split.
     """
 
     enabled: bool = False
@@ -66,7 +66,7 @@ class Batching:
 
     @property
     def rows_of_a_run(self) -> int:
-        """The most rows of one run of the graph."""
+        """The maximum rows of one run of the graph."""
         if self.enable_large_batch_splitting and self.max_execution_batch_size is not None:
             return self.max_execution_batch_size
         return self.max_batch_size
@@ -78,27 +78,27 @@ class Batching:
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
-    """How a local server serves; what TensorFlow Serving has a flag for has its name and default.
+    """Options of a local server, with TensorFlow Serving's flag names and defaults.
 
     Args:
-        name: What clients call the model; the directory's name if None.
-        host: The address to listen at; only this machine by default.
-        port: For gRPC; 0 for a free one.
-        rest_port: For REST; 0 for a free one.
+        name: The model's name for clients; None for the directory's name.
+        host: The address to listen on; by default only this machine.
+        port: The gRPC port; 0 for a free one.
+        rest_port: The REST port; 0 for a free one.
         batching: How requests are merged.
-        poll_seconds: How often the directory is looked into for new versions.
-        keep: How many of the newest versions are served.
-        labels: Versions by names of their own.
-        max_request_mebibytes: The largest request, in MiB.
-        rest_seconds: How long a REST request may take.
-        tensorflow_inter_op_parallelism: Threads that run the operations of all requests together;
-            0 for one a processor. A loop keeps its thread from its first step to its last.
-        grpc_max_threads: How many gRPC requests are answered at once; more are refused.
-        rest_api_num_threads: How many REST requests are answered at once; more wait.
-        max_num_load_retries: How often a version that cannot be loaded is tried again.
-        load_retry_seconds: How long it waits in between.
+        poll_seconds: Seconds between checks for new versions.
+        keep: The number of newest versions to serve.
+        labels: Labels of versions.
+        max_request_mebibytes: The maximum size of a request, in MiB.
+        rest_seconds: The time limit of a REST request.
+        tensorflow_inter_op_parallelism: Threads that run the operations of all requests; 0 for one
+            per processor. A loop holds its thread until it ends.
+        grpc_max_threads: Maximum concurrent gRPC requests; more are rejected.
+        rest_api_num_threads: Maximum concurrent REST requests; more wait.
+        max_num_load_retries: The number of retries for a version that cannot be loaded.
+        load_retry_seconds: The time between retries.
         server: The REST address of another server of this model, such as "http://localhost:8601",
-            which the page at `/` asks instead of this one; it must let pages of others ask (CORS).
+            for the page at `/` to use instead of this one; it must allow CORS.
     """
 
     name: str | None = None

@@ -59,7 +59,7 @@ class Core:
         """Loads what is there, goes on watching, and works from now on.
 
         Raises:
-            OSError: all versions that are there have failed for good.
+            OSError: all existing versions failed permanently.
         """
         self.versions.start(poll_seconds)
         if self.scheduler is not None:

@@ -23,13 +23,13 @@ class LocalServer:
         with LocalServer("/models/flowers", ServerOptions(port=0, rest_port=0)) as server:
             client = Client(server.grpc_address, model="flowers")
 
-    For development and tests: it speaks TensorFlow Serving's protocols and loads what that loads,
+    For development and tests: it supports TensorFlow Serving's protocols and loads the same models,
     in Python. In production, run TensorFlow Serving.
 
     Raises:
-        FileNotFoundError: there is no such directory.
-        ValueError: it is a version's.
-        OSError: a port is taken.
+        FileNotFoundError: the directory does not exist.
+        ValueError: it is a version's directory.
+        OSError: a port is in use.
     """
 
     def __init__(self, base: str | os.PathLike, options: ServerOptions = ServerOptions()) -> None:
@@ -48,11 +48,11 @@ class LocalServer:
         self.grpc_address, self.rest_address = self._grpc.address, self._rest.address
 
     def start(self) -> LocalServer:
-        """Loads the model, then answers.
+        """Loads the model, then starts serving.
 
         Raises:
-            OSError: all versions that are there have failed for good.
-            RuntimeError: a protocol could not start; what had started is stopped.
+            OSError: all existing versions failed permanently.
+            RuntimeError: a protocol could not start; everything started is stopped.
         """
         try:
             self.core.start(self._options.poll_seconds)
@@ -64,7 +64,7 @@ class LocalServer:
         return self
 
     def stop(self, grace: float = 1.0) -> None:
-        """Takes no more requests, gives those under way so many seconds, and closes the model."""
+        """Stops accepting requests, gives running ones this many seconds, and closes the model."""
         if self._stopped:
             return
         self._stopped = True

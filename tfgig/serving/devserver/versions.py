@@ -52,9 +52,9 @@ class Versions:
         base: The model's directory.
         name: The model's name.
         load: What loads a version's directory.
-        keep: How many of the newest versions are served.
+        keep: The number of newest versions to serve.
         labels: Versions by names of their own; they are served as well.
-        retries: How often a version that cannot be loaded is tried again. After that, it is tried
+        retries: The number of retries for a version that cannot be loaded. After that, it is tried
             when its files have changed.
         retry_seconds: How long it waits in between.
     """
@@ -88,7 +88,7 @@ class Versions:
         """Looks until a version is served, and from then on every so many seconds.
 
         Raises:
-            OSError: all versions that are there have failed for good.
+            OSError: all existing versions failed permanently.
         """
         self.poll()
         while not self._served and self._loading():

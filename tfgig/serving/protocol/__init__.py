@@ -1,1 +1,1 @@
-"""Protocol: what a client and a server say to each other, over REST and gRPC."""
+"""Protocol: the messages of clients and servers, over REST and gRPC."""

@@ -44,10 +44,10 @@ class Code(enum.Enum):
 
 
 class ServingError(RuntimeError):
-    """A request that was not answered.
+    """A failed request.
 
     Args:
-        message: What was wrong; cut where it is long, as what was received may be.
+        message: The error, truncated if long, because it may quote the request.
         code: The canonical code.
     """
 
@@ -69,35 +69,35 @@ def _cut(message: str) -> str:
 
 
 class InvalidRequest(ServingError):
-    """The request is at fault; sending it again does not help."""
+    """The request is invalid; retrying does not help."""
 
     def __init__(self, message: str, code: Code = Code.INVALID_ARGUMENT) -> None:
         super().__init__(message, code)
 
 
 class NotFound(ServingError):
-    """There is no such model, version or label."""
+    """The model, version or label does not exist."""
 
     def __init__(self, message: str, code: Code = Code.NOT_FOUND) -> None:
         super().__init__(message, code)
 
 
 class DeadlineExceeded(ServingError):
-    """There was no answer in time; the work was stopped."""
+    """The deadline passed; the computation was stopped."""
 
     def __init__(self, message: str, code: Code = Code.DEADLINE_EXCEEDED) -> None:
         super().__init__(message, code)
 
 
 class Overloaded(ServingError):
-    """The queue is full, or a message too large."""
+    """Too many concurrent requests, or a message that is too large."""
 
     def __init__(self, message: str, code: Code = Code.RESOURCE_EXHAUSTED) -> None:
         super().__init__(message, code)
 
 
 class Unavailable(ServingError):
-    """The server cannot be reached, is starting or stopping, or went away before it answered."""
+    """The server cannot be reached, is busy, starting or stopping, or disconnected."""
 
     def __init__(self, message: str, code: Code = Code.UNAVAILABLE) -> None:
         super().__init__(message, code)

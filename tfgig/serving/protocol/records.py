@@ -26,7 +26,7 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """The outputs [B, ...] of a request, and the version they are of, if the protocol tells."""
+    """The outputs [B, ...] of a request, and their version, if the protocol reports it."""
 
     outputs: dict[str, np.ndarray]
     version: int | None = None

@@ -26,14 +26,14 @@ class SessionModel:
 
     Args:
         directory: A version's directory.
-        inter_op_threads: How many threads run the operations of all requests, also those of other
-            models; 0 for one a processor, as in TensorFlow Serving.
-        intra_op_threads: How many threads share one operation; 0 for one a processor. The first
-            session of a process decides for all of them.
+        inter_op_threads: Threads that run the operations of all requests, also those of other
+            models; 0 for one per processor, as in TensorFlow Serving.
+        intra_op_threads: Threads that share one operation; 0 for one per processor. The first
+            session of a process sets it for all.
 
     Attributes:
         signatures: For each signature, its inputs and outputs as `TensorInfo` by name.
-        internal: The signatures that TensorFlow keeps for itself.
+        internal: TensorFlow's internal signatures.
 
     Raises:
         ValueError: TensorFlow cannot load it; a file is damaged or missing.
@@ -65,7 +65,7 @@ class SessionModel:
         """The outputs of a signature, by name; missing inputs take the signature's defaults.
 
         Raises:
-            ValueError: no such signature or input; the error names the nearest.
+            ValueError: the signature or input is unknown; the error suggests the nearest.
         """
         if signature not in self.signatures:
             known = nearest(signature, sorted(self.signatures))
@@ -91,9 +91,8 @@ class SessionModel:
         Args:
             signature: The signature's name.
             inputs: A value for each of its inputs.
-            outputs: Which of its outputs are wanted; all if none is named. What only the others
-                need is not computed.
-            seconds: When to give up. What is running is stopped, loops included.
+            outputs: The outputs to return; all by default. The others are not computed.
+            seconds: The time limit. The computation is then stopped, including loops.
 
         Raises:
             tf.errors.OpError: the graph failed; DeadlineExceededError if it took too long.
