@@ -62,6 +62,7 @@ FLOORS = {
     "tfgig.bulk": 12,
     "tfgig.command_line": 13,
     "tfgig.program": 13,
+    "tfgig.usage": 13,
     "tools": 13,
 }
 FILES = {

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 import logging
+import math
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO, cast
 
 import absl.logging
 from absl import app, flags
 
 from tfgig.printing import Printable, printable
+from tfgig.usage import Topics, bold_headings, takes_colour, terminal_width, usage
 
 FLAGS = flags.FLAGS
 Main = Callable[[Sequence[str]], int]
@@ -37,7 +40,7 @@ EXTRAS = {
     "pyarrow": "bulk",
     "pyspark": "bulk",
 }
-_HELP = ("help", "helpfull", "helpshort", "helpxml")
+_HELP = ("help", "helpshort")
 
 
 class _VersionFlag(flags.BooleanFlag):
@@ -56,8 +59,26 @@ class _VersionFlag(flags.BooleanFlag):
 flags.DEFINE_flag(_VersionFlag())
 
 
-def run(main: Main, module: str, doc: str | None) -> None:
-    """Runs a program's `main`; its flags and docstring make up `--help`, however it was started.
+def define_json(help_text: str) -> flags.FlagHolder[bool]:
+    """Defines `--json`: standard output is one JSON value, for other programs to read."""
+    return flags.DEFINE_boolean("json", False, help_text)
+
+
+def print_json(value: Any) -> None:
+    """Prints plain data as JSON; numbers that JSON does not have are null."""
+    print(json.dumps(_finite(value), indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def run(main: Main, module: str, doc: str, topics: Topics) -> None:
+    """Runs a program's `main`; its docstring and its flags by topic make up `--help`.
 
     An expected error (bad input, a file that cannot be read or written) is one line on standard
     error and exit status 1; any other is a fault of the program and shows its trace. What is
@@ -71,13 +92,21 @@ def run(main: Main, module: str, doc: str | None) -> None:
         FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.define_help_flags()
     for name in _HELP:
-        flag = cast(Any, FLAGS[name])
-        flag.parse = functools.partial(_help, flag.parse)
+        cast(Any, FLAGS[name]).parse = functools.partial(_help, doc, topics, sys.stdout)
+    full = cast(Any, FLAGS["helpfull"])
+    full.parse = functools.partial(_full_help, full.parse)
     sys.stdout, sys.stderr = cast(Any, Printable(sys.stdout)), cast(Any, Printable(sys.stderr))
     app.run(functools.partial(report_errors, main))
 
 
-def _help(parse: Callable[[Any], None], value: Any) -> None:
+def _help(doc: str, topics: Topics, stream: TextIO, value: Any) -> None:
+    if value:
+        text = usage(doc, topics, FLAGS, terminal_width())
+        stream.write(bold_headings(text) if takes_colour(stream) else text)
+        sys.exit(0)
+
+
+def _full_help(parse: Callable[[Any], None], value: Any) -> None:
     """What was asked for was given: that is no failure, as absl has it."""
     try:
         parse(value)

@@ -1,9 +1,5 @@
 r"""Explains many rows through an exported SavedModel, on all cores or on Spark.
 
-Reads Parquet, CSV, JSON lines, TFRecords or a directory of images; writes Parquet: a row's id, the
-explained target, score, baseline score, delta, error, ok (with the reason where it is false) and
-attributions, as the exported signature returns them.
-
   tfgig-bulk --model=/models/flowers --input=photos/ --output=out --method=ig
   tfgig-bulk --model=/models/credit --input=customers.parquet --output=out --id=customer \
       --kind=features --columns='{"numbers": ["age", "income"]}'
@@ -11,6 +7,10 @@ attributions, as the exported signature returns them.
   tfgig-bulk --model=/models/flowers --input=/data/photos --output=/data/out --method=ig \
       --master=spark://host:7077    # input and output under one path on every machine
   tfgig-bulk summarize out    # by class: columns, tokens or the mean map; out/summary.html and .png
+
+Reads Parquet, CSV, JSON lines, TFRecords or a directory of images; writes Parquet: a row's id, the
+explained target, score, baseline score, delta, error, ok (with the reason where it is false) and
+attributions, as the exported signature returns them.
 
 --resume continues an interrupted run and writes every row once. Rows that cannot be explained are
 counted, and files that cannot be read are listed in out/rejected; the exit status is then 1.
@@ -86,6 +86,17 @@ RESUME = flags.DEFINE_boolean("resume", False, "Continue the run in --output.")
 flags.adopt_module_key_flags(spark_flags)
 
 
+JSON = program.define_json("Print what the job came to as JSON.")
+TOPICS = {
+    "What is explained": ("model", "input", "format", "columns", "id", "fit"),
+    "How": ("method", "target", "batch"),
+    "What is kept": ("output", "kind", "reduce", "dtype", "heatmaps", "part_rows", "resume"),
+    "Where it runs": ("workers", "master", "spark"),
+    "summarize": ("classes", "top"),
+    "General": ("json", "program_version"),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Explains the remaining rows of the input."""
     if arguments[1:2] == ["summarize"]:
@@ -104,8 +115,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     _run(prepared)
     tally = count_up(output)
-    print(tally.text())
-    print(f"Wrote {len(prepared.plan.parts)} parts to {output}/.")
+    if JSON.value:
+        program.print_json(tally.to_config())
+    else:
+        print(tally.text())
+        print(f"Wrote {len(prepared.plan.parts)} parts to {output}/.")
     return 1 if tally.rejected or tally.bad else 0
 
 
@@ -116,7 +130,11 @@ def _summarize(directories: Sequence[str]) -> int:
     summaries = summarize(output, CLASSES.value, TOP.value)
     pictures = report.write_pictures(summaries, output)
     report.write_page(summaries, pictures, count_up(output), output / "summary.html")
-    for path in (*pictures, output / "summary.html"):
+    written = [*pictures, output / "summary.html"]
+    if JSON.value:
+        program.print_json({"wrote": [str(path) for path in written]})
+        return 0
+    for path in written:
         print(f"Wrote {path}")
     return 0
 
@@ -194,7 +212,7 @@ def _columns(text: str | None) -> dict[str, str | tuple[str, ...]]:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

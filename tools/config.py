@@ -87,6 +87,21 @@ MAX_ROWS = flags.DEFINE_integer(
 )
 
 
+TOPICS = {
+    "The model": ("model_base_path", "model_name"),
+    "Files": ("output", "overwrite", "tag", "storage"),
+    "Servers": (
+        "separate",
+        "cpus",
+        "memory_mebibytes",
+        "explain_cpus",
+        "explain_memory_mebibytes",
+    ),
+    "Requests": ("enable_batching", "max_batch_size", "max_rows", "seconds"),
+    "General": ("program_version",),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Writes the files and prints the size of each answer."""
     if len(arguments) > 1:
@@ -149,7 +164,7 @@ def _services(version: pathlib.Path) -> tuple[Service, ...]:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

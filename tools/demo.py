@@ -1,18 +1,19 @@
 """Demonstrates explanations of a real model by signatures in its own SavedModel.
 
+  tfgig-demo
+  tfgig-demo --methods=ig,smooth_grad,boundary_ig,edge
+  tfgig-demo --images=32 --output=sheet.png --keep=/tmp/models/shapes
+
 Exports a small shape classifier with every method and calls the signatures as TensorFlow Serving
 would, on images with known evidence. Reports for each method: the explained score, delta (the
 completeness gap), the time per image, and the ROC-AUC of the heat-map against the evidence (1 is
 perfect, 0.5 chance). Draws everything on one sheet.
-
-  tfgig-demo
-  tfgig-demo --methods=ig,smooth_grad,boundary_ig,edge
-  tfgig-demo --images=32 --output=sheet.png --keep=/tmp/models/shapes
 """
 
 from __future__ import annotations
 
 import pathlib
+import sys
 import time
 from collections.abc import Sequence
 from importlib import resources
@@ -47,6 +48,12 @@ KEEP = flags.DEFINE_string("keep", None, "Keep the exported model in this direct
 
 
 _WIDTH = 13  # characters of a title on one line
+JSON = program.define_json("Print the table as JSON.")
+TOPICS = {
+    "The demonstration": ("images", "methods", "seed"),
+    "What is kept": ("output", "shown", "keep"),
+    "General": ("json", "program_version"),
+}
 
 
 class Row(NamedTuple):
@@ -57,6 +64,15 @@ class Row(NamedTuple):
     delta: np.ndarray
     auc: np.ndarray
     seconds: float
+
+    def means(self) -> dict[str, float]:
+        """Over images, as they are printed."""
+        return {
+            "score": float(self.score.mean()),
+            "delta": float(np.abs(self.delta).mean()),
+            "seconds": self.seconds,
+            "auc": float(self.auc.mean()),
+        }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,12 +89,26 @@ def main(arguments: Sequence[str]) -> int:
             described = read_description(directory).endpoints
             layouts = {name: described[f"explain_{name}"].layout for name in methods}
             rows = _explain(model, layouts, images, examples.masks)
-    _print_table(rows)
     right = int((predicted == examples.labels).sum())
-    print(f"The model classifies {right} of {len(images)} shapes correctly.")
+    if JSON.value:
+        program.print_json(
+            {
+                "images": len(images),
+                "right": right,
+                "methods": {name: row.means() for name, row in rows.items()},
+            }
+        )
+    else:
+        _print_table(rows)
+        print(f"The model classifies {right} of {len(images)} shapes correctly.")
     _draw(examples, predicted, rows)
-    print(f"Drew {OUTPUT.value}: the first {min(SHOWN.value, len(images))} images.")
+    _say(f"Drew {OUTPUT.value}: the first {min(SHOWN.value, len(images))} images.")
     return 0
+
+
+def _say(line: str) -> None:
+    """What is no result goes to standard error where results are for a program."""
+    print(line, file=sys.stderr if JSON.value else sys.stdout)
 
 
 def _export(path: Any, methods: dict[str, Method]) -> pathlib.Path:
@@ -87,7 +117,7 @@ def _export(path: Any, methods: dict[str, Method]) -> pathlib.Path:
     with resources.as_file(model) as file:
         directory = tfgig.export_saved_model(str(file), path, methods)
     seconds = time.perf_counter() - started
-    print(f"Exported the model of shapes with {len(methods)} methods in {seconds:.0f} s.")
+    _say(f"Exported the model of shapes with {len(methods)} methods in {seconds:.0f} s.")
     return pathlib.Path(directory)
 
 
@@ -180,7 +210,7 @@ def _in_lines(title: str) -> str:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,5 @@
 r"""Evaluates explanations: methods x metrics over a dataset, for one model.
 
-Prints a table with one row per method, the best values marked, and bootstrap intervals. Writes each
-example's results as they are computed (results.jsonl), the table (table.txt, table.csv), curves as
-figures and, on request, an HTML report. Run the same command again to continue an interrupted run.
-Unreadable images are skipped, counted and reported; the exit status is then 1.
-
   tfgig-evaluate --handle=shapes --output=/tmp/shapes --builtin.count=40 --report=report.html
   tfgig-evaluate --handle=model.keras --output=out --dataset=directory --directory.path=photos \
       --methods=ig,guided_ig --metrics=localization,insertion --keep=top_5
@@ -15,6 +10,11 @@ Unreadable images are skipped, counted and reported; the exit status is then 1.
   tfgig-evaluate --handle=shapes --output=part1 --shard=1/2    # here, and 2/2 elsewhere; then
   tfgig-evaluate --handle=shapes --output=all --merge=part1,part2
   tfgig-evaluate --handle=shapes --output=out --master=spark://host:7077    # the same file
+
+Prints a table with one row per method, the best values marked, and bootstrap intervals. Writes each
+example's results as they are computed (results.jsonl), the table (table.txt, table.csv), curves as
+figures and, on request, an HTML report. Run the same command again to continue an interrupted run.
+Unreadable images are skipped, counted and reported; the exit status is then 1.
 
 --handle accepts whatever tfgig-export accepts, or the name of a bundled model. Every option of
 every method, metric and dataset is a flag; see --helpfull.
@@ -112,6 +112,18 @@ for _name, _spec in {**METRICS, **DATASETS}.items():
     command_line.define_spec_flags(_name, _spec())
 
 
+JSON = program.define_json("Print the table as JSON: a list of its cells.")
+TOPICS = {
+    "The experiment": ("handle", "output", "dataset", "keep", "methods", "metrics", "regions"),
+    "Variants of methods": ("steps", "anchors", "baselines"),
+    "Results": ("resamples", "report", "maps", "json"),
+    "Sharing the work": ("workers", "shard", "merge", "master", "spark"),
+    "What is explained": ("probabilities", "target.*"),
+    "The model": model_flags.NAMES,
+    "General": ("program_version",),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the experiment, or the rest of it, and reports."""
     if len(arguments) > 1:
@@ -122,15 +134,22 @@ def main(arguments: Sequence[str]) -> int:
     results = _run(experiment, source, output)
     made = table.make_table(results, experiment.metrics, RESAMPLES.value)
     text = table.render(made) + "\n" + "\n".join(table.notes(results, experiment.metrics)) + "\n"
-    print(text)
+    if JSON.value:
+        program.print_json(table.to_config(made))
+    else:
+        print(text)
     (output / "table.txt").write_text(text)
     (output / "table.csv").write_text(table.to_csv(made))
     drawn = figures.draw_curves(results, experiment.metrics, output / "figures")
     drawn += figures.draw_steps(made, output / "figures")
-    print(f"Wrote results.jsonl, table.txt, table.csv and {len(drawn)} figures to {output}/.")
+    said = sys.stderr if JSON.value else sys.stdout
+    print(
+        f"Wrote results.jsonl, table.txt, table.csv and {len(drawn)} figures to {output}/.",
+        file=said,
+    )
     if REPORT.value:
         write_report(REPORT.value, results, experiment, source, made, drawn)
-        print(f"Wrote {REPORT.value}.")
+        print(f"Wrote {REPORT.value}.", file=said)
     for name, reason in results.unreadable().items():
         print(f"error: {name}: {reason}", file=sys.stderr)
     return 1 if results.unreadable() else 0
@@ -219,7 +238,7 @@ def _shard() -> running.Shard:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Explains image files through the signatures of an exported SavedModel.
 
-Writes, for each image and method, a picture (<image>_<method>.png), the attributions (<image>.npz)
-and, in results.json, the explained class, its score, delta (the completeness gap) and error (the
-estimated relative integration error of the attributions).
-
   tfgig-explain --model=/models/name --images='photos/*.jpg' --output=explanations
   tfgig-explain --model=/models/name --labels=labels.txt --methods=guided_ig photos/*.jpg
   tfgig-explain --model=/models/name --style=mask --mask.percentile=80 photos/*.jpg
   tfgig-explain --model=/models/name --regions --xrai.ranking=fast photos/*.jpg
   tfgig-explain --list
+
+Writes, for each image and method, a picture (<image>_<method>.png), the attributions (<image>.npz)
+and, in results.json, the explained class, its score, delta (the completeness gap) and error (the
+estimated relative integration error of the attributions).
 
 Unreadable images are reported and skipped; the exit status is then 1.
 """
@@ -43,7 +43,7 @@ from tfgig.local import local_path
 from tfgig.methods.error import exceeds_change
 from tfgig.regions import XRAI
 from tfgig.serving import SessionModel
-from tfgig.spec import nearest
+from tfgig.spec import members, nearest
 from tfgig.targets import TOP_CLASS, counts_classes
 
 MODEL = flags.DEFINE_string(
@@ -74,6 +74,16 @@ command_line.define_choice_flags("style", Style, "How to draw pictures.", __name
 command_line.define_spec_flags("xrai", XRAI(), __name__)
 
 
+JSON = program.define_json("Print what is in results.json, and no lines of text.")
+TOPICS = {
+    "What is explained": ("model", "images", "methods", "target", "fit"),
+    "Results": ("output", "labels", "top", "json"),
+    "Pictures": ("style", *(f"{kind.kind}.*" for kind in members(Style))),
+    "Regions": ("regions", "xrai.*"),
+    "General": ("list", "program_version"),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Explains every image with every method; returns 1 if any failed."""
     if LIST.value:
@@ -99,9 +109,12 @@ def main(arguments: Sequence[str]) -> int:
     output = local_path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with SessionModel(directory) as model:
-        failures = _Program(model, description, methods, style, output).explain_all(paths)
-    explained = len(paths) - len(failures)
-    print(f"Explained {explained} of {len(paths)} images; pictures and numbers are in {output}/.")
+        results, failures = _Program(model, description, methods, style, output).explain_all(paths)
+    if JSON.value:
+        program.print_json(results)
+    else:
+        count = f"{len(results['images'])} of {len(paths)}"
+        print(f"Explained {count} images; pictures and numbers are in {output}/.")
     for path, reason in failures.items():
         named = reason if str(path) in reason else f"{path}: {reason}"
         print(f"error: {named}", file=sys.stderr)
@@ -142,28 +155,36 @@ class _Program:
         self._xrai = xrai if REGIONS.value else None
         self._labels = read_labels(LABELS.value) if LABELS.value else description.labels
 
-    def explain_all(self, paths: dict[str, pathlib.Path]) -> dict[pathlib.Path, str]:
-        """Explains the images by the names of their results; returns what failed, and why."""
+    def explain_all(
+        self, paths: dict[str, pathlib.Path]
+    ) -> tuple[dict[str, Any], dict[pathlib.Path, str]]:
+        """Explains the images by the names of their results.
+
+        Returns:
+            What is in results.json, and by image what failed, and why.
+        """
         from tqdm import tqdm
 
-        results: list[dict[str, Any]] = []
+        images: list[dict[str, Any]] = []
+        results = {"model": MODEL.value, "images": images}
         failures: dict[pathlib.Path, str] = {}
         with tqdm(total=len(paths) * len(self._methods), unit="map", disable=None) as progress:
             for name, path in paths.items():
                 progress.set_postfix_str(path.name)
                 try:
-                    results.append(self._explain(name, path, progress.update))
+                    images.append(self._explain(name, path, progress.update))
                 except (OSError, ValueError) as error:
                     failures[path] = str(error)
                     continue
                 except tf.errors.InvalidArgumentError as error:  # such as a file damaged inside
                     failures[path] = f"the model rejects it: {error.message.splitlines()[0]}"
                     continue
-                self._print(results[-1], progress.write)
+                if not JSON.value:
+                    self._print(images[-1], progress.write)
                 # Written anew after each image: a run that is cut short keeps what it has.
-                text = json.dumps({"model": MODEL.value, "images": results}, indent=2)
+                text = json.dumps(results, indent=2)
                 (self._output / "results.json").write_text(text + "\n")
-        return failures
+        return results, failures
 
     def _explain(self, name: str, path: pathlib.Path, count: Any) -> dict[str, Any]:
         low, high = self._value_range
@@ -298,7 +319,7 @@ def _methods(endpoints: Mapping[str, EndpointDescription]) -> dict[str, str]:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

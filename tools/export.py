@@ -1,8 +1,5 @@
 """Exports a model as a SavedModel with signatures that explain its predictions.
 
-The SavedModel contains the model's own serving_default, unchanged, and for each method a signature
-explain_<method> and, for image models, heatmap_<method>. TensorFlow Serving serves it unchanged.
-
   tfgig-export --handle=model.keras --output=/models/name
   tfgig-export --handle=model.keras --output=/models/name --methods=ig,blur_ig --ig.steps=100
   tfgig-export --handle=model.keras --output=/models/name --target.output=logits
@@ -12,6 +9,9 @@ explain_<method> and, for image models, heatmap_<method>. TensorFlow Serving ser
   tfgig-export --handle=table.keras --output=/models/name --layer=city_emb,job_emb,numbers
   tfgig-export --handle=model.keras --output=/models/name --decode_image --labels=labels.txt
   tfgig-export --handle=model.keras --output=/models/name --lane.at_once=2 --lane.waiting=8
+
+The SavedModel holds the model's own serving_default, unchanged, and for each method a signature
+explain_<method> and, for models of images, heatmap_<method>. TensorFlow Serving serves it as it is.
 
 Every option of every method is a flag: --<method>.<option>. --helpfull lists them.
 """
@@ -90,6 +90,15 @@ command_line.define_spec_flags("lane", tfgig.Lane(), __name__)
 command_line.define_preset_flags()
 
 
+TOPICS = {
+    "The export": ("handle", "output", "methods", "version", "overwrite"),
+    "What is explained": ("target", "target.*", "layer"),
+    "Serving": ("decode_image", "labels", "warmup", "lane.*"),
+    "The model": model_flags.NAMES,
+    "General": ("program_version",),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Exports, loads the result as a server would, and says what is in it."""
     if len(arguments) > 1:
@@ -128,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

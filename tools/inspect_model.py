@@ -1,13 +1,14 @@
 """Describes a model: its signatures, which of them can be explained and at which layers, its size.
 
+  tfgig-inspect /models/name
+  tfgig-inspect model.keras
+  tfgig-inspect https://.../model.tar.gz
+  tfgig-inspect --json model.keras | jq '.signatures.serving_default.places[].name'
+  tfgig-inspect --check /models/name
+  tfgig-inspect --check --batching_parameters_file=batching_parameters.txt /models/name
+
 No part of the model runs: neither a SavedModel, which is a program that has your permissions when
 loaded by other means, nor Python code in a .keras or .h5 file unless you allow it.
-
-tfgig-inspect /models/name
-tfgig-inspect model.keras
-tfgig-inspect https://.../model.tar.gz
-tfgig-inspect --check /models/name
-tfgig-inspect --check --batching_parameters_file=batching_parameters.txt /models/name
 
 --check reports problems for TensorFlow Serving, one line per finding with its fix. The exit status
 is 1 if there are any; notes, such as a missing lane, do not count.
@@ -15,6 +16,7 @@ is 1 if there are any; notes, such as a missing lane, do not count.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -43,6 +45,14 @@ BATCHING_PARAMETERS = flags.DEFINE_string(
     None,
     "With --check: also check this file of TensorFlow Serving's batching parameters.",
 )
+JSON = program.define_json("Print what is found as JSON.")
+TOPICS = {
+    "What is printed": ("check", "batching_parameters_file", "json"),
+    "The model": ("op_library", "allow_unsafe_deserialization"),
+    "General": ("program_version",),
+}
+
+
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -59,7 +69,13 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("--batching_parameters_file needs --check.")
     if CHECK.value:
         return _check(arguments[1])
-    _print(inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value))
+    found = inspect_model(arguments[1], ALLOW_UNSAFE_DESERIALIZATION.value)
+    if JSON.value:
+        plain = dataclasses.asdict(dataclasses.replace(found, endpoints={}))
+        endpoints = {name: endpoint.to_config() for name, endpoint in found.endpoints.items()}
+        program.print_json({**plain, "endpoints": endpoints})
+    else:
+        _print(found)
     return 0
 
 
@@ -72,9 +88,12 @@ def _check(handle: str) -> int:
         if place.file is not None:
             raise ValueError(f"--check needs a SavedModel. Received: {handle!r}, a Keras file.")
         found = check_contract(place.directory, batching)
+    broken = any(not finding.note for finding in found)
+    if JSON.value:
+        program.print_json([dataclasses.asdict(finding) for finding in found])
+        return 1 if broken else 0
     for finding in found:
         print(finding)
-    broken = any(not finding.note for finding in found)
     if not broken:
         print(f"{handle}: TensorFlow Serving can serve it.")
     return 1 if broken else 0
@@ -138,7 +157,7 @@ def _size(size: float) -> str:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VALUE_RANGE = flags.DEFINE_list(
     "value_range",
+    "data_format",
     None,
     "The values of black and white in the model's input, such as 0,255 or -1,1. By default "
     "inferred from the first arithmetic on the image.",
@@ -80,6 +81,17 @@ ALLOW_UNSAFE_DESERIALIZATION = flags.DEFINE_boolean(
     False,
     "Run Python code stored in a .keras or .h5 file (Lambda layers). The code has all your "
     "permissions: use this only for files that you trust.",
+)
+NAMES = (
+    "value_range",
+    "data_format",
+    "signature",
+    "shape",
+    "example",
+    "constants",
+    "input_names",
+    "op_library",
+    "allow_unsafe_deserialization",
 )
 
 

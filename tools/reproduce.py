@@ -1,22 +1,21 @@
 r"""Repeats published experiments on your own models and images, or compares all methods.
 
-Prints, for each table, the measured beside the published values, and for how many pairs of methods
-the order agrees. Results are stored and resumed as by tfgig-evaluate.
-
   tfgig-reproduce --table=guided_ig/1
   tfgig-reproduce --table=idgi/insertion,idgi/insertion_ratio --builtin.count=100
   tfgig-reproduce --table=guided_ig/2 --handles=https://tfhub.dev/... --shape=224,224,3 \
       --value_range=0,1 --probabilities=softmax --dataset=records --records.path='validation-*'
+  tfgig-reproduce choosing --builtin.count=16
+  tfgig-reproduce choosing --handles=model.keras --value_range=0,255 --dataset=directory \
+      --directory.path=photos
+
+Prints, for each table, the measured beside the published values, and for how many pairs of methods
+the order agrees. Results are stored and resumed as by tfgig-evaluate.
 
 `choosing` compares all methods at their defaults on the same images: localization (ROC-AUC),
 insertion, deletion, DiffID, SIC, `error`, delta, gradients and seconds, with 95 % intervals over
 images; <name>_smoothed is a smoothed pixel map. It writes choosing.md and, for each model, a
 picture with the maps of six images. --measures=localization,integration_error skips the slow
 metrics.
-
-  tfgig-reproduce choosing --builtin.count=16
-  tfgig-reproduce choosing --handles=model.keras --value_range=0,255 --dataset=directory \
-      --directory.path=photos
 
 By default it uses the two bundled models and generated images. This takes minutes, not days, and
 the numbers differ from ImageNet's; compare only the order of the methods.
@@ -89,6 +88,17 @@ for _name, _spec in DATASETS.items():
 for _metric in members(Metric):
     if _metric.kind != "closed_path":
         command_line.define_spec_flags(_metric.kind, cast(Any, _metric)())
+
+
+TOPICS = {
+    "Published tables": ("table", "skip", "trips"),
+    "choosing": ("methods", "measures"),
+    "The experiment": ("handles", "dataset", "keep", "output", "resamples"),
+    "Where it runs": ("workers", "master", "spark"),
+    "What is explained": ("probabilities", "target.*"),
+    "The models": model_flags.NAMES,
+    "General": ("program_version",),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -230,7 +240,7 @@ def _measure(
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Serves an exported model on this machine, over TensorFlow Serving's protocols.
 
+  tfgig-serve --model_base_path=/models/name
+  tfgig-serve --model_base_path=/models/name --enable_batching --max_batch_size=16
+
 For development and tests: it loads the same models as TensorFlow Serving and gives the same
 answers, but in Python. It serves the newest version in the directory; a new one replaces it without
 losing a request. In production, run TensorFlow Serving; tfgig-config writes its configuration.
-
-  tfgig-serve --model_base_path=/models/name
-  tfgig-serve --model_base_path=/models/name --enable_batching --max_batch_size=16
 """
 
 from __future__ import annotations
@@ -114,6 +114,34 @@ ALLOWED_BATCH_SIZES = flags.DEFINE_list(
 )
 
 
+TOPICS = {
+    "The model": ("model_base_path", "model_name", "num_versions", "version_labels"),
+    "Addresses": ("host", "port", "rest_port", "server"),
+    "Requests": (
+        "max_request_mebibytes",
+        "rest_api_timeout_in_ms",
+        "grpc_max_threads",
+        "rest_api_num_threads",
+        "tensorflow_inter_op_parallelism",
+    ),
+    "Batching": (
+        "enable_batching",
+        "batching_parameters_file",
+        "max_batch_size",
+        "batch_timeout_micros",
+        "max_enqueued_batches",
+        "num_batch_threads",
+        "allowed_batch_sizes",
+    ),
+    "Versions": (
+        "file_system_poll_wait_seconds",
+        "max_num_load_retries",
+        "load_retry_interval_micros",
+    ),
+    "General": ("program_version",),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serves until it is stopped."""
     if len(arguments) > 1:
@@ -194,7 +222,7 @@ def _labels() -> dict[str, int]:
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ def test_text_and_csv(made, experiment):
     assert text.endswith(f"* the best; ~ {table.TIED}.\n")
     rows = list(csv.DictReader(io.StringIO(table.to_csv(found))))
     assert len(rows) == len(found.cells)
+    cells = table.to_config(found)
+    assert [list(cell) for cell in cells] == [list(row) for row in rows]
+    assert cells[0]["value"] == float(rows[0]["value"])
     assert float(rows[0]["value"]) == found.cells["ig", "completeness", "relative_delta"].value
     (note,) = [n for n in table.notes(results, experiment.metrics) if "roc_auc" in n]
     assert note == "localization.roc_auc is defined for 2 of 12 examples of every method."

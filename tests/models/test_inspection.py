@@ -1,5 +1,6 @@
 """What inspection finds, and what the program prints of it."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -79,6 +80,9 @@ def test_the_program_says_what_an_export_explains(original, tmp_path):
     assert "    can be explained" in lines
     assert lines[lines.index("explanations (tfgig):") + 1].startswith("  explain_gradient: {")
     assert "Traceback" not in done.stderr
+    found = json.loads(program("--json", tmp_path / "export").stdout)
+    assert found["signatures"]["serving_default"]["inputs"] == {"features": "float32 [None, 4]"}
+    assert found["endpoints"]["explain_gradient"]["method"]["kind"] == "method.gradient"
 
 
 @keras.saving.register_keras_serializable("tests")

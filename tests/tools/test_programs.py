@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -79,8 +80,10 @@ def test_explain_goes_on_after_a_broken_image_and_says_so(exported, photos, tmp_
         f"--labels={labels}",
         f"--output={out}",
         "--fit=stretch",
+        "--json",
     )
     assert done.returncode == 1
+    assert json.loads(done.stdout) == json.loads((out / "results.json").read_text())
     assert "broken.png" in done.stderr
     assert "Traceback" not in done.stderr
     images = json.loads((out / "results.json").read_text())["images"]
@@ -267,7 +270,7 @@ def test_help_teaches():
     done = program("export", "--help")
     assert "--handle=model.keras" in done.stdout
     assert "--methods" in done.stdout
-    assert "--target.output" in done.stdout
+    assert re.search(r"--target.<option> +of: output_name, output\n", done.stdout)
 
 
 def test_scripts_run_from_the_checkout():

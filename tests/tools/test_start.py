@@ -1,5 +1,6 @@
 """How programs start: at once, and without TensorFlow until there is work for it."""
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from tests.cases import ROOT
+from tfgig import usage
 
 SCRIPT = re.compile(r'^tfgig-(\w+) = "tfgig_tools\.(\w+):run"', re.MULTILINE)
 PROGRAMS = dict(SCRIPT.findall((ROOT / "pyproject.toml").read_text()))
@@ -20,7 +22,15 @@ try:
 finally:
     used = resource.getrusage(resource.RUSAGE_SELF)
     imported = [name for name in ("tensorflow.python", "keras.src") if name in sys.modules]
-    print(json.dumps([imported, used.ru_utime + used.ru_stime]), file=sys.stderr)
+    from absl import flags
+    from tfgig import usage
+    from tfgig_tools.{module} import TOPICS
+    own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    named = usage.named(TOPICS, flags.FLAGS)
+    assert len(named) == len(set(named)), named
+    unnamed = sorted(set(own) - set(named))
+    seconds = used.ru_utime + used.ru_stime
+    print(json.dumps([imported, unnamed, seconds]), file=sys.stderr)
 """
 FIRST = """
 import tfgig_tools
@@ -59,10 +69,13 @@ def run(code, *arguments, **settings):
 def test_help_comes_in_less_than_two_seconds_without_tensorflow(name):
     done = run(ASKED.format(module=PROGRAMS[name]), "--help")
     assert done.returncode == 0, done.stderr
-    imported, seconds = json.loads(done.stderr)
-    assert imported == []
+    imported, without_topic, seconds = json.loads(done.stderr)
+    assert (imported, without_topic) == ([], [])
     assert seconds < 2
-    assert f"tfgig-{name} " in done.stdout
+    title, _, rest = done.stdout.partition("\n\n")
+    assert "\n" not in title
+    assert rest.startswith(f"  tfgig-{name}")  # examples first
+    assert "\x1b" not in done.stdout
 
 
 def test_a_mistyped_flag_is_refused_without_tensorflow():
@@ -81,3 +94,17 @@ def test_notices_of_tensorflow_are_shown_to_who_asks_for_them():
     done = run(FIRST, TF_CPP_MIN_LOG_LEVEL="0")
     assert done.returncode == 0
     assert "oneDNN" in done.stderr
+
+
+def test_headings_are_bold_on_terminals_that_take_it(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert usage.takes_colour(Terminal())
+    assert not usage.takes_colour(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not usage.takes_colour(Terminal())
+    assert usage.bold_headings("Files:\n  --a: b\n") == "\x1b[1mFiles:\x1b[0m\n  --a: b\n"

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -151,6 +151,19 @@ def to_csv(table: Table) -> str:
         counts = (cell.examples, int(cell.best), int(cell.tied))
         writer.writerow([method, metric, column, *values, *counts])
     return file.getvalue()
+
+
+def to_config(table: Table) -> list[dict[str, Any]]:
+    """The table as plain data, one dictionary a cell, named as in the CSV."""
+    return [
+        {
+            "method": method,
+            "metric": metric,
+            "column": column,
+            **{name: value for name, value in cell._asdict().items() if name != "draws"},
+        }
+        for (method, metric, column), cell in table.cells.items()
+    ]
 
 
 def format_number(value: float) -> str:
