@@ -25,6 +25,8 @@ def cells(tutorial):
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda tutorial: tutorial.stem)
 def test_a_tutorial(tutorial, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
+    if tutorial.stem == "bulk":
+        pytest.importorskip("pyarrow", reason="the extra bulk is not installed")
     shown = []
     notebook = types.SimpleNamespace(display=shown.append, Image=lambda data, width: bytes(data))
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(version_info=(9, 0)))
