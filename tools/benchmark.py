@@ -63,6 +63,14 @@ for _name, _spec in DATASETS.items():
     command_line.define_spec_flags(_name, _spec(**({"count": 16} if _name == "builtin" else {})))
 command_line.define_preset_flags()
 
+TOPICS = {
+    "What is measured": ("handles", "methods", "output"),
+    "speed": ("rows", "rounds", "ways"),
+    "accuracy": ("steps", "dataset"),
+    "The models": model_flags.NAMES,
+    "General": ("program_version",),
+}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Measures one of the two."""
@@ -138,7 +146,7 @@ def _accuracy(
 
 def run() -> None:
     """The installed program's entry."""
-    program.run(main, __name__, __doc__)
+    program.run(main, __name__, __doc__, TOPICS)
 
 
 if __name__ == "__main__":
