@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 VALUE_RANGE = flags.DEFINE_list(
     "value_range",
-    "data_format",
     None,
     "The values of black and white in the model's input, such as 0,255 or -1,1. By default "
     "inferred from the first arithmetic on the image.",
@@ -67,8 +66,8 @@ DATA_FORMAT = flags.DEFINE_enum(
     None,
     # As in tfgig.image.axes, whose import is that of TensorFlow.
     ["channels_last", "channels_first", "no_channels"],
-    "Which axes of the model's pictures are height, width and channels; no_channels are grey ones, "
-    "[B, height, width]. Read off the graph if not given.",
+    "The order of the axes of the model's images; no_channels means [B, height, width]. By default "
+    "inferred from the graph.",
 )
 OP_LIBRARY = flags.DEFINE_multi_string(
     "op_library",
