@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from tfgig.layers import Explainer
+from tfgig import layers
 from tfgig.methods import Method
 from tfgig.models import SourceModel
 from tfgig.paths import AdaptivePath
@@ -105,7 +105,7 @@ def measure(
 def _explained(
     source: SourceModel, method: Method, inputs: Sequence[np.ndarray], rows: int
 ) -> dict[str, np.ndarray]:
-    explainer = Explainer(source, method)
+    explainer = layers.Explainer(source, method)
     parts = []
     for first in range(0, len(inputs[0]), rows):
         given = [value[first : first + rows] for value in inputs]

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgig import layers
 from tfgig.explaining import Explaining
 from tfgig.export import Endpoint, export_saved_model
-from tfgig.layers import Explainer
 from tfgig.methods import Method, Scales
 from tfgig.methods.calls import points_per_call
 from tfgig.models import SourceModel
@@ -119,7 +119,7 @@ def measure(
     rows = len(inputs[0])
     for name, method in methods.items():
         told(name)
-        place = Explainer(source, method).place
+        place = layers.Explainer(source, method).place
         evaluate, size = bare(source if place is None else source.at(place.name), inputs)
         points = rows * method.gradients
         calls = -(-points // size)
@@ -153,7 +153,7 @@ def _ways(
     runs: dict[str, Callable[[], Any]] = {}
     with contextlib.ExitStack() as stack:
         if "layer" in ways:
-            explainer = Explainer(source, method)
+            explainer = layers.Explainer(source, method)
             given: Any = list(inputs) if len(inputs) > 1 else inputs[0]
             runs["layer"] = lambda: explainer(given)["attributions"].numpy()
         if {"signature", "session"} & set(ways):
