@@ -1,20 +1,19 @@
 r"""Measures how fast methods are beside the gradients they need, or how exact for their steps.
 
-Speed, as a share: the time of the bare gradients over that of the explanation; 1 is the limit. Both
-are timed in one run, interleaved, for the Keras layer, for the exported signature in Python and for
-the export in a session, as TensorFlow Serving runs it. Networks of random weights that are built
-here: mobilenet_v2, resnet50_v2, inception_v3, vision_transformer, text_transformer.
-
   tfgig-benchmark speed
   tfgig-benchmark speed --handles=mobilenet_v2,model.keras --methods=ig,guided_ig --rows=8
-
-Accuracy: the true error of integrals along fixed paths, by their steps, beside the estimate that
-every answer carries, and how many gradients bring 95 % of the images to an error of 10 %.
-
   tfgig-benchmark accuracy
   tfgig-benchmark accuracy --handles=model.keras --dataset=directory --directory.path=photos
 
-Writes speed.json and speed.md, or accuracy.json, accuracy.md and a picture for each model.
+Speed is a share: the time of the bare gradients over that of the explanation; 1 is the limit. Both
+are timed in one run, interleaved, for the Keras layer, for the exported signature in Python, and
+for the export in a session, as TensorFlow Serving runs it. Networks with random weights, built
+here: mobilenet_v2, resnet50_v2, inception_v3, vision_transformer, text_transformer.
+
+Accuracy is the true error of integrals along fixed paths by number of steps, beside the estimate in
+every answer, and how many gradients bring 95 % of the images to an error of 10 %.
+
+Writes speed.json and speed.md, or accuracy.json, accuracy.md and a plot for each model.
 """
 
 from __future__ import annotations
