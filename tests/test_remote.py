@@ -103,7 +103,7 @@ def test_the_graph_is_written_last_and_nothing_is_left_of_what_fails(base, monke
 
 def test_a_version_is_replaced_when_asked(base):
     write(base, 3, text="old")
-    with pytest.raises(FileExistsError, match="Version 3 exists already"):
+    with pytest.raises(FileExistsError, match="Version 3 already exists"):
         RemoteVersion(base, 3, False)
     assert write(base, 3, overwrite=True) == f"{base}/3"
     assert read(f"{base}/3/saved_model.pb") == "new"

@@ -102,7 +102,7 @@ def test_a_call_that_kills_every_worker_is_an_error(two):
     told = rf"ended with status 3, {TRIES} times in a row.*Received: 'image03.png'"
     with pytest.raises(ChildProcessError, match=told):
         two.submit("image03.png", worker_calls.die, 3).result()
-    with pytest.raises(ChildProcessError, match=r"ended by SIGKILL, as .* memory"):
+    with pytest.raises(ChildProcessError, match=r"killed by SIGKILL, as .* memory"):
         two.submit("x", worker_calls.kill_self).result()
     assert two.submit("x", worker_calls.double, 4).result() == 8
 

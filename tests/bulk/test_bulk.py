@@ -207,7 +207,7 @@ def test_an_output_is_one_jobs(table_model, tables, tmp_path):
         ("rows.parquet", {"id": "kee"}, r"no column 'kee'.*'key'"),
         ("rows.parquet", {"target": "labels"}, "no column 'labels'"),
         ("rows.csv", {}, "no column 'numbers'"),
-        ("rows.parquet", {"method": "igg"}, r"No method 'igg'.*'ig'"),
+        ("rows.parquet", {"method": "igg"}, r"Unknown method 'igg'.*'ig'"),
         ("rows.parquet", {"method": None}, "Choose a method"),
         ("rows.parquet", {"kind": "tokens"}, "no signature with tokens"),
         ("rows.parquet", {"heatmaps": True}, "no signature with heatmap"),

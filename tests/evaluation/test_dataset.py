@@ -155,7 +155,7 @@ def test_a_dataset_is_a_spec(kind):
 def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="directory does not exist"):
         list(Directory(str(tmp_path / "nowhere")).items(SHAPE))
-    with pytest.raises(ValueError, match="No image"):
+    with pytest.raises(ValueError, match="has no images"):
         list(Directory(str(tmp_path)).items(SHAPE))
     with pytest.raises(ValueError, match="need their own dataset"):
         list(Builtin(count=1).items(SHAPE))

@@ -262,7 +262,7 @@ def test_older_exports_have_no_lane(directory):
 
 @pytest.mark.parametrize("wrong", [{"at_once": -1}, {"waiting": 0}, {"rows": -2}, {"rows": 1.5}])
 def test_a_lane_is_checked(wrong):
-    with pytest.raises(ValueError, match=r"or more\. Received"):
+    with pytest.raises(ValueError, match=r"must be at least \d\. Received"):
         tfgig.Lane(**wrong)
 
 

@@ -67,7 +67,7 @@ def test_nothing_is_at_its_place_before_the_block_ends(tmp_path):
 
 def test_an_existing_version_is_refused_before_any_work(tmp_path):
     write(tmp_path / "model", 3, text="old")
-    with pytest.raises(FileExistsError, match=r"Version 3 exists.*overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"Version 3 already exists.*overwrite=True"):
         Version(tmp_path / "model", 3, False)
     assert (tmp_path / "model" / "3" / "saved_model.pb").read_text() == "old"
 

@@ -137,7 +137,7 @@ def test_what_cannot_be_guessed_is_said_and_can_be_given(tmp_path):
         return {"x": tf.strings.to_number(numbers) + 1}
 
     path = save(tmp_path / "model", read, tf.TensorSpec([None], tf.string, "numbers"))
-    said = r"No warm-up record for 'serving_default': numbers take none.*StringToNumber"
+    said = r"No warm-up record for 'serving_default': numbers accepted none.*StringToNumber"
     with pytest.warns(UserWarning, match=said):
         assert write_warmup(path) == 0
     assert write_warmup(path, (2,), {"numbers": b"3.5"}) == 1

@@ -28,7 +28,9 @@ def test_a_saved_layer_is_the_one_of_that_name(tmp_path):
     model.export(tmp_path / "saved", verbose=False)
     assert tfgig.load_model(model, layer="dense_1").points.shape.as_list() == [None, 6]
     assert tfgig.load_model(tmp_path / "saved", layer="dense").points.shape.as_list() == [None, 5]
-    with pytest.raises(ValueError, match=r"Several scopes.*/dense_1, .*/dense_1_2\. Name one"):
+    with pytest.raises(
+        ValueError, match=r"Several scopes.*/dense_1, .*/dense_1_2\. Give the full name of one"
+    ):
         tfgig.load_model(tmp_path / "saved", layer="dense_1")
 
 

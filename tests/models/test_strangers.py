@@ -147,7 +147,7 @@ def test_what_unpacks_to_far_more_than_it_is_takes_no_memory(tmp_path):
 def test_a_configuration_has_a_bound_of_its_own(tmp_path):
     path = dense(tmp_path / "model.keras")
     rewritten(path, zipfile.ZIP_DEFLATED, config=b" " * (65 << 20))
-    refused(path, "'config.json' unpacks to 65 MiB, more than the 64 MiB")
+    refused(path, "'config.json' unpacks to 65 MiB, more than the limit of 64 MiB")
 
 
 def test_weights_that_swell_are_refused(tmp_path):
@@ -160,8 +160,8 @@ def test_weights_that_swell_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "fragments"),
     [
-        (lambda text: "[" * 100_000, ("nested more than 500 deep",)),
-        (lambda text: "[" * 600 + "]" * 600, ("nested more than 500 deep",)),
+        (lambda text: "[" * 100_000, ("nested more than 500 levels deep",)),
+        (lambda text: "[" * 600 + "]" * 600, ("nested more than 500 levels deep",)),
         (lambda text: text[:-9], ("configuration is damaged", "copy it again")),
         (lambda text: "[]", ("Keras cannot rebuild the model",)),
         (lambda text: text.replace('"units": 3', '"units": 10000000000'), ("units=10000000000",)),

@@ -231,7 +231,10 @@ def _read_labels(path: pathlib.Path) -> dict[str, tuple[int, list[list[float]]]]
     if not path.is_file():
         return notes
     with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark first
-        rows = csv.DictReader(file)
+        text = file.read()
+        # Python refuses it up to 3.10, by an error of its own, and takes it from then on.
+        check("\0" not in text, "labels.csv is no text: it has a null character.", str(path))
+        rows = csv.DictReader(io.StringIO(text, newline=""))
         names = rows.fieldnames or ()
         check(
             {"file", "label"} <= set(names),

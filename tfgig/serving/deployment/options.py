@@ -50,7 +50,8 @@ class Batching:
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
             check(getattr(self, name) >= 1, f"`{name}` must be at least 1.", getattr(self, name))
-        check(self.batch_timeout_micros >= 0, "A wait is 0 or more.", self.batch_timeout_micros)
+        wait = self.batch_timeout_micros
+        check(wait >= 0, "`batch_timeout_micros` must be at least 0.", wait)
         sizes = self.allowed_batch_sizes
         check(
             not sizes or (list(sizes) == sorted(set(sizes)) and sizes[-1] == self.max_batch_size),
