@@ -158,6 +158,10 @@ def in_mode(mode):
 def test_every_mode_of_pillow_keeps_its_greys(tmp_path, mode, form, channels):
     file = io.BytesIO()
     in_mode(mode).save(file, form)
+    try:
+        Image.open(file).load()
+    except OSError:  # YCbCr in TIFF, before Pillow 13
+        pytest.skip(f"Pillow does not read back what it has written: {mode} in {form}")
     file.seek(0)
     expected = 255 * (GREYS > 127) if mode == "1" else GREYS
     found = read_image(file, (4, 4, channels))
