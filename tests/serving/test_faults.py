@@ -87,9 +87,11 @@ def test_a_full_lane(slow):
         ThreadPoolExecutor(5) as pool,
     ):
         patient.predict(IMAGES)
+        for method in ("endless", "gradient"):  # a first call is some time on its way to the lane
+            patient.explain(float("nan") * IMAGES, method)
         under_way = [pool.submit(patient.explain, IMAGES, "endless") for _ in range(5)]
         eventually(lambda: busy(server) == 5)
-        time.sleep(0.5)
+        time.sleep(1.0)
         for protocol in ("grpc", "rest"):
             with connect(server, protocol, retries=0) as client:
                 with pytest.raises(Unavailable, match=r"scheduling queue.* is full"):
