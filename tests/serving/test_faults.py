@@ -88,7 +88,8 @@ def test_a_full_lane(slow):
     ):
         patient.predict(IMAGES)
         for method in ("endless", "gradient"):  # a first call is some time on its way to the lane
-            patient.explain(float("nan") * IMAGES, method)
+            with pytest.raises(ValueError, match="Rows cannot be explained"):
+                patient.explain(float("nan") * IMAGES, method)
         under_way = [pool.submit(patient.explain, IMAGES, "endless") for _ in range(5)]
         eventually(lambda: busy(server) == 5)
         time.sleep(1.0)
