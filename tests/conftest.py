@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import zlib
 
 import pytest
@@ -15,6 +16,20 @@ def same_weights_every_time(request):
     import keras  # after the line above
 
     keras.utils.set_random_seed(zlib.crc32(request.module.__name__.encode()))
+
+
+@pytest.fixture(scope="module")
+def spark():
+    """A session of Spark on one core of this machine."""
+    for package in ("pyarrow", "pyspark"):
+        pytest.importorskip(package, reason="the extra bulk is not installed")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs a Java of 17 or later, and there is none")
+    from tfgig.bulk.spark import start_session
+
+    session = start_session("local[1]", {"spark.ui.enabled": "false"})
+    yield session
+    session.stop()
 
 
 # Whose files take longest: one that is begun last would leave the other processes idle.

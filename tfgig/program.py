@@ -114,6 +114,12 @@ def _full_help(parse: Callable[[Any], None], value: Any) -> None:
         sys.exit(0)
 
 
+def refuse_arguments(arguments: Sequence[str]) -> None:
+    """Raises `ValueError` if there is more on the command line of a program than flags."""
+    if len(arguments) > 1:
+        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+
+
 def report_errors(main: Main, arguments: Sequence[str]) -> int:
     """What a `main` returns; 1 for an expected error, which is printed as one line."""
     if not FLAGS["verbosity"].present:

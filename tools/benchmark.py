@@ -33,11 +33,13 @@ from tfgig import command_line, program
 from tfgig.benchmark import accuracy, models, speed
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation.experiment import image_shape
+from tfgig.image.files import in_units
 from tfgig.local import local_path
 from tfgig.models import SourceModel
 from tfgig.spec import members, nearest
 
-DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
+_DATASETS = {dataset.kind: dataset() for dataset in members(datasets.Dataset)}
+_DATASETS["builtin"] = datasets.Builtin(count=16)
 METHODS = {
     "speed": ("ig", "guided_ig", "blur_ig", "ig_idgi", "guided_ig_idgi", "blur_ig_idgi"),
     "accuracy": ("ig", "blur_ig", "ig_idgi", "blur_ig_idgi"),
@@ -54,12 +56,12 @@ ROUNDS = flags.DEFINE_integer("rounds", 5, "speed: how often each is timed.", lo
 WAYS = flags.DEFINE_list("ways", list(speed.WAYS), f"speed: which of {', '.join(speed.WAYS)}.")
 STEPS = flags.DEFINE_list("steps", ["8", "16", "32", "64"], "accuracy: numbers of steps.")
 DATASET = flags.DEFINE_enum(
-    "dataset", "builtin", list(DATASETS), "accuracy: where the images come from."
+    "dataset", "builtin", list(_DATASETS), "accuracy: where the images come from."
 )
 OUTPUT = flags.DEFINE_string("output", "tfgig-benchmark", "Where the results are written.")
 flags.adopt_module_key_flags(model_flags)
-for _name, _spec in DATASETS.items():
-    command_line.define_spec_flags(_name, _spec(**({"count": 16} if _name == "builtin" else {})))
+for _name, _spec in _DATASETS.items():
+    command_line.define_spec_flags(_name, _spec)
 command_line.define_preset_flags()
 
 TOPICS = {
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     (what,) = arguments[1:]
     names = METHOD.value or METHODS[what]
     methods = command_line.methods_from_flags(names)
-    command_line.refuse_unused({name: f"--dataset={name}" for name in DATASETS}, [DATASET.value])
+    command_line.refuse_unused({name: f"--dataset={name}" for name in _DATASETS}, [DATASET.value])
     output = local_path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     measure = _speed if what == "speed" else _accuracy
@@ -104,7 +106,9 @@ def _source(handle: str) -> tuple[SourceModel, tuple[float, float]]:
             raise ValueError(f"There is no model {handle!r}. {nearest(handle, known)}")
         source = model_flags.load(handle)
         return source, source.value_range or (0.0, 1.0)
-    return tfgig.load_model(network.build(), layer=network.layer), network.value_range
+    names = (network.input_name,)
+    source = tfgig.load_model(network.build(), layer=network.layer, input_names=names)
+    return source, network.value_range
 
 
 def _speed(
@@ -124,11 +128,9 @@ def _accuracy(
     source: SourceModel, value_range: tuple[float, float], methods: Any, output: pathlib.Path
 ) -> tuple[list[dict[str, Any]], str]:
     steps = command_line.numbers(STEPS, int, "whole numbers, such as 8,16,32")
-    low, high = value_range
-    chosen = DATASETS[DATASET.value](**({"count": 16} if DATASET.value == "builtin" else {}))
-    dataset = command_line.spec_from_flags(DATASET.value, chosen)
+    dataset = command_line.spec_from_flags(DATASET.value, _DATASETS[DATASET.value])
     items = [item for item in dataset.items(image_shape(source)) if item.unreadable is None]
-    images = low + (high - low) * np.stack([item.image for item in items]) / 255
+    images = in_units(np.stack([item.image for item in items]), value_range)
     images = images.astype(source.inputs[0].dtype.as_numpy_dtype)
 
     def told(method: str, count: int) -> None:

@@ -101,8 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     """Explains the remaining rows of the input."""
     if arguments[1:2] == ["summarize"]:
         return _summarize(arguments[2:])
-    if len(arguments) > 1:
-        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+    program.refuse_arguments(arguments)
     output = _given(OUTPUT)
     prepared = prepare(
         _given(MODEL),

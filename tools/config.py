@@ -104,8 +104,7 @@ TOPICS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the files and prints the size of each answer."""
-    if len(arguments) > 1:
-        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+    program.refuse_arguments(arguments)
     base = model_directory(MODEL_BASE_PATH.value).resolve()
     version = latest(base)
     deployment = Deployment(

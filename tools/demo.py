@@ -77,8 +77,7 @@ class Row(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Exports, explains, measures and draws."""
-    if len(arguments) > 1:
-        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+    program.refuse_arguments(arguments)
     examples = scenes.compose(IMAGES.value, seed=SEED.value, split="test")
     with TemporaryDirectory("tfgig-") as temporary:
         methods = {name: presets.get(name) for name in METHODS.value}

@@ -126,8 +126,7 @@ TOPICS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the experiment, or the rest of it, and reports."""
-    if len(arguments) > 1:
-        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+    program.refuse_arguments(arguments)
     source = model_flags.load(HANDLE.value)
     experiment = _experiment(source)
     output = local_path(OUTPUT.value)

@@ -38,7 +38,15 @@ from tfgig.exported.directory import latest
 from tfgig.exported.signatures import SERVING_DEFAULT, target_of
 from tfgig.image import Style
 from tfgig.image.axes import array_from_picture, as_picture
-from tfgig.image.files import FITS, Fit, encoded_image, files_by_name, read_image, write_picture
+from tfgig.image.files import (
+    FITS,
+    Fit,
+    encoded_image,
+    files_by_name,
+    in_units,
+    read_image,
+    write_picture,
+)
 from tfgig.local import local_path
 from tfgig.methods.error import exceeds_change
 from tfgig.regions import XRAI
@@ -187,11 +195,10 @@ class _Program:
         return results, failures
 
     def _explain(self, name: str, path: pathlib.Path, count: Any) -> dict[str, Any]:
-        low, high = self._value_range
         # A model that decodes its images stretches them.
         fit = "stretch" if self._encoded else FIT.value
         pixels = read_image(path, self._shape, cast(Fit, fit))
-        image = (low + (high - low) * pixels / 255.0)[np.newaxis]
+        image = in_units(pixels, self._value_range)[np.newaxis]
         given = {self._input.name: self._as_input(path, image)}
         serving = "serving_image_bytes" if self._encoded else SERVING_DEFAULT
         if serving not in self._model.signatures:  # it decoded images before it was explained

@@ -101,8 +101,7 @@ TOPICS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Exports, loads the result as a server would, and says what is in it."""
-    if len(arguments) > 1:
-        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+    program.refuse_arguments(arguments)
     started = time.perf_counter()
     chosen = flags.FLAGS["target"].value or tfgig.targets.ClassScore()
     source = model_flags.load(HANDLE.value, LAYER.value)

@@ -144,8 +144,7 @@ TOPICS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Serves until it is stopped."""
-    if len(arguments) > 1:
-        raise ValueError(f"This program accepts only flags. Received: {' '.join(arguments[1:])!r}.")
+    program.refuse_arguments(arguments)
     options = ServerOptions(
         name=MODEL_NAME.value,
         host=HOST.value,

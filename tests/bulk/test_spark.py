@@ -1,6 +1,5 @@
 """Spark answers as one process does, from files and from data frames."""
 
-import os
 import shutil
 
 import numpy as np
@@ -14,22 +13,9 @@ pytest.importorskip("pyspark", reason="the extra bulk is not installed")
 from tests.bulk.test_bulk import answers, expected, explain, same  # noqa: E402
 from tfgig import bulk  # noqa: E402
 from tfgig.bulk import java  # noqa: E402
-from tfgig.bulk.spark import on_spark, start_session  # noqa: E402
-
-needs_java = pytest.mark.skipif(
-    shutil.which("java") is None and "JAVA_HOME" not in os.environ,
-    reason="Spark needs a Java of 17 or later, and there is none",
-)
+from tfgig.bulk.spark import on_spark  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def spark():
-    session = start_session("local[1]", {"spark.ui.enabled": "false"})
-    yield session
-    session.stop()
-
-
-@needs_java
 def test_a_job_has_the_answers_of_one_process(spark, table_model, tables, tmp_path):
     settings = {"method": "ig", "batch": 8}
     alone = explain(table_model, tables / "rows.parquet", tmp_path / "a", part_rows=16, **settings)
@@ -46,7 +32,6 @@ def test_a_job_has_the_answers_of_one_process(spark, table_model, tables, tmp_pa
         np.testing.assert_allclose(found[name].to_numpy(), alone[name].to_numpy(), atol=1e-6)
 
 
-@needs_java
 def test_an_error_on_a_worker_is_one_line(spark, table_model, tables, tmp_path):
     prepared = bulk.prepare(
         table_model, tables / "rows.parquet", tmp_path / "out", bulk.Settings("ig")
@@ -56,7 +41,6 @@ def test_an_error_on_a_worker_is_one_line(spark, table_model, tables, tmp_path):
         bulk.run_job(prepared, on_spark(spark))
 
 
-@needs_java
 def test_a_data_frame_of_spark(spark, table_model, tables, numbers):
     frame = spark.read.parquet(str(tables / "rows.parquet")).repartition(3)
     with pytest.raises(ValueError, match=r"name the id column"):
@@ -70,7 +54,6 @@ def test_a_data_frame_of_spark(spark, table_model, tables, numbers):
     same(found.take(order), expected(table_model, numbers))
 
 
-@needs_java
 def test_images_as_spark_reads_them(spark, picture_model, tmp_path):
     for i, image in enumerate(images(3)):
         Image.fromarray(image.astype(np.uint8)).save(tmp_path / f"{i}.png")

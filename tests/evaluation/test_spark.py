@@ -1,8 +1,5 @@
 """An experiment on Spark writes the file of one process."""
 
-import os
-import shutil
-
 import pytest
 
 import tfgig
@@ -15,19 +12,7 @@ pytest.importorskip("pyarrow", reason="the extra bulk is not installed")
 pytest.importorskip("pyspark", reason="the extra bulk is not installed")
 from tfgig_tools.model_flags import Loader
 
-from tfgig.bulk.spark import SparkWorkers, Travelling, start_session
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("java") is None and "JAVA_HOME" not in os.environ,
-    reason="Spark needs a Java of 17 or later, and there is none",
-)
-
-
-@pytest.fixture(scope="module")
-def spark():
-    session = start_session("local[1]", {"spark.ui.enabled": "false"})
-    yield session
-    session.stop()
+from tfgig.bulk.spark import SparkWorkers, Travelling
 
 
 def test_the_file_is_that_of_this_process(spark, experiment, tmp_path):

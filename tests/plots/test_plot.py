@@ -138,6 +138,10 @@ def test_tokens_are_coloured_by_sign_and_padding_is_left_out():
     assert red > other
     assert {"not", "$b\u00e4d$", "\N{MINUS SIGN}2", "+1"} <= set(words(figure))
     assert "a" in words(tfgig.plot(explained(3, name="tokens"), tokens=["a", "b", "c"]))
+    answer["tokens"][0] = [-2, 1, 0.25, 0.25]
+    figure = tfgig.plot(answer, rows=0)
+    assert len(figure.axes[0].patches) == 3
+    assert {"2 \N{MULTIPLICATION SIGN} padding", "+0.5"} <= set(words(figure))
 
 
 def test_a_series_is_a_line_in_the_colours_of_its_steps():

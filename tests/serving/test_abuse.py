@@ -190,9 +190,11 @@ def test_a_grpc_connection_that_says_nothing_is_not_waited_for(slow, monkeypatch
     monkeypatch.setattr(grpc_server, "SECONDS", 1.0)
     with LocalServer(slow, options()) as server:
         host, _, port = server.grpc_address.rpartition(":")
+        began = time.monotonic()
         with (
             socket.create_connection((host, int(port)), 20) as connection,
             contextlib.suppress(ConnectionResetError),
         ):
             while connection.recv(1 << 16):
                 pass  # the server's settings; then it ends the connection
+        assert 0.5 < time.monotonic() - began < 15

@@ -6,6 +6,7 @@ method's own estimate, `error`, which knows nothing of those.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
@@ -129,15 +130,13 @@ def gradients_for(errors: Sequence[Errors], goal: float = GOAL) -> int:
         goal: The error, above 0.
     """
     ordered = sorted(errors, key=lambda found: found.gradients)
-    reached = [float(np.quantile(found.true, _SHARE)) for found in ordered]
-    for found, error in zip(ordered, reached, strict=True):
-        if error <= goal:
-            best = [(o.gradients, e) for o, e in zip(ordered, reached, strict=True) if e > goal]
-            before = [pair for pair in best if pair[0] < found.gradients]
-            if not before:
-                return found.gradients
-            return min(found.gradients, math.ceil(before[-1][0] * before[-1][1] / goal))
-    return math.ceil(ordered[-1].gradients * reached[-1] / goal)
+    reached = [(f.gradients, float(np.quantile(f.true, _SHARE))) for f in ordered]
+    above = list(itertools.takewhile(lambda pair: pair[1] > goal, reached))
+    if not above:
+        return reached[0][0]
+    gradients, error = above[-1]
+    by_law = math.ceil(gradients * error / goal)
+    return min([by_law, *(pair[0] for pair in reached[len(above) :])])
 
 
 def render(errors: Sequence[Errors], goal: float = GOAL) -> str:

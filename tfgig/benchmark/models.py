@@ -19,11 +19,13 @@ class Network(NamedTuple):
     Args:
         build: Makes the model, anew for each measurement.
         layer: The layer at which it is explained; None for its inputs.
+        input_name: What to call its input, where Keras calls it after a counter.
         value_range: The least and the largest value of its inputs, `[low, high)` for whole numbers.
     """
 
     build: Callable[[], keras.Model]
     layer: str | None = None
+    input_name: str = "image"
     value_range: tuple[float, float] = (-1.0, 1.0)
 
 
@@ -72,7 +74,7 @@ NETWORKS: Mapping[str, Network] = {
     "resnet50_v2": Network(_application("ResNet50V2")),
     "inception_v3": Network(_application("InceptionV3")),
     "vision_transformer": Network(vision_transformer),
-    "text_transformer": Network(text_transformer, "embedding", (0, 8000)),
+    "text_transformer": Network(text_transformer, "embedding", "tokens", (0, 8000)),
 }
 
 

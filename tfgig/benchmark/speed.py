@@ -117,61 +117,60 @@ def measure(
         )
     found: list[Timing] = []
     rows = len(inputs[0])
-    for name, method in methods.items():
-        told(name)
-        place = layers.Explainer(source, method).place
-        evaluate, size = bare(source if place is None else source.at(place.name), inputs)
-        points = rows * method.gradients
-        calls = -(-points // size)
-        limit = functools.partial(evaluate, calls)
-        with _ways(source, name, method, inputs, ways) as runs:
-            every: list[Callable[[], Any]] = [limit, *runs.values()]
-            for run in every:
+    limits: dict[str | None, tuple[Callable[[int], Any], int]] = {}  # by the place
+    with _ways(source, methods, inputs, ways) as runs:
+        for name, method in methods.items():
+            told(name)
+            place = layers.Explainer(source, method).place
+            at = None if place is None else place.name
+            if at not in limits:
+                limits[at] = bare(source if at is None else source.at(at), inputs)
+            evaluate, size = limits[at]
+            points = rows * method.gradients
+            calls = -(-points // size)
+            every: dict[str, Callable[[], Any]] = {
+                "": functools.partial(evaluate, calls),
+                **{way: functools.partial(run, name) for way, run in runs.items()},
+            }
+            for run in every.values():
                 run()  # traces, and optimises the graph
-            taken: dict[str, list[float]] = {way: [] for way in runs}
-            limits = []
-            for _ in range(rounds):
-                limits.append(_seconds(limit) * points / (calls * size))
-                for way, run in runs.items():
-                    taken[way].append(_seconds(run))
-        for way, seconds in taken.items():
-            shares = tuple(low / high for low, high in zip(limits, seconds, strict=True))
-            per_row = float(np.median(seconds)) / rows
-            found.append(Timing(name, way, method.gradients, shares, per_row))
+            taken = [{way: _seconds(run) for way, run in every.items()} for _ in range(rounds)]
+            for way in runs:
+                shares = tuple(t[""] / t[way] * points / (calls * size) for t in taken)
+                per_row = float(np.median([t[way] for t in taken])) / rows
+                found.append(Timing(name, way, method.gradients, shares, per_row))
     return found
 
 
 @contextlib.contextmanager
 def _ways(
     source: SourceModel,
-    name: str,
-    method: Method,
+    methods: Mapping[str, Method],
     inputs: Sequence[np.ndarray],
     ways: Sequence[str],
-) -> Iterator[dict[str, Callable[[], Any]]]:
-    """What runs the method on the inputs, by the way's name."""
-    runs: dict[str, Callable[[], Any]] = {}
+) -> Iterator[dict[str, Callable[[str], Any]]]:
+    """By the way's name: what runs a method, by its name, on the inputs."""
+    runs: dict[str, Callable[[str], Any]] = {}
     with contextlib.ExitStack() as stack:
         if "layer" in ways:
-            explainer = layers.Explainer(source, method)
+            explainers = {name: layers.Explainer(source, m) for name, m in methods.items()}
             given: Any = list(inputs) if len(inputs) > 1 else inputs[0]
-            runs["layer"] = lambda: explainer(given)["attributions"].numpy()
+            runs["layer"] = lambda name: explainers[name](given)["attributions"].numpy()
         if {"signature", "session"} & set(ways):
             folder = stack.enter_context(TemporaryDirectory("tfgig-"))
-            endpoint = f"explain_{name}"
-            directory = export_saved_model(
-                source, folder.path / "model", [Endpoint(endpoint, method)], warmup=()
-            )
+            endpoints = [Endpoint(f"explain_{name}", m) for name, m in methods.items()]
+            directory = export_saved_model(source, folder.path / "model", endpoints, warmup=())
             named = {spec.name: value for spec, value in zip(source.inputs, inputs, strict=True)}
             if "signature" in ways:
-                loaded = tf.saved_model.load(str(directory))
-                signature = loaded.signatures[endpoint]
+                signatures = tf.saved_model.load(str(directory)).signatures
                 tensors = {key: tf.constant(value) for key, value in named.items()}
                 tensors["target"] = tf.fill([len(inputs[0])], tf.constant(-1, tf.int64))
-                runs["signature"] = lambda: signature(**tensors)["attributions"].numpy()
+                runs["signature"] = lambda name: signatures[f"explain_{name}"](**tensors)[
+                    "attributions"
+                ].numpy()
             if "session" in ways:
                 model = stack.enter_context(SessionModel(directory))
-                runs["session"] = lambda: model.run(endpoint, **named)
+                runs["session"] = lambda name: model.run(f"explain_{name}", **named)
         yield runs
 
 

@@ -13,7 +13,7 @@ from tfgig.bulk.sources.base import Values
 from tfgig.exported.description import Description
 from tfgig.exported.fit import fit
 from tfgig.image.axes import array_from_picture, picture_shape
-from tfgig.image.files import Fit, encoded_image, read_image
+from tfgig.image.files import Fit, encoded_image, in_units, read_image
 
 Convert = Callable[[Any], Any]
 NO_RANGE = (
@@ -63,10 +63,9 @@ def picture_reader(spec: tf.TensorSpec, description: Description, way: Fit) -> C
         value_range, data_format = description.value_range, description.data_format
         if value_range is None:
             raise ValueError(NO_RANGE)
-        low, high = value_range
         _, height, width, channels = picture_shape(spec.shape.as_list(), data_format)
         pixels = read_image(io.BytesIO(content), (height, width, channels or 3), way)
-        image = low + (high - low) * pixels / 255.0
+        image = in_units(pixels, value_range)
         image = array_from_picture(image[np.newaxis], data_format)[0]
         kind = spec.dtype.as_numpy_dtype
         return (np.round(image) if spec.dtype.is_integer else image).astype(kind)

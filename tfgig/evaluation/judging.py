@@ -13,6 +13,7 @@ import numpy as np
 from tfgig.evaluation.dataset import UNKNOWN, Item
 from tfgig.evaluation.experiment import Experiment, fingerprint, image_shape
 from tfgig.evaluation.results import UNREADABLE
+from tfgig.image.files import in_units
 from tfgig.metrics import Example, Subject, pixel_saliency
 from tfgig.models import SourceModel
 from tfgig.spec import check
@@ -70,9 +71,7 @@ class Judge:
         """Begins with a batch; maps are given of the first `maps` images that count."""
         if is_done(items, done, self._subjects):
             return Batch([item.name for item in items if (item.name, None) not in done], iter(()))
-        low, high = self._range
-        images = np.stack([item.image for item in items])
-        images = low + (high - low) * images / 255
+        images = in_units(np.stack([item.image for item in items]), self._range)
         predicted = self._any.predict(images)
         reasons = [self._why_left_out(item, p) for item, p in zip(items, predicted, strict=True)]
         kept = [item.name for item, reason in zip(items, reasons, strict=True) if reason is None]

@@ -26,18 +26,11 @@ _INCOMING, _OUTGOING = ".incoming-", ".outgoing-"
 def version_at(
     base: str | os.PathLike, number: int | None, overwrite: bool
 ) -> Version | RemoteVersion:
-    """A version to be, on this machine or at an address that TensorFlow can write to.
-
-    Args:
-        base: The model's directory, which holds versions by number.
-        number: The version; None takes the next free one.
-        overwrite: Whether a version that exists is replaced.
+    """A `Version` on this machine, or a `RemoteVersion` at an address; takes what those take.
 
     Raises:
-        FileExistsError: the version exists.
         OSError: nobody answers at the address.
-        ValueError: TensorFlow has no such file system, or `base` is itself named like a version,
-            or `number` is none of 0 to 2^63 - 1.
+        FileExistsError, ValueError: as those raise.
     """
     if is_remote(base):
         return RemoteVersion(os.fspath(base), number, overwrite)

@@ -92,6 +92,17 @@ def read_image(
     return np.asarray(image, np.float32).reshape(height, width, channels)
 
 
+def in_units(pixels: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Pixels from 0 (black) to 255 (white), as a model takes them.
+
+    Args:
+        pixels: Of any shape.
+        value_range: What is black and what is white in the model's units.
+    """
+    low, high = value_range
+    return low + (high - low) * pixels / 255
+
+
 def encoded_image(file: str | os.PathLike | bytes) -> bytes:
     """An image file as models that decode images take it: JPEG, PNG or GIF, and upright.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfgig.image.files import in_units
 from tfgig.metrics.base import Column, Curve, Example, Requirement, area, finite_or_none
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency
@@ -218,8 +219,7 @@ class SimilarityCurve(PerformanceInformation):
 
 def _predicted(pictures: np.ndarray, subject: Subject) -> np.ndarray:
     """The probabilities of all classes at pictures, uint8 [N, H, W, C]."""
-    low, high = subject.value_range
-    return subject.predict(low + (high - low) * pictures.astype(np.float32) / 255)
+    return subject.predict(in_units(pictures.astype(np.float32), subject.value_range))
 
 
 def normalized(values: np.ndarray) -> np.ndarray:

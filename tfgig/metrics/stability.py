@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from tfgig.image.files import in_units
 from tfgig.metrics.base import Column, Requirement
 from tfgig.metrics.pixels import PixelMetric
 from tfgig.metrics.saliency import pixel_saliency
@@ -80,4 +81,4 @@ def jpeg(image: np.ndarray, quality: int, value_range: tuple[float, float]) -> n
     )
     with Image.open(file) as picture:
         read = np.asarray(picture, np.float32).reshape(*image.shape[:2], -1)
-    return np.concatenate([low + (high - low) * read / 255, image[..., read.shape[-1] :]], -1)
+    return np.concatenate([in_units(read, value_range), image[..., read.shape[-1] :]], -1)

@@ -19,7 +19,7 @@ from tfgig.plots.parts import Part
 from tfgig.plots.subject import Subject
 
 _PICTURE, _BAR_ROW, _SERIES = 2.3, 0.22, 1.1  # inches
-_CAPTION, _MARGIN = 0.62, 0.35
+_CAPTION, _CAPTION_LINE, _MARGIN = 0.62, 0.15, 0.35
 _WIDTH, _TOKEN_LINE = 7.5, 30 / 72
 
 
@@ -135,7 +135,7 @@ def _of_tokens(one: Shown, row: int, index: int) -> _Strip:
         panels.draw_tokens(axis, lines, points)
         _headed(axis, one, part, row)
 
-    height = max(len(lines), 2) * _TOKEN_LINE + _CAPTION
+    height = max(len(lines), panels.FEWEST_LINES) * _TOKEN_LINE + _CAPTION
     return _Strip(_WIDTH, height, fill)
 
 
@@ -146,9 +146,9 @@ def _of_table(shown: Sequence[Shown], row: int, index: int, most: int) -> _Strip
         axes = space.subplots(1, len(shown), squeeze=False)[0]
         for axis, one in zip(axes, shown, strict=True):
             panels.draw_table(axis, one.parts[index], row, most)
-            _headed(axis, one, one.parts[index], row)
+            _title(axis, _name(one, one.parts[index]), caption(one.explanation, one.subject, row))
 
-    height = min(columns, most) * _BAR_ROW + _CAPTION + _MARGIN
+    height = min(columns, most) * _BAR_ROW + _CAPTION + _CAPTION_LINE + _MARGIN
     return _Strip(5.2 * len(shown), height, fill)
 
 
@@ -173,9 +173,12 @@ def _of_series(one: Shown, row: int, index: int) -> _Strip:
 
 
 def _headed(axis: Axes, one: Shown, part: Part, row: int) -> None:
-    name = " \N{MIDDLE DOT} ".join(filter(None, (one.subject.method, part.name)))
     words = " \N{MIDDLE DOT} ".join(caption(one.explanation, one.subject, row))
-    _title(axis, name, [words] if words else [])
+    _title(axis, _name(one, part), [words] if words else [])
+
+
+def _name(one: Shown, part: Part) -> str:
+    return " \N{MIDDLE DOT} ".join(filter(None, (one.subject.method, part.name)))
 
 
 def _title(axis: Axes, name: str, lines: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,14 @@ _TOKEN_SIZE, _VALUE_SIZE = 10, 6  # points
 _LINE = 30  # points from one line of tokens to the next
 _LONGEST_TOKEN = 40  # characters
 _MOST_LINES = 6  # channels of a series, each with axes' height of its own
+FEWEST_LINES = 3  # of tokens: the height of the colour bar beside them
 
 
 def written(part: Part, row: int) -> list[tuple[str, float]]:
-    """The tokens of a row with their attributions, without the padding behind them."""
+    """The tokens of a row with their attributions, with one for the padding behind them.
+
+    Padding without attributions is left out.
+    """
     values = part.attributions[row]
     texts = [f"#{index}" for index in range(len(values))] if part.data is None else part.data[row]
     pairs = [
@@ -41,6 +46,14 @@ def written(part: Part, row: int) -> list[tuple[str, float]]:
     ]
     while pairs and pairs[-1][0] in ("", "0") and pairs[-1][1] == 0:
         pairs.pop()
+    padding = len(pairs) - len([*itertools.dropwhile(lambda pair: pair[0] == "", pairs[::-1])])
+    if padding > 1:
+        pairs[-padding:] = [
+            (
+                f"{padding} \N{MULTIPLICATION SIGN} padding",
+                sum(value for _, value in pairs[-padding:]),
+            )
+        ]
     return pairs
 
 
@@ -68,7 +81,7 @@ def lines_of(pairs: list[tuple[str, float]], width: float) -> list[list[tuple[st
 def draw_tokens(axes: Axes, lines: list[list[tuple[str, float, float]]], width: float) -> None:
     """Tokens on their colours, with the values below them."""
     largest = largest_of(np.array([value for line in lines for _, value, _ in line]))
-    axes.set(xlim=(0, width), ylim=(_LINE * len(lines), 0))
+    axes.set(xlim=(0, width), ylim=(_LINE * max(len(lines), FEWEST_LINES), 0))
     axes.axis("off")
     for at, line in enumerate(lines):
         left, middle = 0.0, _LINE * at + 10
@@ -125,7 +138,7 @@ def draw_table(axes: Axes, part: Part, row: int, most: int) -> None:
     axes.set_yticks(places, labels, size=8, parse_math=False)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.margins(x=0.22)
+    axes.margins(x=0.34)  # for the values beside the bars
     axes.tick_params(axis="x", labelsize=7)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(axis="y", length=0)
