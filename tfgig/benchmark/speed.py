@@ -23,8 +23,9 @@ from tfgig.export import Endpoint, export_saved_model
 from tfgig.methods import Method, Scales
 from tfgig.methods.calls import points_per_call
 from tfgig.models import SourceModel
+from tfgig.paths import AdaptivePath
 from tfgig.serving.runtime.session import SessionModel
-from tfgig.spec import check
+from tfgig.spec import check, leaves
 from tfgig.temporary import TemporaryDirectory
 
 WAYS = ("layer", "signature", "session")
@@ -54,17 +55,20 @@ class Timing(NamedTuple):
         return float(np.median(self.shares))
 
 
-def bare(source: SourceModel, inputs: Sequence[np.ndarray]) -> tuple[Callable[[int], Any], int]:
+def bare(
+    source: SourceModel, inputs: Sequence[np.ndarray], size: int | None = None
+) -> tuple[Callable[[int], Any], int]:
     """Score and gradient and nothing else: `(calls)` evaluates that many calls in one graph.
 
     Args:
         source: The model; gradients are taken where it is cut.
         inputs: Of each of its inputs at least one row [rows, ...]; repeated to fill a call.
+        size: How many points a call holds; None for as many as methods take.
 
     Returns:
         The function, and how many points a call holds.
     """
-    size = points_per_call(None)
+    size = points_per_call(size)
     rows = [np.resize(value, (size, *value.shape[1:])) for value in inputs]
     front = tf.function(lambda *given: source.cut.front(*given), autograph=False)
     points, *context = front(*map(tf.constant, rows))
@@ -117,15 +121,18 @@ def measure(
         )
     found: list[Timing] = []
     rows = len(inputs[0])
-    limits: dict[str | None, tuple[Callable[[int], Any], int]] = {}  # by the place
+    limits: dict[tuple[str | None, int | None], tuple[Callable[[int], Any], int]] = {}
     with _ways(source, methods, inputs, ways) as runs:
         for name, method in methods.items():
             told(name)
             place = layers.Explainer(source, method).place
             at = None if place is None else place.name
-            if at not in limits:
-                limits[at] = bare(source if at is None else source.at(at), inputs)
-            evaluate, size = limits[at]
+            # The points of an adaptive path come one after another: one of each row in a call.
+            walks = any(isinstance(value, AdaptivePath) for _, value, _ in leaves(method))
+            key = at, min(rows, points_per_call(None)) if walks else None
+            if key not in limits:
+                limits[key] = bare(source if at is None else source.at(at), inputs, key[1])
+            evaluate, size = limits[key]
             points = rows * method.gradients
             calls = -(-points // size)
             every: dict[str, Callable[[], Any]] = {
