@@ -26,10 +26,9 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from tfgig_tools import model_flags
+from tfgig_tools import command_line, model_flags, program
 
 import tfgig
-from tfgig import command_line, program
 from tfgig.benchmark import accuracy, models, speed
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation.experiment import image_shape

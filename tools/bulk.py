@@ -25,9 +25,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from absl import flags
-from tfgig_tools import spark_flags
+from tfgig_tools import program, spark_flags
 
-from tfgig import program
 from tfgig.bulk import Settings, on_this_machine, prepare, report, run_job, settings, summarize
 from tfgig.bulk.running import Engine, Prepared, default_workers
 from tfgig.bulk.sources import FORMATS

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from absl import flags
+from tfgig_tools import command_line
 
 import tfgig
-from tfgig import command_line
 from tfgig.evaluation import choosing, running, table
 from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation.dataset import Dataset

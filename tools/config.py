@@ -17,8 +17,8 @@ import shlex
 from collections.abc import Sequence
 
 from absl import flags
+from tfgig_tools import program
 
-from tfgig import program
 from tfgig.exported.description import read_description
 from tfgig.exported.directory import latest, meta_graph_of, model_directory, signatures_in
 from tfgig.serving.deployment.agreement import check_sizes, unmergeable, warmup_rows

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from tfgig_tools import program
 
 import tfgig
-from tfgig import presets, program, scenes
+from tfgig import presets, scenes
 from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay

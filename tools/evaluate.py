@@ -28,10 +28,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from absl import flags
-from tfgig_tools import model_flags, spark_flags
+from tfgig_tools import command_line, model_flags, program, spark_flags
 
 import tfgig
-from tfgig import command_line, presets, program, workers
+from tfgig import presets, workers
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation import figures, running, table, variants

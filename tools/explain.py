@@ -25,8 +25,9 @@ from typing import Any, cast
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from tfgig_tools import catalogue, command_line, program
 
-from tfgig import catalogue, command_line, presets, program
+from tfgig import presets
 from tfgig.exported import kinds
 from tfgig.exported.description import (
     Description,

@@ -23,10 +23,10 @@ import time
 from collections.abc import Sequence
 
 from absl import flags
-from tfgig_tools import model_flags
+from tfgig_tools import command_line, model_flags, program
 
 import tfgig
-from tfgig import command_line, presets, program
+from tfgig import presets
 from tfgig.export.endpoint import default_methods
 from tfgig.exported.description import read_labels
 from tfgig.models import taking_encoded_images

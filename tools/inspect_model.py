@@ -21,8 +21,8 @@ import json
 from collections.abc import Sequence
 
 from absl import flags
+from tfgig_tools import command_line, program
 
-from tfgig import command_line, program
 from tfgig.models.inspection import Inspection, SignatureReport, inspect_model
 from tfgig.models.sources.load import located
 from tfgig.serving.deployment.contract import check_contract

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
+from tfgig_tools import command_line
 
 import tfgig
-from tfgig import command_line
 from tfgig.models import SourceModel
 from tfgig.spec import is_whole
 

@@ -29,10 +29,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from absl import flags
-from tfgig_tools import choosing, model_flags, spark_flags
+from tfgig_tools import choosing, command_line, model_flags, program, spark_flags
 
 import tfgig
-from tfgig import command_line, program, workers
+from tfgig import workers
 from tfgig.evaluation import comparison, protocols, running, table
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments

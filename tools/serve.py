@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from types import FrameType
 
 from absl import flags
+from tfgig_tools import command_line, program
 
-from tfgig import command_line, program
 from tfgig.serving.deployment.options import Batching, ServerOptions, read_batching
 from tfgig.spec import check
 

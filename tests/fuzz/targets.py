@@ -24,11 +24,10 @@ from absl import flags
 from PIL import Image
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
-from tfgig_tools import explain, model_flags
+from tfgig_tools import explain, model_flags, program
 
 import tfgig
 from tests.fuzz import damage
-from tfgig import program
 from tfgig.evaluation.dataset import Directory
 from tfgig.exported.description import LABELS_FILE, SPEC_FILE, read_description, read_labels
 from tfgig.image.files import read_image

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 from packaging.requirements import Requirement
+from tfgig_tools.program import EXTRAS, in_words
 
 import tfgig
 from tests.cases import ROOT
 from tests.tools.test_programs import program
-from tfgig.program import EXTRAS, in_words
 
 # A program that has a temporary directory and a version half written, and then ...
 BUSY = """
@@ -21,7 +21,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 folder, doing = pathlib.Path(sys.argv.pop(1)), sys.argv.pop(1)
 import tfgig_tools
 import tensorflow as tf
-from tfgig import program
+from tfgig_tools import program
 from tfgig.export.publish import Version
 from tfgig.temporary import TemporaryDirectory
 

@@ -209,7 +209,7 @@ def refusals(name, *argument_lists):
 import contextlib, io, json, sys
 from absl import flags
 from absl.testing import flagsaver
-from tfgig.program import report_errors
+from tfgig_tools.program import report_errors
 from tfgig_tools import {name} as program
 for arguments in json.loads(sys.argv[1]):
     error = io.StringIO()

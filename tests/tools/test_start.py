@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from tfgig_tools import usage
 
 from tests.cases import ROOT
-from tfgig import usage
 
 SCRIPT = re.compile(r'^tfgig-(\w+) = "tfgig_tools\.(\w+):run"', re.MULTILINE)
 PROGRAMS = dict(SCRIPT.findall((ROOT / "pyproject.toml").read_text()))
@@ -23,7 +23,7 @@ finally:
     used = resource.getrusage(resource.RUSAGE_SELF)
     imported = [name for name in ("tensorflow.python", "keras.src") if name in sys.modules]
     from absl import flags
-    from tfgig import usage
+    from tfgig_tools import usage
     from tfgig_tools.{module} import TOPICS
     own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
     named = usage.named(TOPICS, flags.FLAGS)

@@ -14,9 +14,9 @@ from typing import Any, TextIO, cast
 
 import absl.logging
 from absl import app, flags
+from tfgig_tools.usage import Topics, bold_headings, takes_colour, terminal_width, usage
 
 from tfgig.printing import Printable, printable
-from tfgig.usage import Topics, bold_headings, takes_colour, terminal_width, usage
 
 FLAGS = flags.FLAGS
 Main = Callable[[Sequence[str]], int]

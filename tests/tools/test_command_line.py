@@ -2,8 +2,9 @@
 
 import pytest
 from absl import flags
+from tfgig_tools import command_line
 
-from tfgig import command_line, presets
+from tfgig import presets
 from tfgig.baselines import Constant, Several, Uniform
 from tfgig.paths import Blur, Straight
 from tfgig.quadratures import GaussLegendre

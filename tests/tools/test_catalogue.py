@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from tfgig_tools import catalogue
 
-from tfgig import catalogue, presets
+from tfgig import presets
 from tfgig.spec import leaves, to_config
 
 
