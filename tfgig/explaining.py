@@ -12,9 +12,8 @@ from typing import cast
 import tensorflow as tf
 
 from tfgig.image.axes import from_picture, looks_channels_first
-from tfgig.image.layout import Layout
-from tfgig.image.resize import resize_linear
-from tfgig.methods import Attribution, Edge, LayerMethod, Method, Scales, explain, place_of
+from tfgig.image.layout import Layout, spread_over
+from tfgig.methods import Edge, LayerMethod, Method, Scales, explain, place_of
 from tfgig.methods.explain import Explanation
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.formats import is_other, pictured
@@ -24,7 +23,7 @@ from tfgig.models.graphs.representation import representation
 from tfgig.models.graphs.rows import refuse_mixed
 from tfgig.models.graphs.texts import texts_of
 from tfgig.models.source import SourceModel
-from tfgig.objective import ModelObjective, Objective
+from tfgig.objective import ModelObjective
 from tfgig.paths import Blur
 from tfgig.scaling import at_scales, outputs_of
 from tfgig.spec import Named, as_tuple, check, leaves
@@ -62,7 +61,7 @@ class Explaining:
         if isinstance(method, Scales):
             return self._pixels(method, self._source.cut)
         cut = self._looked_at(method, target, layer)
-        return self._pixels(method, cut) if _lays_over(method) else cut
+        return self._pixels(method, cut) if method.lays_over else cut
 
     def has_texts(self, method: Method, target: Target = ClassScore()) -> bool:
         """Whether an explanation has the texts of its positions."""
@@ -79,7 +78,7 @@ class Explaining:
         Raises:
             ValueError: part of the score does not come through it, or there is none to find.
         """
-        name = None if _lays_over(method) else self._name(method, target, layer)
+        name = None if method.lays_over else self._name(method, target, layer)
         survey = self._source.survey
         if survey is None or not isinstance(name, str):
             return None
@@ -134,19 +133,21 @@ class Explaining:
         cut = self._looked_at(method, target, layer)
         layout = self._layout(method, target, layer, cut)
         read = self._texts(cut)
-        pixels = self._pixels(method, cut) if _lays_over(method) else None
+        pixels = self._pixels(method, cut) if method.lays_over else None
         of = cut if pixels is None else pixels
         # Methods take the axes of a picture for height, width, channels.
         own = of.format_of(0) if is_other(of) else None
         cut, pixels = self._pictured(cut), None if pixels is None else self._pictured(pixels)
-        traced = self._traced(method, target, cut, pixels, layout)
+        traced = self._traced(method, target, cut)
 
         def explain_inputs(requested, *inputs):
             points, *context = cut.front(*inputs)
             points = self._marked(_shaped(points, cut, inputs), cut, inputs)
-            # The shape of the attributions: a method of a layer speaks of the pixels.
-            shape = tf.shape(points if pixels is None else pixels.front(*inputs)[0])
-            explanation = dict(traced(tf.cast(points, tf.float32), requested, shape, *context))
+            explanation = dict(traced(tf.cast(points, tf.float32), requested, *context))
+            if pixels is not None:
+                image, *_ = pixels.front(*inputs)
+                over = spread_over(explanation["attributions"], tf.shape(image), layout)
+                explanation["attributions"] = tf.ensure_shape(over, pixels.points.shape)
             if own is not None:
                 explanation["attributions"] = from_picture(explanation["attributions"], own)
             if cut.parts:
@@ -253,7 +254,7 @@ class Explaining:
             "The method and the explanation name different layers; name only one.",
             (named, layer),
         )
-        if named is not None or outer is not None or isinstance(at.inner, LayerMethod):
+        if named is not None or outer is not None or at.lays_over:
             return outer if named is None else named
         survey = self._source.survey
         check(
@@ -267,10 +268,10 @@ class Explaining:
         self._check_channels(method)
         name = self._name(method, target, layer)
         if name is None:
-            return self._cut_at(None) if _lays_over(method) else self._source.cut
+            return self._cut_at(None) if method.lays_over else self._source.cut
         cut = self._source.cut if name == self._source.layer else self._cut_at(name)
         self._check_on_the_way(cut, target)
-        if not _lays_over(method):
+        if not method.lays_over:
             self._check_all_comes_through(cut, target, name)
         return cut
 
@@ -310,7 +311,7 @@ class Explaining:
 
     def _layout(self, method: Method, target: Target, layer: Named, cut: Cut) -> Layout | None:
         """How tokens lie over the picture that their map is laid over; None of other layers."""
-        if not _lays_over(method):
+        if not method.lays_over:
             return None
         axes = self._pictured(self._pixels(method, cut)).points.shape.rank
         if cut.points.shape.rank == axes:
@@ -327,22 +328,15 @@ class Explaining:
         )
         return layout
 
-    def _traced(
-        self, method: Method, target: Target, cut: Cut, laid_over: Cut | None, layout: Layout | None
-    ) -> Callable:
+    def _traced(self, method: Method, target: Target, cut: Cut) -> Callable:
         objective = self.objective(cut, target)
         if (cut, target, method) not in self._functions:
             points = tf.TensorSpec(cut.points.shape, tf.float32)
-            shape = tf.TensorSpec([None], tf.int32)
-            pixels = None if laid_over is None else laid_over.points.shape
 
-            def explain_points(at, requested, shape, *context):
-                recipe = method
-                if pixels is not None:
-                    recipe = cast(Method, _LaidOver(method, shape, pixels, layout))
-                return explain(objective, recipe, at, requested, context)
+            def explain_points(at, requested, *context):
+                return explain(objective, method, at, requested, context)
 
-            signature = [points, tf.TensorSpec([None], tf.int64), shape, *cut.context]
+            signature = [points, tf.TensorSpec([None], tf.int64), *cut.context]
             traced = traced_once(explain_points, signature)
             if self._as_is:
                 traced = functools.partial(call_as_it_is, traced.get_concrete_function())
@@ -360,12 +354,6 @@ def _laid_out(forward: Concrete, *values: tf.Tensor) -> ModelOutputs:
     return outputs
 
 
-def _lays_over(method: Method) -> bool:
-    """Whether a method looks at a layer and speaks of the pixels."""
-    at = place_of(method)
-    return isinstance(method, Scales) or (at is not None and isinstance(at.inner, LayerMethod))
-
-
 def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
     """The points in the shape of the cut, where it is known.
 
@@ -376,34 +364,3 @@ def _shaped(points: tf.Tensor, cut: Cut, inputs: Sequence[tf.Tensor]) -> tf.Tens
     if not features.is_fully_defined():
         return points
     return tf.reshape(points, [tf.shape(inputs[0])[0], *features])
-
-
-class _LaidOver:
-    """A method of a layer whose maps [B, ..., 1] are laid over inputs [B, ..., channels].
-
-    Linear along each axis, shared out evenly among the channels, and with the map's sum.
-    """
-
-    def __init__(
-        self,
-        method: Method,
-        shape: tf.Tensor,
-        static: tf.TensorShape,
-        layout: Layout | None,
-    ) -> None:
-        self._method, self._shape, self._static, self._layout = method, shape, static, layout
-
-    def attribute(self, objective: Objective, inputs: tf.Tensor) -> Attribution:
-        maps, baseline_score, residual = self._method.attribute(objective, inputs)
-        if self._layout is not None:
-            maps, residual = self._layout.on_grid(maps), self._layout.on_grid(residual)
-        over = resize_linear(maps, self._shape[1:-1])
-        axes = list(range(1, maps.shape.rank))
-        before, after = (tf.reduce_sum(m, axes, keepdims=True) for m in (maps, over))
-        scale = tf.math.divide_no_nan(before, after) / tf.cast(self._shape[-1], tf.float32)
-
-        def lay(values):
-            return tf.ensure_shape(tf.broadcast_to(scale * values, self._shape), self._static)
-
-        residual = resize_linear(residual, self._shape[1:-1])
-        return Attribution(lay(over), baseline_score, lay(residual))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfgig.image.resize import resize_bilinear
+from tfgig.image.resize import resize_bilinear, resize_linear
 
 
 class Axis(NamedTuple):
@@ -82,6 +82,25 @@ class Layout(NamedTuple):
             )
         )
         return tf.einsum("bhwc,Hh,Ww->bHWc", values, rows, columns)
+
+
+def spread_over(maps: tf.Tensor, shape: tf.Tensor, layout: Layout | None = None) -> tf.Tensor:
+    """A layer's maps over its input, float32 [B, ..., channels], with the same sum in each row.
+
+    Linear along each axis, and shared out evenly among the channels.
+
+    Args:
+        maps: float32 [B, ..., 1], with as many axes as the input, or [B, tokens, 1].
+        shape: Of the input, int32 [axes].
+        layout: Where tokens lie; None for maps with the input's axes.
+    """
+    if layout is not None:
+        maps = layout.on_grid(maps)
+    over = resize_linear(maps, shape[1:-1])
+    axes = list(range(1, maps.shape.rank))
+    before, after = (tf.reduce_sum(values, axes, keepdims=True) for values in (maps, over))
+    scale = tf.math.divide_no_nan(before, after) / tf.cast(shape[-1], tf.float32)
+    return tf.broadcast_to(scale * over, shape)
 
 
 def _interpolation(axis: Axis, before: int, seen: int, after: tf.Tensor) -> tf.Tensor:

@@ -52,6 +52,10 @@ class At(Method):
         return self.inner.complete
 
     @property
+    def lays_over(self):
+        return self.inner.lays_over
+
+    @property
     def gradients(self):
         return self.inner.gradients
 

@@ -45,6 +45,11 @@ class Method(Spec, abc.ABC):
         return False
 
     @property
+    def lays_over(self) -> bool:
+        """Whether its attributions are maps of inner layers, laid over the input."""
+        return False
+
+    @property
     @abc.abstractmethod
     def gradients(self) -> int:
         """The cost: the maximum number of model gradients per example."""
@@ -67,3 +72,7 @@ class LayerMethod(Method, abc.ABC):
     returns maps [B, h, w, 1], which are drawn over the image. `At(layer, method)` names the layer;
     by default it is the last one with a height and a width.
     """
+
+    @property
+    def lays_over(self) -> bool:
+        return True

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgig.methods.at import At, refuse_places
-from tfgig.methods.base import LayerMethod, Method
+from tfgig.methods.base import Method
 from tfgig.methods.path_integral import PathIntegral
 from tfgig.spec import check, check_is
 
@@ -46,7 +46,7 @@ class Scales(Method):
     def __post_init__(self) -> None:
         check_is(self.inner, Method, "inner")
         check(
-            not isinstance(self.inner, LayerMethod),
+            not self.inner.lays_over,
             "Scales(inner) multiplies attribution maps, but this method draws its own layer map; "
             "use it without Scales.",
             self.inner,
@@ -59,6 +59,10 @@ class Scales(Method):
             "Scales(places=...) must name different layers.",
             self.places,
         )
+
+    @property
+    def lays_over(self):
+        return True
 
     @property
     def gradients(self):

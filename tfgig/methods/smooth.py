@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfgig import noise
 from tfgig.methods.at import refuse_places
-from tfgig.methods.base import Attribution, LayerMethod, Method
+from tfgig.methods.base import Attribution, Method
 from tfgig.methods.calls import check_internal_batch_size
 from tfgig.methods.gradient import Gradient
 from tfgig.methods.sampling import Copies, Moments, moments
@@ -62,7 +62,7 @@ class Smooth(Method):
     def __post_init__(self) -> None:
         check_is(self.inner, Method, "inner")
         check(
-            not isinstance(self.inner, LayerMethod),
+            not self.inner.lays_over,
             "Smooth(inner) adds noise to the explained input, but this method uses a layer "
             "instead; use it without Smooth, or smooth another method.",
             self.inner,
