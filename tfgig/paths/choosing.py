@@ -30,7 +30,9 @@ def gap_left(
     """
 
     def turn(gap, need):
-        ordered = tf.where(gap > 0, key, tf.constant(_INFINITY, key.dtype))
+        # Of walks whose step is made all keys are equal, which are found at once.
+        free = (gap > 0) & (need > 0)[:, tf.newaxis]
+        ordered = tf.where(free, key, tf.constant(_INFINITY, key.dtype))
         count = tf.cast(tf.shape(key)[1], tf.float64)
         rank = tf.cast(tf.floor(fraction * (count - 1.0)), tf.int32)
         # The order statistic alone, far cheaper than sorting; equal keys go along. TensorFlow
