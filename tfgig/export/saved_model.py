@@ -17,6 +17,7 @@ from tfgig.explaining import Explaining
 from tfgig.export.endpoint import Endpoint, Methods, default_methods, endpoints_of
 from tfgig.export.publish import version_at
 from tfgig.export.signatures import Signatures
+from tfgig.export.trimming import trim
 from tfgig.export.warmup import write_warmup
 from tfgig.exported.description import (
     Description,
@@ -88,7 +89,7 @@ def export_saved_model(
     signatures = Signatures(source, explaining, lane)
     functions = signatures.build(endpoints)
     with destination.incoming() as directory:
-        _save(source, functions, directory)
+        _save(source, functions, [endpoint.name for endpoint in endpoints], directory)
         description = _description(source, signatures, endpoints)
         write_description(dataclasses.replace(description, lane=lane), directory)
         write_warmup(directory, warmup)
@@ -108,7 +109,12 @@ def _warn_of_unnamed(source: SourceModel) -> None:
         )
 
 
-def _save(source: SourceModel, functions: dict[str, Callable], directory: pathlib.Path) -> None:
+def _save(
+    source: SourceModel,
+    functions: dict[str, Callable],
+    explaining: Sequence[str],
+    directory: pathlib.Path,
+) -> None:
     module = tf.Module()
     # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
@@ -121,6 +127,7 @@ def _save(source: SourceModel, functions: dict[str, Callable], directory: pathli
     module.serve = functions[SERVING_DEFAULT]  # Keras's name for it
     try:
         tf.saved_model.save(module, str(directory), signatures=functions)
+        trim(directory, explaining)
     except tf.errors.OpError as error:
         # Python's own OSError for what the C++ file system says, so that there is one to catch.
         raise OSError(error.message) from error

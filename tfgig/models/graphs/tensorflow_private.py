@@ -5,6 +5,7 @@ What is private is imported where it is used: once its program works, TensorFlow
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = (
     "function_graph",
     "is_registered",
     "registered_gradient",
+    "write_fingerprint",
 )
 
 
@@ -65,3 +67,10 @@ def capturable_resource() -> type:
 def flat_layers(layer: keras.layers.Layer) -> Iterable[keras.layers.Layer]:
     """A Keras layer and all inside it, however deep."""
     return layer._flatten_layers()
+
+
+def write_fingerprint(directory: str | os.PathLike) -> None:
+    """Writes the checksums of a SavedModel's graph, as `tf.saved_model.save` does."""
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    fingerprinting_utils.write_fingerprint(os.fspath(directory))
