@@ -19,6 +19,7 @@ MODES = {"reflect": "reflect", "zero": "constant"}
 
 def prepared(path, ends=ENDS):
     """As the engine hands ends to a path."""
+    ends = ends._replace(tables=path.tabulate(ends))
     return ends._replace(prepared=path.prepare(ends))
 
 

@@ -16,6 +16,7 @@ SHAPE = (4, 6, 2)
 
 def prepared(path, start, end):
     ends = Ends(tf.constant(start, tf.float32), tf.constant(end, tf.float32))
+    ends = ends._replace(tables=path.tabulate(ends))
     return ends._replace(prepared=path.prepare(ends))
 
 

@@ -14,7 +14,7 @@ transform of the image's coefficients times the kernel's spectrum.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import tensorflow as tf
 
@@ -57,43 +57,73 @@ def gaussian_matrix(size: tf.Tensor, sigma: tf.Tensor, padding: Padding = "refle
     return tf.reduce_sum(weights, 1)
 
 
-def cosine_transform(images: tf.Tensor) -> tf.Tensor:
+class Cosines(NamedTuple):
+    """The orthonormal cosines of both axes of an image, by frequency and position."""
+
+    rows: tf.Tensor  # [height, height]
+    columns: tf.Tensor  # [width, width]
+
+
+class Waves(NamedTuple):
+    """The cosines of all distances within a kernel, by frequency; float64."""
+
+    rows: tf.Tensor  # [distances, height]
+    columns: tf.Tensor  # [distances, width]
+
+
+def cosines(images: tf.Tensor) -> Cosines:
+    """The tables of the cosine transform of images [N, height, width, channels], in their dtype."""
+    return Cosines(*(_cosines(tf.shape(images)[axis], images.dtype) for axis in (1, 2)))
+
+
+def waves(images: tf.Tensor, widest: float) -> Waves:
+    """The tables of blurs of images [N, height, width, channels], for widths up to `widest`."""
+    distances = tf.range(int(_TRUNCATE * widest + 0.5) + 3)  # one more than needed, for rounding
+
+    def along(axis):
+        size = tf.shape(images)[axis]
+        return tf.cos(_angles(distances, tf.range(size), size))
+
+    return Waves(along(1), along(2))
+
+
+def cosine_transform(images: tf.Tensor, tables: Cosines) -> tf.Tensor:
     """The coefficients of images [N, height, width, channels] in products of cosines.
 
     Returns:
         [N, height, channels, width], in the images' dtype: the last axis next to memory.
     """
-    rows, columns = (_cosines(tf.shape(images)[axis], images.dtype) for axis in (1, 2))
-    return tf.einsum("ki,nijc,lj->nkcl", rows, images, columns)
+    return tf.einsum("ki,nijc,lj->nkcl", tables.rows, images, tables.columns)
 
 
-def inverse_cosine_transform(coefficients: tf.Tensor) -> tf.Tensor:
+def inverse_cosine_transform(coefficients: tf.Tensor, tables: Cosines) -> tf.Tensor:
     """Images [N, height, width, channels] of their coefficients [N, height, channels, width]."""
     shape = tf.shape(coefficients)
-    rows, columns = (_cosines(shape[axis], coefficients.dtype) for axis in (1, 3))
     # One large product, then one for each image: three axes in einsum would transpose more.
-    inner = tf.reshape(tf.reshape(coefficients, [-1, shape[3]]) @ columns, [shape[0], shape[1], -1])
-    outer = tf.matmul(tf.transpose(rows), inner)
+    inner = tf.reshape(coefficients, [-1, shape[3]]) @ tables.columns
+    inner = tf.reshape(inner, [shape[0], shape[1], -1])
+    outer = tf.matmul(tf.transpose(tables.rows), inner)
     images = tf.transpose(tf.reshape(outer, shape), [0, 1, 3, 2])
     return tf.ensure_shape(images, [coefficients.shape[axis] for axis in (0, 1, 3, 2)])
 
 
-def blur_spectrum(
-    height: tf.Tensor, width: tf.Tensor, sigma: tf.Tensor, dtype: tf.DType
-) -> tf.Tensor:
+def blur_spectrum(sigma: tf.Tensor, tables: Waves, dtype: tf.DType) -> tf.Tensor:
     """By what blurs of `sigma` [N] multiply the coefficients: [N, height, 1, width] of `dtype`.
 
     Of the same kernels, cut off at the same place, as `gaussian_blur`'s with mirrored borders.
+
+    Args:
+        sigma: [N], no wider than the tables are made for.
+        tables: Of the images' shape.
+        dtype: That of the coefficients.
     """
     kernel = _half_kernels(tf.cast(sigma, tf.float64))
-    offsets = tf.range(tf.shape(kernel)[1])
 
-    def along(size):
-        cosines = tf.cos(_angles(offsets, tf.range(size), size))
+    def along(table):
         # Both sides, and distance 0 once.
-        return tf.cast(2 * kernel @ cosines - kernel[:, :1], dtype)
+        return tf.cast(2 * kernel @ table[: tf.shape(kernel)[1]] - kernel[:, :1], dtype)
 
-    rows, columns = along(height), along(width)
+    rows, columns = along(tables.rows), along(tables.columns)
     return rows[:, :, tf.newaxis, tf.newaxis] * columns[:, tf.newaxis, tf.newaxis, :]
 
 

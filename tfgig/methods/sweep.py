@@ -25,6 +25,7 @@ class Sweep(NamedTuple):
 
     def __call__(self, objective: Objective, ends: Ends, cut: Cut) -> list[tf.Tensor]:
         """The integrals and residuals, float32 [G, ...] each, by the nodes of `cut`, C a turn."""
+        ends = ends._replace(tables=self.path.tabulate(ends))
         ends = ends._replace(prepared=self.path.prepare(ends))
         cut = Cut(*(tf.convert_to_tensor(values, tf.float64) for values in cut))
         sums = self._with_changes if self.rule.uses_change else self._sums
@@ -101,7 +102,9 @@ class Sweep(NamedTuple):
 
 
 def _tiled(ends: Ends, times: tf.Tensor) -> Ends:
-    return tf.nest.map_structure(lambda part: repeat_rows(part, times), ends)
+    of_walks = ends._replace(tables=())
+    tiled = tf.nest.map_structure(lambda part: repeat_rows(part, times), of_walks)
+    return tiled._replace(tables=ends.tables)
 
 
 def _nothing(ends: Ends) -> tf.Tensor:

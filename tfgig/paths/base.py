@@ -21,13 +21,15 @@ class Ends(NamedTuple):
     """The two ends of W walks: `start` [W, ...] and `end` [W, ...], in one dtype.
 
     For a fixed path, the baseline and the input. `which` int32 [W] is the index of each walk's
-    start among the K; `prepared` is the result of the path's preparation.
+    start among the K; `prepared` is the result of the path's preparation, and `tables` are what its
+    walks have in common.
     """
 
     start: tf.Tensor
     end: tf.Tensor
     which: Any = ()
     prepared: Any = ()
+    tables: Any = ()
 
 
 class Step(NamedTuple):
@@ -75,6 +77,13 @@ class FixedPath(Path):
     """A path whose points are known in advance, so that many of them share one model call."""
 
     default_quadrature = Midpoint()
+
+    def tabulate(self, ends: Ends) -> Any:
+        """What all walks have in common because of their shape, such as a table of cosines.
+
+        Computed once, before `prepare`, and passed on as `ends.tables`: any structure of tensors.
+        """
+        return ()
 
     def prepare(self, ends: Ends) -> Any:
         """What all points need and only the ends determine, such as a transform of the inputs.

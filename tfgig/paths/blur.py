@@ -13,8 +13,10 @@ from tfgig.image.blur import (
     Padding,
     blur_spectrum,
     cosine_transform,
+    cosines,
     gaussian_blur,
     inverse_cosine_transform,
+    waves,
 )
 from tfgig.paths.base import FixedPath, spread
 from tfgig.spec import check
@@ -88,9 +90,14 @@ class Blur(FixedPath):
         )
         return self._blurred(inputs, self._sigma([0.0]))[tf.newaxis]
 
-    def prepare(self, ends):
+    def tabulate(self, ends):
         # Zeros beyond the border have no such transform.
-        return (cosine_transform(ends.end),) if self.padding == "reflect" else ()
+        if self.padding != "reflect":
+            return ()
+        return cosines(ends.end), waves(ends.end, self.max_sigma)
+
+    def prepare(self, ends):
+        return (cosine_transform(ends.end, ends.tables[0]),) if ends.tables else ()
 
     def point(self, alpha, ends):
         sigma = self._sigma(alpha)
@@ -120,12 +127,11 @@ class Blur(FixedPath):
         return self.max_sigma * (tf.sqrt(remaining) if self.spacing == "sqrt" else remaining)
 
     def _spectrum(self, sigma, ends):
-        shape = tf.shape(ends.end)
-        return blur_spectrum(shape[1], shape[2], sigma, ends.end.dtype)
+        return blur_spectrum(sigma, ends.tables[1], ends.end.dtype)
 
     def _scaled(self, ends, factors):
         (coefficients,) = ends.prepared
-        return inverse_cosine_transform(coefficients * factors)
+        return inverse_cosine_transform(coefficients * factors, ends.tables[0])
 
     def _blurred(self, images, sigma):
         return gaussian_blur(images, sigma, self.padding)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from tfgig.baselines import Baseline, Constant
-from tfgig.image.blur import cosine_transform, inverse_cosine_transform
+from tfgig.image.blur import cosine_transform, cosines, inverse_cosine_transform
 from tfgig.paths.base import FixedPath, spread
 from tfgig.spec import check, check_is
 
@@ -60,10 +60,13 @@ class Spectral(FixedPath):
         )
         return self.baseline(inputs, objective)
 
+    def tabulate(self, ends):
+        return cosines(ends.end) if self.transform == "cosine" else ()
+
     def prepare(self, ends):
         way = ends.end - ends.start
         if self.transform == "cosine":
-            return (cosine_transform(way),)
+            return (cosine_transform(way, ends.tables),)
         strengths, left, right = tf.linalg.svd(tf.transpose(way, [0, 3, 1, 2]))
         return strengths, left, right  # [W, C, k], [W, C, height, k], [W, C, width, k]
 
@@ -87,7 +90,7 @@ class Spectral(FixedPath):
     def _components(self, gates, ends):
         """`sum_i gates_i D_i`, [W, height, width, C]."""
         if self.transform == "cosine":
-            return inverse_cosine_transform(gates * ends.prepared[0])
+            return inverse_cosine_transform(gates * ends.prepared[0], ends.tables)
         strengths, left, right = ends.prepared
         scaled = (gates * strengths)[..., tf.newaxis, :] * left
         return tf.transpose(tf.matmul(scaled, right, transpose_b=True), [0, 2, 3, 1])
