@@ -69,6 +69,38 @@ def test_every_step_covers_its_share_of_the_way(fraction, max_distance):
         np.testing.assert_allclose(left, total * (1 - step / 10), atol=1e-7 * total.max())
 
 
+# Several steps to a choice
+
+
+@pytest.mark.parametrize("steps", [12, 11])
+def test_a_choice_is_kept_for_its_steps(steps):
+    """As many choices lead along the same path; the steps between divide it evenly."""
+    random = np.random.default_rng(0)
+    start, inputs, gradients = random.normal(size=(3, 2, 30))
+    chosen = advance(Guided(max_distance=0.3), 4, gradients, start, inputs)
+    path = Guided(max_distance=0.3, steps_per_choice=3)
+    points = [start, *advance(path, steps, gradients, start, inputs)]
+    if steps == 12:
+        np.testing.assert_allclose(points[3::3], chosen, atol=1e-12)
+    np.testing.assert_allclose(points[-1], inputs, atol=1e-12)  # the last choice, be it of fewer steps
+    for first in range(0, steps, 3):
+        ways = np.diff(points[first : first + 4], axis=0)
+        np.testing.assert_allclose(ways, np.broadcast_to(ways[0], ways.shape), atol=1e-12)
+
+
+def test_more_steps_to_a_choice_are_more_exact():
+    model = objective(quadratic(SHAPE), SHAPE)
+
+    def gap(steps_per_choice, steps):
+        path = Guided(fraction=0.1, max_distance=1.0, steps_per_choice=steps_per_choice)
+        return np.abs(
+            run(model, PathIntegral(path, quadrature=Left(), steps=steps), INPUTS)["delta"]
+        )
+
+    # The path of 5 choices, whose integral the left rule approaches as 1/n.
+    np.testing.assert_allclose(gap(4, 20), gap(1, 5) / 4, rtol=1e-2)
+
+
 # Where it is the straight line
 
 
@@ -185,6 +217,12 @@ def test_fraction_is_a_share(fraction):
 def test_max_distance_is_a_share(max_distance):
     with pytest.raises(ValueError, match=rf"max_distance.*\[0, 1\].*Received: {max_distance}"):
         Guided(max_distance=max_distance)
+
+
+@pytest.mark.parametrize("steps_per_choice", [0, 1.5])
+def test_steps_per_choice_are_counted(steps_per_choice):
+    with pytest.raises(ValueError, match=rf"at least 1.*Received: {steps_per_choice}"):
+        Guided(steps_per_choice=steps_per_choice)
 
 
 def test_the_baseline_is_a_spec():

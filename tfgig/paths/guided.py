@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfgig.baselines import Baseline, Constant
 from tfgig.paths.base import AdaptivePath
 from tfgig.paths.choosing import CLOSE, dot, gap_left
-from tfgig.spec import check, check_is
+from tfgig.spec import check, check_is, is_whole
 
 
 class GuidedState(NamedTuple):
@@ -20,6 +20,7 @@ class GuidedState(NamedTuple):
     way: tf.Tensor  # [W, N], that way, input - start
     length: tf.Tensor  # [W, N], how long it is, |input - start|
     total: tf.Tensor  # [W], the sum of the lengths: the L1 distance from start to input
+    aim: tf.Tensor  # [W, N], where alpha will be when the next choice is made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Guided(AdaptivePath):
     baseline: Baseline = Constant(0.0)
     fraction: float = 0.25
     max_distance: float = 0.02
+    steps_per_choice: int = 1
 
     def __post_init__(self) -> None:
         check_is(self.baseline, Baseline, "baseline")
@@ -57,6 +59,11 @@ class Guided(AdaptivePath):
             0 <= self.max_distance <= 1,
             "Guided(max_distance=...) must be in [0, 1].",
             self.max_distance,
+        )
+        check(
+            is_whole(self.steps_per_choice) and self.steps_per_choice >= 1,
+            "Guided(steps_per_choice=...) must be a whole number of at least 1.",
+            self.steps_per_choice,
         )
 
     def starts(self, inputs, objective):
@@ -67,24 +74,39 @@ class Guided(AdaptivePath):
         length = tf.abs(way)
         # A feature without a way to go is there already, and never chosen.
         alpha = tf.cast(tf.equal(length, 0.0), tf.float64)
-        return GuidedState(alpha, way, length, tf.reduce_sum(length, 1))
+        return GuidedState(alpha, way, length, tf.reduce_sum(length, 1), alpha)
 
     def point(self, state, ends):
         return ends.start + tf.reshape(state.alpha * state.way, tf.shape(ends.start))
 
     def advance(self, step, state, gradient, ends):
-        behind = tf.nn.relu(step.upper - self.max_distance)
-        ahead = tf.minimum(step.upper + self.max_distance, 1.0)
-        # How far each feature may still go in this step; catching up comes first, for free.
+        if self.steps_per_choice == 1:
+            aim = self._chosen(step.upper, state, gradient)
+            return state._replace(alpha=aim, aim=aim)
+        width = step.upper - step.lower
+        made = tf.math.floormod(tf.round(step.lower / width), self.steps_per_choice)
+        # With steps that are no multiple, the last choice is of fewer.
+        last = tf.minimum(step.lower + self.steps_per_choice * width, 1.0)
+        aim = tf.cond(
+            tf.equal(made, 0), lambda: self._chosen(last, state, gradient), lambda: state.aim
+        )
+        left = tf.minimum(self.steps_per_choice - made, tf.round((1.0 - step.lower) / width))
+        alpha = tf.cond(left > 1, lambda: state.alpha + (aim - state.alpha) / left, lambda: aim)
+        return state._replace(alpha=alpha, aim=aim)
+
+    def _chosen(self, upper: tf.Tensor, state: GuidedState, gradient: tf.Tensor) -> tf.Tensor:
+        """Where each feature is, [W, N], when the path has come to the share `upper`."""
+        behind = tf.nn.relu(upper - self.max_distance)
+        ahead = tf.minimum(upper + self.max_distance, 1.0)
+        # How far each feature may still go; catching up comes first, for free.
         gap = tf.minimum(ahead - state.alpha, ahead - behind)
         # The L1 length that is still to be made up, [W]: distance - goal.
-        need = dot(gap, state.length) - state.total * (ahead - step.upper)
-        goal = state.total * (1.0 - step.upper)
+        need = dot(gap, state.length) - state.total * (ahead - upper)
+        goal = state.total * (1.0 - upper)
         close = CLOSE * tf.maximum(goal + tf.nn.relu(need), tf.ones_like(goal))
         need = tf.where(need > close, need, tf.zeros_like(need))
         steepness = tf.abs(_flat(gradient))
-        gap = gap_left(gap, need, state.length, steepness, self.fraction)
-        return state._replace(alpha=ahead - gap)
+        return ahead - gap_left(gap, need, state.length, steepness, self.fraction)
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:
