@@ -54,7 +54,7 @@ SPECS = {
     "PathIntegral": "path= rule= quadrature= steps= internal_batch_size=",
     "Endpoint": "name method target= kind= overlay= layer=",
     "paths.Straight": "baseline=",
-    "paths.Guided": "baseline= fraction= max_distance= steps_per_choice=",
+    "paths.Guided": "baseline= fraction= max_distance= steps_per_choice= selection=",
     "paths.Anchored": "path= anchors=",
     "paths.Blur": "max_sigma= spacing= scale= padding= grad_step=",
     "rules.Riemann": "",

@@ -8,6 +8,7 @@ from tests.cases import deviation, objective, quadratic, run
 from tfgig.baselines import Constant
 from tfgig.methods import PathIntegral
 from tfgig.paths import Anchored, Ends, Guided, Step, Straight
+from tfgig.paths.choosing import SELECTIONS, nth_by_bisection
 from tfgig.quadratures import Left
 
 SHAPE = (4, 3, 2)
@@ -82,7 +83,8 @@ def test_a_choice_is_kept_for_its_steps(steps):
     points = [start, *advance(path, steps, gradients, start, inputs)]
     if steps == 12:
         np.testing.assert_allclose(points[3::3], chosen, atol=1e-12)
-    np.testing.assert_allclose(points[-1], inputs, atol=1e-12)  # the last choice, be it of fewer steps
+    # The last choice ends there, be it of fewer steps.
+    np.testing.assert_allclose(points[-1], inputs, atol=1e-12)
     for first in range(0, steps, 3):
         ways = np.diff(points[first : first + 4], axis=0)
         np.testing.assert_allclose(ways, np.broadcast_to(ways[0], ways.shape), atol=1e-12)
@@ -99,6 +101,38 @@ def test_more_steps_to_a_choice_are_more_exact():
 
     # The path of 5 choices, whose integral the left rule approaches as 1/n.
     np.testing.assert_allclose(gap(4, 20), gap(1, 5) / 4, rtol=1e-2)
+
+
+# How the lowest gradients are found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bisection_finds_what_sorting_does(dtype):
+    random = np.random.default_rng(0)
+    values = np.stack(
+        [
+            random.normal(size=50) * np.logspace(-40, 30, 50),
+            random.integers(-2, 3, 50),  # ties
+            np.where(random.uniform(size=50) < 0.5, random.uniform(size=50), np.inf),
+            np.zeros(50),
+        ]
+    ).astype(dtype)
+    for n in (0, 1, 24, 49):
+        found = nth_by_bisection(tf.constant(values), tf.constant(n))
+        # TensorFlow's kernels take subnormal numbers for 0.
+        tiny = np.finfo(dtype).tiny
+        np.testing.assert_allclose(found, np.sort(values, 1)[:, n], rtol=0, atol=tiny)
+
+
+def test_both_selections_lead_along_the_same_path():
+    random = np.random.default_rng(1)
+    start, inputs, gradients = random.normal(size=(3, 4, 60))
+    gradients = np.round(gradients, 1)  # ties
+    default, bisecting = (
+        advance(Guided(fraction=0.2, max_distance=0.3, selection=how), 5, gradients, start, inputs)
+        for how in SELECTIONS
+    )
+    np.testing.assert_array_equal(bisecting, default)
 
 
 # Where it is the straight line
@@ -223,6 +257,13 @@ def test_max_distance_is_a_share(max_distance):
 def test_steps_per_choice_are_counted(steps_per_choice):
     with pytest.raises(ValueError, match=rf"at least 1.*Received: {steps_per_choice}"):
         Guided(steps_per_choice=steps_per_choice)
+
+
+def test_a_selection_is_known():
+    with pytest.raises(
+        ValueError, match=r"one of \('nth_element', 'bisection'\).*Received: 'sort'"
+    ):
+        Guided(selection="sort")
 
 
 def test_the_baseline_is_a_spec():

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfgig.baselines import Baseline, Constant
 from tfgig.paths.base import AdaptivePath
-from tfgig.paths.choosing import CLOSE, dot, gap_left
+from tfgig.paths.choosing import CLOSE, SELECTIONS, Selection, dot, gap_left
 from tfgig.spec import check, check_is, is_whole
 
 
@@ -51,6 +51,7 @@ class Guided(AdaptivePath):
     fraction: float = 0.25
     max_distance: float = 0.02
     steps_per_choice: int = 1
+    selection: Selection = "nth_element"
 
     def __post_init__(self) -> None:
         check_is(self.baseline, Baseline, "baseline")
@@ -64,6 +65,11 @@ class Guided(AdaptivePath):
             is_whole(self.steps_per_choice) and self.steps_per_choice >= 1,
             "Guided(steps_per_choice=...) must be a whole number of at least 1.",
             self.steps_per_choice,
+        )
+        check(
+            self.selection in SELECTIONS,
+            f"Guided(selection=...) must be one of {SELECTIONS}.",
+            self.selection,
         )
 
     def starts(self, inputs, objective):
@@ -106,7 +112,8 @@ class Guided(AdaptivePath):
         close = CLOSE * tf.maximum(goal + tf.nn.relu(need), tf.ones_like(goal))
         need = tf.where(need > close, need, tf.zeros_like(need))
         steepness = tf.abs(_flat(gradient))
-        return ahead - gap_left(gap, need, state.length, steepness, self.fraction)
+        left = gap_left(gap, need, state.length, steepness, self.fraction, self.selection)
+        return ahead - left
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:
