@@ -25,8 +25,12 @@ def test_every_way_is_timed_beside_as_many_gradients():
     for timing in timings:
         assert (timing.method, timing.gradients, len(timing.shares)) == ("ig", 12, 2)
         assert 0 < timing.share < 5
+        assert len(timing.cpu_shares) == 2
+        assert 0 < min(timing.cpu_shares) < 5
         assert timing.seconds > 0
-    assert "| `ig` | 12 | " in speed.render(timings)
+    (layer, *_) = timings
+    for clock, shares in {"wall": layer.shares, "cpu": layer.cpu_shares}.items():
+        assert f"| `ig` | 12 | {np.median(shares):.2f} (" in speed.render(timings, clock)
 
 
 def test_a_methods_place_has_gradients_of_its_own():

@@ -4,6 +4,7 @@ Absolute times are those of a machine. What carries over is the share: the time 
 gradients over the time of the explanation, 1 if everything else were free. Both sides evaluate as
 many points in calls of the same size; every round takes each way once, so that a machine that slows
 down slows all of them.
+Where other programs share the cores, processor time tells more than elapsed time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tfgig.spec import check, leaves
 from tfgig.temporary import TemporaryDirectory
 
 WAYS = ("layer", "signature", "session")
+CLOCKS = ("wall", "cpu")
 
 
 class Timing(NamedTuple):
@@ -40,6 +42,7 @@ class Timing(NamedTuple):
             "session", the export as TensorFlow Serving runs it.
         gradients: How many a row takes.
         shares: Of each round, the time of the bare gradients over that of the explanation.
+        cpu_shares: The same of processor time, over all cores.
         seconds: The median time a row.
     """
 
@@ -47,6 +50,7 @@ class Timing(NamedTuple):
     way: str
     gradients: int
     shares: tuple[float, ...]
+    cpu_shares: tuple[float, ...]
     seconds: float
 
     @property
@@ -143,9 +147,11 @@ def measure(
                 run()  # traces, and optimises the graph
             taken = [{way: _seconds(run) for way, run in every.items()} for _ in range(rounds)]
             for way in runs:
-                shares = tuple(t[""] / t[way] * points / (calls * size) for t in taken)
-                per_row = float(np.median([t[way] for t in taken])) / rows
-                found.append(Timing(name, way, method.gradients, shares, per_row))
+                # [rounds, 2], elapsed and processor time.
+                shares = np.array([t[""] / t[way] for t in taken]) * points / (calls * size)
+                per_row = float(np.median([t[way][0] for t in taken])) / rows
+                wall, cpu = (tuple(of_clock.tolist()) for of_clock in shares.T)
+                found.append(Timing(name, way, method.gradients, wall, cpu, per_row))
     return found
 
 
@@ -181,14 +187,25 @@ def _ways(
         yield runs
 
 
-def _seconds(run: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
+def _seconds(run: Callable[[], Any]) -> np.ndarray:
+    """The elapsed seconds and those of the processor, over all threads: [2]."""
+
+    def now():
+        return np.array([time.perf_counter(), time.process_time()])
+
+    begin = now()
     run()
-    return time.perf_counter() - begin
+    return now() - begin
 
 
-def render(timings: Sequence[Timing]) -> str:
-    """A table in Markdown: of each method its gradients, and the share in each way."""
+def render(timings: Sequence[Timing], clock: str = "wall") -> str:
+    """A table in Markdown: of each method its gradients, and the share in each way.
+
+    Args:
+        timings: Of any methods and ways.
+        clock: "wall" for shares of elapsed time, "cpu" for those of processor time.
+    """
+    check(clock in CLOCKS, f"A clock is one of {', '.join(CLOCKS)}.", clock)
     ways = list(dict.fromkeys(timing.way for timing in timings))
     lines = [
         f"| {' | '.join(['method', 'gradients a row', *ways])} |",
@@ -196,10 +213,8 @@ def render(timings: Sequence[Timing]) -> str:
     ]
     for method in dict.fromkeys(timing.method for timing in timings):
         own = {timing.way: timing for timing in timings if timing.method == method}
-        cells = [
-            f"{own[way].share:.2f} ({min(own[way].shares):.2f} to {max(own[way].shares):.2f})"
-            for way in ways
-        ]
+        shares = [own[way].cpu_shares if clock == "cpu" else own[way].shares for way in ways]
+        cells = [f"{np.median(of):.2f} ({min(of):.2f} to {max(of):.2f})" for of in shares]
         gradients = next(iter(own.values())).gradients
         lines.append(f"| {' | '.join([f'`{method}`', str(gradients), *cells])} |")
     return "\n".join(lines) + "\n"
