@@ -113,7 +113,8 @@ def test_every_format_is_one_of_pillows(kind):
     assert kind in Image.OPEN
 
 
-# By Pillow's mode: formats that keep it, and how the picture is made of one with a mode of 8 bits.
+# By Pillow's mode: formats that keep it (none keeps HSV), and how the picture is made of one with a
+# mode of 8 bits.
 MODES = {
     "1": ("PNG", "BMP", "PPM", "TIFF"),
     "L": ("PNG", "BMP", "GIF", "JPEG2000", "PPM", "TIFF"),
@@ -167,6 +168,23 @@ def test_every_mode_of_pillow_keeps_its_greys(tmp_path, mode, form, channels):
     found = read_image(file, (4, 4, channels))
     tolerance = 4 if mode in ("LAB", "YCbCr") else 1
     assert np.abs(found - expected[..., np.newaxis]).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("mode", "transparent"), [("P", 0), ("L", 0), ("RGB", (0, 0, 0)), ("LA", None), ("RGBA", None)]
+)
+def test_what_is_transparent_keeps_its_colour(tmp_path, mode, transparent):
+    """As TensorFlow decodes it; a model of four channels is told what is transparent."""
+    picture = in_mode(mode)
+    options = {} if transparent is None else {"transparency": transparent}
+    if transparent is None:
+        picture.putalpha(Image.fromarray(255 * (GREYS > 0).astype(np.uint8)))
+    picture.save(tmp_path / "clear.png", **options)
+    found = read_image(tmp_path / "clear.png", (4, 4, 4))
+    np.testing.assert_array_equal(found[..., 3], 255 * (GREYS > 0))
+    for channels in (1, 3):
+        found = read_image(tmp_path / "clear.png", (4, 4, channels))
+        np.testing.assert_array_equal(found, np.repeat(GREYS[..., np.newaxis], channels, -1))
 
 
 def test_the_deepest_of_sixteen_bits_are_not_lost(tmp_path):

@@ -163,6 +163,30 @@ def check_rows(explainer, asked, target):
             np.testing.assert_allclose(value, beside, rtol=1e-4, atol=1e-6)
 
 
+def test_a_bag_of_ids_is_explained_token_by_token_where_its_tokens_have_places(tmp_path):
+    """A Keras bag has a place a token; a sparse one has one a row, and says as much in all."""
+
+    def sparse(module, ids):
+        bag = tf.sparse.from_dense(ids)
+        mean = tf.nn.safe_embedding_lookup_sparse(module.table, bag, combiner="mean", name="bag")
+        return {"scores": mean @ module.slope}
+
+    ids = keras.Input((5,), dtype="int64", name="ids")
+    words = L.Embedding(64, 4, mask_zero=True, name="words")(ids)
+    model = keras.Model(ids, L.Dense(3, use_bias=False)(L.GlobalAveragePooling1D()(words)))
+    model.set_weights([TABLE, SLOPE])
+    asked = np.array([[3, 5, 7, 0, 0], [2, 2, 9, 4, 1]])
+    found = tfgig.Explainer(model, IG, layer="words")(asked, target=1)
+    counts = (asked > 0).sum(1)[:, np.newaxis]
+    tokens = np.where(asked > 0, TABLE[asked] @ SLOPE[:, 1] / counts, 0)
+    np.testing.assert_allclose(np.sum(found["attributions"], -1), tokens, atol=1e-5)
+
+    saved(tmp_path / "model", sparse, tf.TensorSpec([None, 5], tf.int64, "ids"))
+    combined = tfgig.load_model(tmp_path / "model", layer="bag/embedding_lookup_sparse")
+    whole = tfgig.Explainer(combined, IG)(asked, target=1)
+    np.testing.assert_allclose(np.sum(whole["attributions"], -1), tokens.sum(-1), atol=1e-5)
+
+
 def example(**features):
     made = tf.train.Example()
     for key, value in features.items():
