@@ -95,7 +95,8 @@ def test_an_export_draws_the_same_heat_maps(kind, tmp_path):
     twin, model = pair(kind)
     pixels = seen_by(kind)
     model.export(tmp_path / "saved", verbose=False)
-    methods = {"gradient": "gradient", "blurred": METHODS[1], "cam": GradCAM()}
+    inner = At("last", PathIntegral(steps=4))
+    methods = {"blurred": METHODS[1], "cam": GradCAM(), "inner": inner}
     drawn = {}
     for name, handle in {"twin": twin, "live": model, "saved": tmp_path / "saved"}.items():
         there = tfgig.export_saved_model(handle, tmp_path / name, methods, warmup=())
