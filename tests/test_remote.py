@@ -53,7 +53,7 @@ def test_an_export_is_written_to_an_address_and_read_from_there(base, tmp_path):
     assert here == tmp_path / "model" / "1"
     for place in (base, address, f"file://{here}"):
         source = tfgig.load_model(place)
-        scores = source.serve(tf.constant(sources.X)).values["output_0"]
+        scores = source.model.serve(tf.constant(sources.X)).values["output_0"]
         np.testing.assert_allclose(scores, model(sources.X), rtol=1e-6)
         found = inspection.inspect_model(place)
         assert found.endpoints
@@ -76,7 +76,7 @@ def test_files_are_read_from_an_address(base, tmp_path, suffix):
     tf.io.gfile.copy(str(file), address)
     source = tfgig.load_model(address)
     assert inspection.inspect_model(address).signatures
-    (scores,) = source.serve(tf.constant(sources.X)).values.values()
+    (scores,) = source.model.serve(tf.constant(sources.X)).values.values()
     np.testing.assert_allclose(scores, model(sources.X), rtol=1e-6)
 
 

@@ -79,8 +79,8 @@ class Explaining:
             ValueError: part of the score does not come through it, or there is none to find.
         """
         name = None if method.lays_over else self._name(method, target, layer)
-        survey = self._source.survey
-        if survey is None or not isinstance(name, str):
+        survey = self._source.view.survey
+        if not isinstance(name, str):
             return None
         if name in {s.name for s in self._source.inputs}:
             return None
@@ -88,8 +88,8 @@ class Explaining:
 
     def _check_all_comes_through(self, cut: Cut, target: Target, name: Named) -> None:
         """Raises `ValueError` if part of the score has a way round the layers of a cut."""
-        survey, inputs = self._source.survey, {spec.name for spec in self._source.inputs}
-        if cut.context and survey is not None and not set(as_tuple(name)) <= inputs:
+        survey, inputs = self._source.view.survey, {spec.name for spec in self._source.inputs}
+        if cut.context and not set(as_tuple(name)) <= inputs:
             survey(target.output_name).check_all_comes_through(as_tuple(name))
 
     def objective(self, cut: Cut, target: Target = ClassScore()) -> ModelObjective:
@@ -166,11 +166,7 @@ class Explaining:
             ValueError: one does not lie over the picture, part of the score does not come through
                 it, or there is none to find.
         """
-        survey = self._source.survey
-        if survey is None:
-            raise ValueError(
-                f"No places are known for this model. Received: {self._source.name!r}."
-            )
+        survey = self._source.view.survey
         found = survey(target.output_name)
         if not method.places:
             return found.scales()
@@ -210,7 +206,7 @@ class Explaining:
 
     def _check_channels(self, method: Method) -> None:
         """Raises `ValueError` for what works on pictures, of a model whose axes are not known."""
-        entry = self._source.entry
+        entry = self._source.view.entry
         held = [method, *(value for _, value, _ in leaves(method))]
         found = [value for value in held if isinstance(value, (Blur, Edge, LayerMethod))]
         if entry is None or not found:
@@ -245,7 +241,7 @@ class Explaining:
         Of a method that is laid over the picture it is None, too, if it takes the last layer.
         """
         at = place_of(method)
-        outer = self._source.layer if layer is None else layer
+        outer = self._source.view.layer if layer is None else layer
         if at is None:
             return outer
         named = at.place
@@ -256,20 +252,14 @@ class Explaining:
         )
         if named is not None or outer is not None or at.lays_over:
             return outer if named is None else named
-        survey = self._source.survey
-        check(
-            survey is not None,
-            "No places are known for this model; name a layer.",
-            self._source.name,
-        )
-        return cast(Callable, survey)(target.output_name).found(at.positions).name
+        return self._source.view.survey(target.output_name).found(at.positions).name
 
     def _looked_at(self, method: Method, target: Target, layer: Named) -> Cut:
         self._check_channels(method)
         name = self._name(method, target, layer)
         if name is None:
             return self._cut_at(None) if method.lays_over else self._source.cut
-        cut = self._source.cut if name == self._source.layer else self._cut_at(name)
+        cut = self._source.cut if name == self._source.view.layer else self._cut_at(name)
         self._check_on_the_way(cut, target)
         if not method.lays_over:
             self._check_all_comes_through(cut, target, name)
@@ -281,8 +271,7 @@ class Explaining:
         chosen = values.get(target.output_name)
         outputs = list(values.values()) if chosen is None else [chosen]
         if cut.forward.graph.inputs[0].op.name not in needed_for(outputs):
-            survey = self._source.survey
-            known = "" if survey is None else survey(target.output_name).known
+            known = self._source.view.survey(target.output_name).known
             raise ValueError(
                 f"The explained output does not depend on {cut.points.name!r}; choose another "
                 f"layer, or another output with output_name=... {known} Received: {target!r}."
@@ -291,7 +280,7 @@ class Explaining:
 
     def _pixels(self, method: Method, cut: Cut) -> Cut:
         """The input over which the map of a layer is laid: the one that the layer comes from."""
-        entry = self._source.entry
+        entry = self._source.view.entry
         found = [] if entry is None else list(enumerate(entry.explained))
         found = [(i, spec) for i, spec in found if (spec.shape.rank or 0) >= _FEWEST_AXES]
         if len(found) > 1 and cut.origins:
@@ -316,9 +305,9 @@ class Explaining:
         axes = self._pictured(self._pixels(method, cut)).points.shape.rank
         if cut.points.shape.rank == axes:
             return None
-        name, survey = self._name(method, target, layer), self._source.survey
+        name, survey = self._name(method, target, layer), self._source.view.survey
         place = None
-        if survey is not None and isinstance(name, str):
+        if isinstance(name, str):
             place = survey(target.output_name).of(name)
         layout = None if place is None else place.layout
         check(

@@ -7,17 +7,18 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from absl import flags
 from tfgig_tools import command_line
 
-import tfgig
 from tfgig.models import SourceModel
-from tfgig.spec import is_whole
+from tfgig.models.options import LoadOptions
+from tfgig.models.sources.load import load as load_with
+from tfgig.spec import as_named, is_whole
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -117,25 +118,25 @@ def located(handle: str) -> Iterator[str]:
         yield handle
 
 
-def options(layer: Sequence[str] | None = None) -> dict[str, Any]:
-    """What the flags say of how a model is loaded: arguments of `tfgig.load_model`."""
-    return {
-        "value_range": command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2),
-        "signature": SIGNATURE.value,
-        "shape": _shape(),
-        "layer": layer,
-        "allow_unsafe_deserialization": ALLOW_UNSAFE_DESERIALIZATION.value,
-        "example": None if EXAMPLE.value is None else read_example(EXAMPLE.value),
-        "constants": _constants(),
-        "input_names": INPUT_NAMES.value,
-        "data_format": DATA_FORMAT.value,
-    }
+def options(layer: Sequence[str] | None = None) -> LoadOptions:
+    """What the flags say of how a model is loaded."""
+    return LoadOptions(
+        value_range=_range(),
+        signature=SIGNATURE.value,
+        shape=_shape(),
+        layer=as_named(layer, "--layer"),
+        allow_unsafe_deserialization=ALLOW_UNSAFE_DESERIALIZATION.value,
+        example=None if EXAMPLE.value is None else read_example(EXAMPLE.value),
+        constants=_constants(),
+        input_names=INPUT_NAMES.value,
+        data_format=cast(Any, DATA_FORMAT.value),
+    )
 
 
-def _loaded(path: str, how: Mapping[str, Any], op_libraries: Sequence[str]) -> SourceModel:
+def _loaded(path: str, how: LoadOptions, op_libraries: Sequence[str]) -> SourceModel:
     for library in op_libraries:
         command_line.load_op_library(library)
-    return tfgig.load_model(path, **how)
+    return load_with(path, how)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Loader:
     """
 
     model: Travelling
-    how: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    how: LoadOptions = LoadOptions()
     op_libraries: Sequence[str] = ()
 
     def __call__(self) -> SourceModel:
@@ -168,6 +169,11 @@ def elsewhere(handle: str, session: SparkSession | None) -> Iterator[Elsewhere |
     with located(handle) as path, SparkWorkers(session) as workers:
         model = Travelling.of(path, session)
         yield Elsewhere(workers, Loader(model, options(), OP_LIBRARY.value))
+
+
+def _range() -> tuple[float, float] | None:
+    """The value of --value_range; None if not given."""
+    return command_line.numbers(VALUE_RANGE, float, "two numbers, such as 0,255", 2)
 
 
 def _shape() -> Any:

@@ -216,7 +216,7 @@ def test_two_images_of_one_name_are_refused(experiment, source, tmp_path):
 def test_images_that_the_model_gets_wrong_are_left_out(experiment, source, tmp_path):
     results = run(dataclasses.replace(experiment, keep="correct"), source, tmp_path)
     predicted = (
-        source.serve(np.stack([item.image for item in experiment.dataset.items(SHAPE)]))
+        source.model.serve(np.stack([item.image for item in experiment.dataset.items(SHAPE)]))
         .values["scores"]
         .numpy()
     )

@@ -53,7 +53,7 @@ def total(monkeypatch):
         outputs = ("target", "ok")
 
         def applies(self, source, place):
-            return source.at_inputs
+            return source.view.at_inputs
 
         def build(self, material):
             def explain_total(target, *inputs):

@@ -26,8 +26,8 @@ def calls_of():
     """The points of each gradient call of a method, as a run of its graph makes them."""
     source = load_model(image_model())
     target = ClassScore()
-    represent = functools.partial(representation, source.forward, target)
-    model = ModelObjective(source.forward, target, source.points, represent=represent)
+    represent = functools.partial(representation, source.cut.forward, target)
+    model = ModelObjective(source.cut.forward, target, source.cut.points, represent=represent)
     found = {}
 
     def count(name):

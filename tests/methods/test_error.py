@@ -109,7 +109,7 @@ def shapes():
     file = ROOT / "saved_models" / "shapes" / "model.keras"
     source = load_model(keras.models.load_model(file, compile=False))  # holds the variables
     found = scenes.compose(2, seed=17, split="test").images.astype(np.float32)
-    return ModelObjective(source.forward, ClassScore(), source.points), found, source
+    return ModelObjective(source.cut.forward, ClassScore(), source.cut.points), found, source
 
 
 @functools.cache

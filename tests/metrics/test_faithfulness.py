@@ -27,7 +27,7 @@ def test_infidelity_as_published(normalize, subjects, examples):
     example, subject = examples["gradient"][1], subjects["gradient"]
     metric = Infidelity(samples=7, noise=0.1, normalize=normalize, seed=4)
     noise = np.random.default_rng(4).normal(0, 25.5, (7, *SHAPE)).astype(np.float32)
-    model = subject.source.serve
+    model = subject.source.model.serve
     before = model(example.image[np.newaxis]).values["scores"].numpy()[0, example.target]
     after = model(example.image - noise).values["scores"].numpy()[:, example.target]
     expected = published_infidelity(example.attributions, noise, before, after, normalize)

@@ -38,7 +38,7 @@ def test_as_by_hand(kind, background, subjects, examples):
     behind = np.zeros_like(example.image)
     if background == "mean":
         behind = behind + example.image.reshape(-1, 3).mean(0)
-    predict = subjects["ig"].source.serve
+    predict = subjects["ig"].source.model.serve
     curve, mean = by_hand(
         metric, example, behind, lambda x: predict(x.astype(np.float32)).values["scores"].numpy()
     )

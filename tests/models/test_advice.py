@@ -112,12 +112,12 @@ def test_a_model_that_needs_its_size_asks_for_it():
     scores = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(larger))
     model = keras.Model(image, scores)
     if keras.version() < "3.13":
-        assert tfgig.load_model(model).points.shape.as_list() == [None, None, None, 3]
+        assert tfgig.load_model(model).cut.points.shape.as_list() == [None, None, None, 3]
         return  # that Keras enlarges images of any size
     with pytest.raises(ValueError, match=r"UpSampling2D does.* Give the size.*--shape="):
         tfgig.load_model(model)
     source = tfgig.load_model(model, shape=(4, 5, 3))
-    assert source.points.shape.as_list() == [None, 4, 5, 3]
+    assert source.cut.points.shape.as_list() == [None, 4, 5, 3]
 
 
 def texts(norm):

@@ -134,7 +134,7 @@ def test_a_grey_picture_of_no_convolution_is_said():
     model = keras.Model(x, y)
     assert not tfgig.load_model(model).takes_images
     source = tfgig.load_model(model, data_format="no_channels", value_range=(0, 1))
-    assert source.picture_spec.shape == (None, 8, 8)
+    assert source.picture.spec.shape == (None, 8, 8)
     found = tfgig.Explainer(source, "blur_ig")(np.eye(8, dtype=np.float32)[np.newaxis])
     assert found["attributions"].shape == (1, 8, 8)
 

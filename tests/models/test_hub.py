@@ -118,7 +118,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_module_of_a_hub_is_loaded_and_exported(hub, kind, tmp_path):
     source = tfgig.load_model(f"{hub}/{kind}/1")
     assert source.name == kind
-    (found,) = [source.forward(tf.constant(sources.X)).values[GOOD[kind]]]
+    (found,) = [source.cut.forward(tf.constant(sources.X)).values[GOOD[kind]]]
     np.testing.assert_allclose(found, sources.scores_of(sources.X), rtol=1e-5)
     target = tfgig.targets.ClassScore(output_name=GOOD[kind])
     export = tfgig.export_saved_model(source, tmp_path / "export", ["gradient"], target)

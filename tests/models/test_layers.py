@@ -26,8 +26,11 @@ def test_a_saved_layer_is_the_one_of_that_name(tmp_path):
     hidden = L.Dense(6, activation="tanh", name="dense_1")(L.Dense(5, name="dense")(inputs))
     model = keras.Model(inputs, L.Dense(2, name="scores")(hidden))
     model.export(tmp_path / "saved", verbose=False)
-    assert tfgig.load_model(model, layer="dense_1").points.shape.as_list() == [None, 6]
-    assert tfgig.load_model(tmp_path / "saved", layer="dense").points.shape.as_list() == [None, 5]
+    assert tfgig.load_model(model, layer="dense_1").cut.points.shape.as_list() == [None, 6]
+    assert tfgig.load_model(tmp_path / "saved", layer="dense").cut.points.shape.as_list() == [
+        None,
+        5,
+    ]
     with pytest.raises(
         ValueError, match=r"Several scopes.*/dense_1, .*/dense_1_2\. Give the full name of one"
     ):
@@ -56,7 +59,7 @@ def test_names_that_nested_models_share():
     model = keras.Model(inputs, L.Dense(2, name="scores")(both))
     with pytest.raises(ValueError, match=r"Several inner layers.*left/hidden, right/hidden"):
         tfgig.load_model(model, layer="hidden")
-    assert tfgig.load_model(model, layer="left/hidden").points.name == "hidden"
+    assert tfgig.load_model(model, layer="left/hidden").cut.points.name == "hidden"
 
 
 def convolutions(size=(10, 12), name="net"):

@@ -18,11 +18,11 @@ def test_what_a_source_says_about_a_model():
     model = image_model()
     source = tfgig.load_model(model)
     assert source.name == "tiny"
-    assert source.points == tf.TensorSpec([None, *SHAPE], tf.float32, "image")
-    assert source.signature_outputs == {"scores": "output_0"}
+    assert source.cut.points == tf.TensorSpec([None, *SHAPE], tf.float32, "image")
+    assert source.model.served.output_names == {"scores": "output_0"}
     assert source.takes_images
-    assert source.origin is model
-    outputs = source.forward(tf.constant(images(2)))
+    assert source.model.origin is model
+    outputs = source.cut.forward(tf.constant(images(2)))
     np.testing.assert_allclose(
         outputs.values["scores"], model.predict(images(2), verbose=0), rtol=1e-5
     )
@@ -36,14 +36,14 @@ def test_files(tmp_path, suffix, as_string):
     path = tmp_path / f"model{suffix}"
     image_model().save(path)
     source = tfgig.load_model(str(path) if as_string else path)
-    found = source.forward(tf.constant(images(2))).values["scores"]
+    found = source.cut.forward(tf.constant(images(2))).values["scores"]
     np.testing.assert_allclose(found, image_model().predict(images(2), verbose=0), rtol=1e-5)
 
 
 def test_a_sequential_model():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
     source = tfgig.load_model(model)
-    assert source.points.shape.as_list() == [None, 5]
+    assert source.cut.points.shape.as_list() == [None, 5]
     assert not source.takes_images
     found = tfgig.Explainer(model, tfgig.PathIntegral(steps=3))(np.ones((2, 5), np.float32))
     np.testing.assert_allclose(found["delta"], 0, atol=1e-6)  # linear
@@ -84,7 +84,7 @@ def test_a_subclassed_model_is_refused_and_its_wrapping_is_not():
         tfgig.load_model(model)
     inputs = keras.Input((4,))
     wrapped = keras.Model(inputs, model(inputs))  # the fix that the error names
-    assert tfgig.load_model(wrapped).points.shape.as_list() == [None, 4]
+    assert tfgig.load_model(wrapped).cut.points.shape.as_list() == [None, 4]
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -124,8 +124,8 @@ def test_the_shape_of_one_example_fills_in_what_is_open():
     hidden = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     source = tfgig.load_model(model, shape=(6, 5, 3))
-    assert source.points.shape.as_list() == [None, 6, 5, 3]
-    assert tfgig.models.taking_encoded_images(source).originals is not None
+    assert source.cut.points.shape.as_list() == [None, 6, 5, 3]
+    assert tfgig.models.taking_encoded_images(source).model.original is not None
     with pytest.raises(ValueError, match=r"cannot have this shape.*\(6, 5, 1\)"):
         tfgig.load_model(model, shape=(6, 5, 1))
     with pytest.raises(ValueError, match=r"no signatures.*'signature': 'mine'"):

@@ -61,7 +61,7 @@ def test_inputs_are_named_when_they_are_loaded(tmp_path):
     rows = {"first": np.ones((1, 4), np.float32), "second": np.ones((1, 2), np.float32)}
     found = tfgig.Explainer(source, "gradient")(rows)
     assert {"attributions_first", "attributions_second"} <= set(found)
-    assert tfgig.load_model(model, layer="first", input_names=("first", "x")).layer == "first"
+    assert tfgig.load_model(model, layer="first", input_names=("first", "x")).view.layer == "first"
     by_name = tfgig.load_model(model, input_names={inputs[1].name: "second"})
     assert [spec.name for spec in by_name.inputs] == [inputs[0].name, "second"]
     for names in (("first",), ("same", "same"), ("first", 2)):

@@ -15,7 +15,7 @@ L = keras.layers
 
 def surveyed(model, output=None, **options):
     source = tfgig.load_model(model, **options)
-    return source.survey(output)
+    return source.view.survey(output)
 
 
 def convolution(x, filters, name, size=3, **options):
@@ -85,7 +85,7 @@ def test_a_saved_model_has_the_same_places(model, tmp_path):
         assert place.layout == other.layout
         assert place.behind == pytest.approx(other.behind, abs=0.02)
         again = tfgig.load_model(tmp_path / "saved", layer=other.name)
-        assert tuple(again.points.shape[1:]) == other.shape
+        assert tuple(again.cut.points.shape[1:]) == other.shape
     assert saved.found().name == "one_out"
 
 
@@ -300,4 +300,4 @@ def test_in_front_of_an_operation_without_a_gradient_the_places_behind_it_are_na
     for layer in (None,) if saved else (None, "front", "aside"):
         with pytest.raises(ValueError, match="(?s)" + (words if layer != "aside" else "Places: ")):
             tfgig.load_model(model, layer=layer)
-    assert tfgig.load_model(model, layer="back").layer == "back"
+    assert tfgig.load_model(model, layer="back").view.layer == "back"

@@ -120,7 +120,7 @@ def test_control_flow_and_functions_are_not_refused(tmp_path, name):
     source = tfgig.load_model(tmp_path / "model")
     x = tf.constant(sources.X)
     gradients = []
-    for forward in (function, lambda x: source.forward(x).values["output_0"]):
+    for forward in (function, lambda x: source.cut.forward(x).values["output_0"]):
         with tf.GradientTape() as tape:
             tape.watch(x)
             value = forward(x)
@@ -214,7 +214,7 @@ def test_a_live_model_is_explained_behind_what_passes_no_gradient():
 
 def test_a_plain_gradient_is_not_traced_to_know_of_it(monkeypatch):
     monkeypatch.delattr("tensorflow.GradientTape")
-    assert tfgig.load_model(live(tf.tanh)).points.name == "x"
+    assert tfgig.load_model(live(tf.tanh)).cut.points.name == "x"
 
 
 def test_an_operation_that_is_not_known_is_named(tmp_path):
@@ -234,7 +234,7 @@ def test_an_open_shape_is_to_be_given(tmp_path):
     refused(tmp_path / "model", "shape=(224, 224, 3)", "(None, None, None, 3)")
     refused(tmp_path / "model", "cannot have this shape", "(5, 5, 1)", shape=(5, 5, 1))
     source = tfgig.load_model(tmp_path / "model", shape=(5, 6, 3), value_range=(0, 1))
-    assert source.points.shape.as_list() == [None, 5, 6, 3]
+    assert source.cut.points.shape.as_list() == [None, 5, 6, 3]
     assert source.takes_images
 
 
@@ -319,6 +319,6 @@ def test_code_in_a_file_is_run_only_by_name(tmp_path, suffix):
     )
     assert not mark.exists()
     source = tfgig.load_model(tmp_path / f"model{suffix}", allow_unsafe_deserialization=True)
-    (value,) = source.forward(tf.ones([1, 4])).values.values()
+    (value,) = source.cut.forward(tf.ones([1, 4])).values.values()
     np.testing.assert_array_equal(value, 2)
     assert mark.exists()

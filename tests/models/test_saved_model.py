@@ -78,17 +78,17 @@ def served(exported, tmp_path_factory):
 def test_it_loads_with_its_own_names(loaded, kind):
     source = loaded[kind]
     output = sources.WRITERS[kind][1]
-    assert source.points.name == "features"
-    assert source.points.shape.as_list() == [None, sources.FEATURES]
-    assert output in source.signature_outputs
-    found = source.forward(tf.constant(sources.X))
+    assert source.cut.points.name == "features"
+    assert source.cut.points.shape.as_list() == [None, sources.FEATURES]
+    assert output in source.model.served.output_names
+    found = source.cut.forward(tf.constant(sources.X))
     np.testing.assert_allclose(found.values[output], sources.scores_of(sources.X), rtol=1e-5)
 
 
 @every_kind
 def test_the_logits_are_found_through_the_calls(loaded, kind):
     output = sources.WRITERS[kind][1]
-    found = loaded[kind].forward(tf.constant(sources.X))
+    found = loaded[kind].cut.forward(tf.constant(sources.X))
     logits = np.tanh(sources.X @ sources.FIRST) @ sources.LAST
     np.testing.assert_allclose(found.logits[output], logits, rtol=1e-4, atol=1e-5)
 
@@ -140,7 +140,7 @@ def test_weights_are_stored_once_and_no_others(exported, kind):
 
 def test_an_export_can_be_exported_again(exported, tmp_path):
     source = tfgig.load_model(exported["module"])
-    assert set(source.signatures) == {"decode"}  # not the old explanations
+    assert set(source.model.served.signatures) == {"decode"}  # not the old explanations
     target = ClassScore(output_name="scores")
     again = tfgig.export_saved_model(source, tmp_path / "again", ["gradient"], target)
     found = tf.saved_model.load(str(again))
@@ -165,7 +165,7 @@ def test_the_latest_version_is_taken(tmp_path):
         sources.save_function(tmp_path / "many" / version, lambda x, f=factor: f * x, spec)
     source = tfgig.load_model(tmp_path / "many")
     assert source.name == "many"
-    (value,) = source.forward(tf.ones([1, 2])).values.values()
+    (value,) = source.cut.forward(tf.ones([1, 2])).values.values()
     np.testing.assert_array_equal(value, [[10, 10]])
 
 
@@ -182,7 +182,7 @@ def two_signatures(tmp_path_factory):
 
 def test_a_signature_is_chosen_by_name(two_signatures, tmp_path):
     source = tfgig.load_model(two_signatures, signature="triple")
-    np.testing.assert_array_equal(source.forward(tf.ones([1, 2])).values["y"], [[3, 3]])
+    np.testing.assert_array_equal(source.cut.forward(tf.ones([1, 2])).values["y"], [[3, 3]])
     with pytest.raises(ValueError, match=r"2 outputs; choose one with ClassScore\(output_name="):
         tfgig.export_saved_model(source, tmp_path / "export", ["gradient"])
     target = ClassScore(output_name="z")

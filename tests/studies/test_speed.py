@@ -25,7 +25,7 @@ def model():
 def bare(model):
     """As many calls of score and gradient as asked for, at 8 points each, in one graph."""
     source = tfgig.load_model(model)
-    objective = ModelObjective(source.forward, ClassScore(), source.points)
+    objective = ModelObjective(source.cut.forward, ClassScore(), source.cut.points)
     points = tf.constant(photographs(CALL))
     target = tf.fill([CALL], tf.constant(5, tf.int64))
 

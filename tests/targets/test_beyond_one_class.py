@@ -261,5 +261,5 @@ def test_mistakes_name_the_fix(make, message):
 
 
 def test_a_model_knows_its_classes_under_every_target():
-    structured = load_model(image_model()).forward.structured_outputs
+    structured = load_model(image_model()).cut.forward.structured_outputs
     assert [target.classes(structured) for target in TARGETS] == [None, 5, None, None, 2, 5]

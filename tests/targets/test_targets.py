@@ -171,7 +171,7 @@ def test_a_score_without_a_gradient_is_refused():
 
 
 def test_classes_of_a_model_are_known():
-    outputs = load_model(image_model()).forward.structured_outputs
+    outputs = load_model(image_model()).cut.forward.structured_outputs
     assert ClassScore().classes(outputs) == CLASSES
     assert CustomScore(margin).classes(outputs) is None
 

@@ -53,7 +53,7 @@ class Experiment:
             "model": source.name,
             "weights": fingerprint(source),
             "inputs": {spec.name: spec.shape.as_list() for spec in source.inputs},
-            "outputs": list(source.signature_outputs),
+            "outputs": list(source.model.served.output_names),
             "value_range": None if source.value_range is None else list(source.value_range),
             "methods": {name: to_config(method) for name, method in self.methods.items()},
             "metrics": {name: to_config(metric) for name, metric in self.metrics.items()},
@@ -70,7 +70,7 @@ def fingerprint(source: SourceModel) -> str:
     # A traced function lists its variables in no order that another process would repeat.
     digests = sorted(
         hashlib.sha256(weight.numpy().tobytes()).digest()
-        for weight in source.serve.variables
+        for weight in source.model.serve.variables
         if weight.dtype.name != "string"
     )
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]

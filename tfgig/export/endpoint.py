@@ -72,9 +72,9 @@ def default_methods(source: SourceModel, target: Target = ClassScore()) -> tuple
     A map at a block of the model finds the object better than those of pixels, for less
     (docs/choosing.md); it needs a layer with positions that all of the score comes through.
     """
-    places = [] if source.survey is None else source.survey(target.output_name).places
+    places = source.view.survey(target.output_name).places
     has_place = any(place.positions > 1 and place.layout is not None for place in places)
-    block = source.takes_images and source.at_inputs and has_place
+    block = source.takes_images and source.view.at_inputs and has_place
     return ("ig", "guided_ig", "block_ig") if block else ("ig", "guided_ig")
 
 

@@ -28,11 +28,12 @@ from tfgig.exported.description import (
 from tfgig.exported.kinds import KINDS
 from tfgig.exported.lane import Lane
 from tfgig.exported.signatures import SERVING_DEFAULT, target_beside
-from tfgig.image.axes import DataFormat, picture_shape
+from tfgig.image.axes import picture_shape
 from tfgig.methods import Method
 from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
 from tfgig.models.graphs.rows import words_of_doubt
+from tfgig.models.picture import Picture
 from tfgig.spec import check_is, to_config
 from tfgig.targets import ClassScore, Target
 
@@ -118,9 +119,10 @@ def _save(
     module = tf.Module()
     # The raw variables that the graphs read, not Keras's: those are stored twice, or are not
     # found by the C++ loader.
-    module._weights = _variables([source.served.serve, source.serve, *source.signatures.values()])
-    module._resources = list(source.resources)
-    module._origin_of_weights = _Untracked(source.origin)
+    model, served = source.model, source.model.served
+    module._weights = _variables([served.serve, model.serve, *served.signatures.values()])
+    module._resources = list(model.resources)
+    module._origin_of_weights = _Untracked(model.origin)
     for name, function in functions.items():
         if not hasattr(module, name):  # such as `variables`
             setattr(module, name, function)  # TFSMLayer looks for attributes before signatures
@@ -151,7 +153,8 @@ def _described(place: Place | None) -> dict[str, Any] | None:
 
 def _output_of(source: SourceModel, endpoint: Endpoint) -> str:
     """The output of `serving_default` that an endpoint explains."""
-    return source.signature_outputs[endpoint.target.name_of(source.forward.structured_outputs)]
+    name = endpoint.target.name_of(source.cut.forward.structured_outputs)
+    return source.model.served.output_names[name]
 
 
 def _variables(functions: Sequence[Any]) -> list[tf.Variable]:
@@ -169,24 +172,25 @@ class _Untracked:
 def _description(
     source: SourceModel, signatures: Signatures, endpoints: Sequence[Endpoint]
 ) -> Description:
-    picture = source.picture_spec
+    picture = source.picture
     return Description(
         model=source.name,
         inputs=tuple(map(Tensor.of, source.inputs)),
         target=target_beside([spec.name for spec in source.inputs]),
-        picture=None if picture is None else Tensor.of(_pictured(picture, source.data_format)),
-        data_format="channels_last" if picture is None else source.data_format,
+        picture=None if picture is None else Tensor.of(_pictured(picture)),
+        data_format="channels_last" if picture is None else picture.data_format,
         value_range=source.value_range,
         endpoints={
             endpoint.name: _of_endpoint(source, signatures, endpoint) for endpoint in endpoints
         },
-        labels=source.labels,
+        labels=source.model.labels,
     )
 
 
-def _pictured(spec: tf.TensorSpec, data_format: DataFormat) -> tf.TensorSpec:
-    """The spec of pictures of a format as [None, height, width, channels]."""
-    shape = picture_shape(spec.shape.as_list(), data_format)
+def _pictured(picture: Picture) -> tf.TensorSpec:
+    """The spec of a picture as [None, height, width, channels]."""
+    spec = picture.spec
+    shape = picture_shape(spec.shape.as_list(), picture.data_format)
     return tf.TensorSpec(shape, spec.dtype, spec.name)
 
 

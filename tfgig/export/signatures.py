@@ -67,10 +67,10 @@ class Signatures:
             ValueError: a name is taken, or the model has nothing for an endpoint of that kind.
         """
         # A model's other signatures go along; among them may be its own serving_default.
-        source = self._source
+        served = self._source.model.served
         kept = {
-            name: _kept(function, source.defaults.get(name, {}))
-            for name, function in source.signatures.items()
+            name: _kept(function, served.defaults.get(name, {}))
+            for name, function in served.signatures.items()
         }
         functions = {SERVING_DEFAULT: self._serve(), **kept}
         for endpoint in endpoints:
@@ -92,13 +92,13 @@ class Signatures:
         return self._explaining.place(method, endpoint.target, endpoint.layer)
 
     def _serve(self) -> Callable:
-        source, served = self._source, self._source.served
+        served = self._source.model.served
 
         def predict(*inputs):
             values = served.serve(*inputs).values
-            return {source.signature_outputs[name]: value for name, value in values.items()}
+            return {served.output_names[name]: value for name, value in values.items()}
 
-        return _guarded(predict, served.inputs, source.defaults.get(SERVING_DEFAULT, {}))
+        return _guarded(predict, served.inputs, served.defaults.get(SERVING_DEFAULT, {}))
 
     def _explaining_signature(self, endpoint: Endpoint) -> Callable:
         kind, source, specs = KINDS[endpoint.kind], self._source, self._source.inputs

@@ -83,12 +83,12 @@ class Explainer(keras.layers.Layer):
         check_is(method, Method, "method")
         check_is(target, Target, "target")
         self.source = load_model(model, layer=layer)
-        self.model = self.source.origin  # a Keras model is tracked, and saved, as a sub-layer
+        self.model = self.source.model.origin  # a Keras model is tracked, and saved, as a sub-layer
         self.method = method
         self.target = target
         explaining = self._explaining = Explaining(self.source)
         self._explained = explaining.explained(method, target)
-        self._classes = classes_of(target, self.source.forward.structured_outputs)
+        self._classes = classes_of(target, self.source.cut.forward.structured_outputs)
         explain = explaining.function(method, target)
         called = target_beside([spec.name for spec in self.source.inputs])
         signature = [tf.TensorSpec([None], tf.int64, called), *self.source.inputs]
@@ -149,7 +149,7 @@ class Explainer(keras.layers.Layer):
         }
 
     def get_config(self):
-        if not isinstance(self.model, keras.Model) or self.source.own is not None:
+        if not isinstance(self.model, keras.Model) or not self._is_as_served():
             raise ValueError(
                 "Only an Explainer of an unmodified Keras model can be saved as a Keras layer; "
                 f"export others with tfgig.export_saved_model. Received: {self.source.name!r}."
@@ -159,7 +159,7 @@ class Explainer(keras.layers.Layer):
             "model": self.model,  # Keras itself serializes it: once, however many layers share it
             "method": to_config(self.method),
             "target": to_config(self.target),
-            "layer": self.source.layer,
+            "layer": self.source.view.layer,
         }
 
     @classmethod
@@ -171,14 +171,18 @@ class Explainer(keras.layers.Layer):
         config["target"] = from_config(config["target"])
         return cls(**config)
 
+    def _is_as_served(self) -> bool:
+        """Whether it takes what the model takes: no files for images, nothing fixed."""
+        return self.source.inputs == self.source.model.served.inputs
+
     def _subject(self, tensors: list[tf.Tensor]) -> Subject:
         """What an explanation of these inputs is of."""
-        inner = self._explained is not self.source.entry
+        inner = self._explained is not self.source.view.entry
         return Subject(
             inputs={spec.name: t for spec, t in zip(self.source.inputs, tensors, strict=True)},
             method=self._method_name,
             target=None if self.target.of_classes else type(self.target).__name__,
-            class_names=self.source.labels,
+            class_names=self.source.model.labels,
             value_range=self.source.value_range,
             layout=None if self.place is None else self.place.layout,
             inner=inner,
@@ -188,7 +192,8 @@ class Explainer(keras.layers.Layer):
         """The inputs, given as the model takes them or by name, in the order of its own."""
         names = [spec.name for spec in self.source.inputs]
         if isinstance(inputs, dict):
-            keys = self.source.keys if set(inputs) == set(self.source.keys) else names
+            served = self.source.model.served.keys
+            keys = served if set(inputs) == set(served) else names
             check_names(inputs, keys)
             return [inputs[key] for key in keys]
         if len(names) == 1 and not isinstance(inputs, tuple):

@@ -58,11 +58,12 @@ class Subject:
             probabilities,
         )
         self.source: SourceModel = load_model(model)
+        picture = self.source.picture
         check(
-            self.source.takes_images
-            and self.source.data_format == "channels_last"
+            picture is not None
+            and picture.data_format == "channels_last"
             and len(self.source.inputs) == 1
-            and self.source.at_inputs,
+            and self.source.view.at_inputs,
             "Metrics need an image model with one input, [B, height, width, 1, 3 or 4], explained "
             "at that input.",
             {spec.name: spec.shape.as_list() for spec in self.source.inputs},
@@ -165,7 +166,7 @@ class Subject:
         Shuffling keeps the distribution of each layer's weights. They are always restored at the
         end.
         """
-        weights = [v for v in self.source.serve.variables if v.trainable and v.shape.rank]
+        weights = [v for v in self.source.model.serve.variables if v.trainable and v.shape.rank]
         kept = [weight.numpy() for weight in weights]
         try:
             for weight, values in zip(weights, kept, strict=True):
@@ -179,7 +180,7 @@ class Subject:
                 weight.assign(values)
 
     def _forward(self, images: tf.Tensor) -> Any:
-        return self.source.serve(_of_dtype(images, self.source.inputs[0].dtype))
+        return self.source.model.serve(_of_dtype(images, self.source.inputs[0].dtype))
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
         values = self._forward(images).values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import cast
 
 import tensorflow as tf
 
@@ -39,25 +38,23 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
         ValueError: the model's only input is not an image of known size, or its value range is
             unknown.
     """
-    entry = source.entry
+    entry = source.view.entry
     shape = source.inputs[0].shape
-    check(
-        entry is not None
-        and len(source.inputs) == 1
-        and shape.rank == 4
-        and shape[1:].is_fully_defined()
-        and shape[-1] in (1, 3),
-        "Decoding needs a model with one image input of fixed size, [None, height, width, 1 or 3]; "
-        "give the size with load_model(handle, shape=(224, 224, 3)).",
-        [f"{spec.name}: {spec.dtype.name} {spec.shape}" for spec in source.inputs],
-    )
+    one_image = len(source.inputs) == 1 and shape.rank == 4 and shape[1:].is_fully_defined()
+    if entry is None or not one_image or shape[-1] not in (1, 3):
+        taken = [f"{spec.name}: {spec.dtype.name} {spec.shape}" for spec in source.inputs]
+        raise ValueError(
+            "Decoding needs a model with one image input of fixed size, [None, height, width, 1 or "
+            "3]; give the size with load_model(handle, shape=(224, 224, 3)). "
+            f"Received: {taken!r}."
+        )
     check(
         source.value_range is not None,
         "To scale decoded images, the value range of the input must be known: load_model(handle, "
         "value_range=(0, 255)), or (0, 1), or (-1, 1).",
         source.name,
     )
-    decoder = _Decoder(source)
+    decoder, served = _Decoder(source), source.model.served
     encoded = tf.TensorSpec([None], tf.string, ENCODED)
 
     def predict(files):
@@ -65,24 +62,24 @@ def taking_encoded_images(source: SourceModel) -> SourceModel:
         problem = "A file is not a complete, still JPEG, PNG or GIF of reasonable size."
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), [problem])]):
             files = tf.identity(files)
-        values = source.serve(decoder.batch(files)).values
-        return {source.signature_outputs[name]: value for name, value in values.items()}
+        values = source.model.serve(decoder.batch(files)).values
+        return {served.output_names[name]: value for name, value in values.items()}
 
-    cut_at = source.cut_at
-    at_pixels = decoder.before(cast(Cut, entry))
-    return dataclasses.replace(
-        source,
+    prediction = tf.function(predict, autograph=False).get_concrete_function(encoded)
+    model = dataclasses.replace(
+        source.model,
         inputs=(encoded,),
-        own=source.served,
-        cut=at_pixels if source.at_inputs else decoder.before(source.cut),
-        entry=at_pixels,
-        cut_at=None if cut_at is None else lambda layer: decoder.before(cut_at(layer)),
-        originals=decoder.original,
-        signatures={
-            **source.signatures,
-            SERVING: tf.function(predict, autograph=False).get_concrete_function(encoded),
-        },
+        served=served._replace(signatures={**served.signatures, SERVING: prediction}),
+        original=decoder.original,
     )
+    at_pixels = decoder.before(entry)
+    view = dataclasses.replace(
+        source.view,
+        cut=at_pixels if source.view.at_inputs else decoder.before(source.cut),
+        entry=at_pixels,
+        cut_at=lambda layer: decoder.before(source.view.cut_at(layer)),
+    )
+    return SourceModel(model, view)
 
 
 class _Decoder:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -119,12 +118,12 @@ def _report_of_keras(model: keras.Model) -> SignatureReport:
         tensors = getattr(model, "outputs", None) or ()
         outputs = {f"output_{index}": _words(tensor) for index, tensor in enumerate(tensors)}
         return SignatureReport(inputs, outputs, str(error).partition(" Received: ")[0])
-    values = source.serve.structured_outputs.values
+    values = source.model.serve.structured_outputs.values
     return SignatureReport(
         {spec.name: _words(spec) for spec in source.inputs},
         {name: _words(value) for name, value in values.items()},
         None,
-        **_places(cast(Callable, source.survey)(None)),
+        **_places(source.view.survey(None)),
         **_of_cut(source.cut),
     )
 
@@ -159,7 +158,7 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
     inputs = {name: _words(spec) for name, spec in signature.inputs.items()}
     missing = _without_gradient(opened, signature.name)
     try:
-        found = explainable(opened, signature, None)
+        found = explainable(opened, signature)
     except CannotExplain as error:  # the report is what it says
         infos = opened.meta_graph.signature_def[signature.name].outputs.items()
         outputs = {
@@ -171,8 +170,8 @@ def _report(opened: Opened, signature: Signature) -> SignatureReport:
         return SignatureReport(inputs, outputs, obstacle, missing)
     values = found.serve.structured_outputs.values
     outputs = {name: _words(value) for name, value in values.items()}
-    places = _places(found.survey(None))
-    return SignatureReport(inputs, outputs, None, missing, **_of_cut(found.cuts.cut), **places)
+    places = _places(found.view.survey(None))
+    return SignatureReport(inputs, outputs, None, missing, **_of_cut(found.view.cut), **places)
 
 
 def _of_cut(cut: Cut) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import cast
 
 import tensorflow as tf
@@ -12,6 +11,7 @@ from tfgig.exported.kinds.base import Answer, EndpointKind, Material
 from tfgig.image.axes import as_picture
 from tfgig.models.graphs.cut import Cut
 from tfgig.models.graphs.places import Place
+from tfgig.models.picture import Picture
 from tfgig.models.source import SourceModel
 
 
@@ -31,14 +31,14 @@ class Heatmap(EndpointKind):
         return source.takes_images and lies_over
 
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:
-        if not source.takes_images:
+        if source.picture is None:
             return (
                 "Heat-maps need images, [B, height, width, 1, 3 or 4], or with the axes of "
                 "data_format=... (--data_format); export endpoints of kind "
                 '"attributions" instead. '
-                f"Received: {source.points.name!r} of shape {source.points.shape}."
+                f"Received: {source.cut.points.name!r} of shape {source.cut.points.shape}."
             )
-        if cut.parts and source.picture_spec not in cut.explained:
+        if cut.parts and source.picture.spec not in cut.explained:
             return (
                 "Heat-maps need an image among the explained inputs. Received: "
                 f"{', '.join(spec.name for spec in cut.explained)}."
@@ -52,25 +52,27 @@ class Heatmap(EndpointKind):
         return None
 
     def build(self, material: Material) -> Answer:
-        source = material.source
-        drawn, data_format = source.drawn(material.cut)
-        black, _ = cast(tuple[float, float], source.value_range)
+        # What `obstacle` finds to be there.
+        picture = cast(Picture, material.source.picture)
+        black, _ = cast(tuple[float, float], material.source.value_range)
+        drawn, data_format = picture.drawn(material.cut)
         draw, file = material.draw, tf.TensorSpec([], tf.string)
+        original = material.source.model.original
 
-        def draw_original(row):
-            encoded, attributions = row
-            image = cast(Callable, source.originals)(encoded)
-            return draw(image[tf.newaxis], attributions[tf.newaxis])[0]
+        def draw_over(inputs, attributions):
+            if original is None:
+                images = tf.cast(picture.of(*inputs), tf.float32)
+                return draw(tf.where(tf.math.is_finite(images), images, black), attributions)
+
+            def draw_original(row):
+                encoded, values = row
+                return draw(original(encoded)[tf.newaxis], values[tf.newaxis])[0]
+
+            return tf.map_fn(draw_original, (*inputs, attributions), fn_output_signature=file)
 
         def draw_heatmap(target, *inputs):
             explanation = material.explain(target, *inputs)
-            attributions = as_picture(explanation[drawn], data_format)
-            if source.originals is None:
-                images = tf.cast(source.picture(*inputs), tf.float32)
-                images = tf.where(tf.math.is_finite(images), images, black)
-                files = draw(images, attributions)
-            else:
-                files = tf.map_fn(draw_original, (*inputs, attributions), fn_output_signature=file)
+            files = draw_over(inputs, as_picture(explanation[drawn], data_format))
             return {"heatmap_bytes": files, **{name: explanation[name] for name in self.outputs}}
 
         return draw_heatmap

@@ -25,7 +25,7 @@ class Tokens(EndpointKind):
 
     def applies(self, source: SourceModel, place: Place | None) -> bool:
         if place is None:
-            return source.points.shape.rank == 3 and not source.at_inputs
+            return source.cut.points.shape.rank == 3 and not source.view.at_inputs
         return len(place.shape) == 2 and place.layout is None
 
     def obstacle(self, source: SourceModel, cut: Cut) -> str | None:

@@ -25,7 +25,7 @@ from tfgig.models.graphs.origins import Origins, spreads
 from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain, check
 from tfgig.models.graphs.rows import MixedRows, prove_rows
-from tfgig.spec import Named, as_tuple
+from tfgig.spec import Named, as_named, as_tuple
 
 _MOST_TRIED = 6  # places, to find one that can be advised
 # The model, the tensors of each of some layers in its body, one for each call of a layer, and what
@@ -38,40 +38,62 @@ class Known(NamedTuple):
 
     Args:
         where: What was loaded, for errors.
+        survey: The places of the model, by the name of the explained output.
         layers: The names of the layers, where they are not those of the graph.
         example: Rows that it takes, if the user knows some.
-        survey: The places of the model, by the name of the explained output.
         data_format: Which axes of its pictures are what, if the user says it.
     """
 
     where: str
+    survey: Callable[[str | None], Survey]
     layers: Sequence[str] = ()
     example: Given | None = None
-    survey: Callable[[str | None], Survey] | None = None
     data_format: DataFormat | None = None
 
-    @property
-    def places(self) -> str:
-        """The places that there are to choose among, in words; empty if nobody knows."""
-        return "" if self.survey is None else self.survey(None).known
 
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Where a model is explained.
 
-class Cuts(NamedTuple):
-    """The cut that is explained; that at the inputs, if there is one; and those at any places."""
+    Args:
+        cut: The explained tensors: the inputs, what is decoded from them, or an inner layer.
+        entry: The cut at the inputs, whose pictures heat-maps are drawn over; None if the model
+            takes nothing that could be explained.
+        layer: The names of the layers or inputs that it is cut at; None for its inputs.
+        cut_at: The cut at layers or inputs, by their names; for None, at the last layer with a
+            height and a width.
+        survey: The places at which the model can be explained, by the name of the explained output.
+    """
 
     cut: Cut
     entry: Cut | None
+    layer: Named
     cut_at: Callable[[Named], Cut]
+    survey: Callable[[str | None], Survey]
+
+    @property
+    def at_inputs(self) -> bool:
+        """Whether the model is cut at the inputs, and not at a layer."""
+        return self.cut is self.entry
+
+    def at(self, layer: Named) -> View:
+        """The same model, cut at layers or inputs; None: at the last layer of positions.
+
+        Raises:
+            ValueError: the layer does not exist, or the output does not depend on it.
+        """
+        layer = as_named(layer, "`layer`")
+        return dataclasses.replace(self, cut=self.cut_at(layer), layer=layer)
 
 
-def cuts_of(
+def view_of(
     serve: Concrete,
     inputs: Sequence[tf.TensorSpec],
     layer: Named,
     find: Find,
     known: Known,
-) -> Cuts:
-    """The cut of a model that is explained at its inputs, or at one or several places.
+) -> View:
+    """Where a model is explained: at its inputs, or at one or several places.
 
     Args:
         serve: The model: its inputs to `ModelOutputs`.
@@ -85,14 +107,14 @@ def cuts_of(
             depend on each other.
     """
     cutter = _Cutter(serve, inputs, find, known)
-    if layer is not None:
-        cut = cutter.at(layer)
-        try:
-            return Cuts(cut, cutter.default(), cutter.at)
-        except CannotExplain:  # such as a model of ids, which has no other place to look at
-            return Cuts(cut, None, cutter.at)
-    entry = cutter.default()
-    return Cuts(entry, entry, cutter.at)
+    if layer is None:
+        entry = cutter.default()
+        return View(entry, entry, None, cutter.at, known.survey)
+    cut = cutter.at(layer)
+    try:
+        return View(cut, cutter.default(), layer, cutter.at, known.survey)
+    except CannotExplain:  # such as a model of ids, which has no other place to look at
+        return View(cut, None, layer, cutter.at, known.survey)
 
 
 class _Cutter:
@@ -255,7 +277,7 @@ class _Cutter:
         try:
             check_gradient(cut, self._where)
         except CannotExplain as error:
-            raise CannotExplain(f"{error} {self._known.places}".rstrip()) from error
+            raise CannotExplain(f"{error} {self._known.survey(None).known}".rstrip()) from error
         return prove_rows(cut, self._inputs, self._examples, self._where)
 
     def _behind(self) -> list[str]:

@@ -11,51 +11,26 @@ import keras
 import tensorflow as tf
 
 from tfgig.exported.signatures import SERVING_DEFAULT
-from tfgig.image.axes import DataFormat
-from tfgig.models.graphs.constants import Constants, fixed_of
+from tfgig.models.graphs.constants import fixed_of
 from tfgig.models.graphs.cut import Concrete, concrete
-from tfgig.models.graphs.entry import Known, cuts_of
-from tfgig.models.graphs.examples import Given
+from tfgig.models.graphs.entry import Known, view_of
 from tfgig.models.graphs.gradients import refuse_unservable
 from tfgig.models.graphs.keras_cut import find, layers_of, survey
 from tfgig.models.graphs.refusal import CannotExplain, check
-from tfgig.models.graphs.shapes import Shape, with_shape
+from tfgig.models.graphs.shapes import with_shape
 from tfgig.models.graphs.tensorflow_private import flat_layers
-from tfgig.models.source import (
-    Served,
-    SourceModel,
-    model_outputs,
-    range_of_image,
-    resources_of,
-)
-from tfgig.spec import Named, nearest
-
-Names = str | Sequence[str] | Mapping[str, str]  # of inputs, in their order or by the old ones
+from tfgig.models.options import LoadOptions, Names
+from tfgig.models.picture import range_of_image
+from tfgig.models.source import Model, Served, SourceModel, model_outputs, resources_of
+from tfgig.spec import nearest
 
 
-def from_keras(
-    model: keras.Model,
-    value_range: tuple[float, float] | None = None,
-    shape: Shape | None = None,
-    layer: Named = None,
-    example: Given | None = None,
-    constants: Constants | None = None,
-    input_names: Names | None = None,
-    data_format: DataFormat | None = None,
-) -> SourceModel:
+def from_keras(model: keras.Model, options: LoadOptions = LoadOptions()) -> SourceModel:
     """A built Keras model as a source.
 
     Args:
         model: A functional, Sequential or subclassed model that knows its inputs.
-        value_range: What is black and what is white in the input's units; None reads it off
-            the first arithmetic on the image, where that shows it.
-        shape: Of one example, where the only input leaves it open; or by the inputs' names.
-        layer: Where it is explained: the name of a layer, of one in a nested model, or of an
-            input; None for all float inputs, or what is decoded from them.
-        example: Rows that the model takes, to see whether they depend on each other.
-        constants: The values of inputs without rows, by their names.
-        input_names: What to call the inputs, in their order or by their names.
-        data_format: Which axes of its pictures are what; None reads it off the graph.
+        options: As for `load_model`.
 
     Raises:
         ValueError: the model is not built, takes what cannot be explained, has no such layer, or no
@@ -67,9 +42,9 @@ def from_keras(
             f"Keras is imported. Received: the backend {keras.backend.backend()!r}."
         )
     where = f"the Keras model {model.name!r}"
-    every = _renamed(_inputs_of(model), input_names, where)
-    fixed = fixed_of(every, constants, {}, where)
-    inputs = with_shape([spec for spec in every if spec.name not in fixed], shape, where)
+    every = _renamed(_inputs_of(model), options.input_names, where)
+    fixed = fixed_of(every, options.constants, {}, where)
+    inputs = with_shape([spec for spec in every if spec.name not in fixed], options.shape, where)
     names = _output_names(model)
 
     def call_with_all(*values):
@@ -91,28 +66,30 @@ def from_keras(
     refuse_unservable(serve.graph, where)
     layers = [layer.name for _, layer in layers_of(model)]
     places = functools.cache(functools.partial(survey, model, call, inputs))
-    told = Known(where, layers, example, places, data_format)
-    cuts = cuts_of(serve, inputs, layer, finding, told)
-    known = {spec.name: spec for spec in inputs}
-    served = tuple(known.get(spec.name, spec) for spec in every)
-    own = Served(_traced(call_with_all, served, where), served) if fixed else None
-    return SourceModel(
+    known = Known(where, places, layers, options.example, options.data_format)
+    view = view_of(serve, inputs, options.layer, finding, known)
+    by_name = {spec.name: spec for spec in inputs}
+    served = tuple(by_name.get(spec.name, spec) for spec in every)
+    loaded = Model(
         name=model.name,
         inputs=inputs,
         serve=serve,
-        **cuts._asdict(),
-        signature_outputs=names,
-        value_range=value_range or range_of_image(serve, inputs, cuts.entry),
+        served=Served(
+            _traced(call_with_all, served, where) if fixed else serve,
+            served,
+            names,
+            tuple(
+                key
+                for key, spec in zip(_keys_of(model), every, strict=False)
+                if spec.name not in fixed
+            ),
+            defaults={SERVING_DEFAULT: fixed},
+        ),
+        value_range=options.value_range or range_of_image(serve, inputs, view.entry),
         origin=model,
         resources=tuple(resources_of(model)),
-        keys=tuple(
-            key for key, spec in zip(_keys_of(model), every, strict=False) if spec.name not in fixed
-        ),
-        layer=layer,
-        survey=places,
-        own=own,
-        defaults={SERVING_DEFAULT: fixed},
     )
+    return SourceModel(loaded, view)
 
 
 def _traced(call: Callable, inputs: Sequence[tf.TensorSpec], where: str) -> Concrete:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import warnings
@@ -21,12 +20,13 @@ from tfgig.models.graphs.examples import Given
 from tfgig.models.graphs.rows import words_of_doubt
 from tfgig.models.graphs.shapes import Shape
 from tfgig.models.graphs.singular import is_normalised, words_of_singular
+from tfgig.models.options import LoadOptions, Names
 from tfgig.models.source import SourceModel
 from tfgig.models.sources import archive, hub
 from tfgig.models.sources.keras_file import KERAS_2, read_keras_file
-from tfgig.models.sources.keras_model import Names, from_keras
+from tfgig.models.sources.keras_model import from_keras
 from tfgig.models.sources.opening import open_saved_model
-from tfgig.models.sources.saved_model import Kept, from_saved_model
+from tfgig.models.sources.saved_model import from_saved_model
 from tfgig.spec import as_named, check
 from tfgig.temporary import TemporaryDirectory
 
@@ -88,28 +88,35 @@ def load_model(
         OSError: the model does not exist, or cannot be read or downloaded.
         ValueError: the model cannot be explained; the error gives the reason and a fix.
     """
-    layer = as_named(layer, "`layer`")
+    options = LoadOptions(
+        value_range,
+        signature,
+        shape,
+        as_named(layer, "`layer`"),
+        allow_unsafe_deserialization,
+        example,
+        constants,
+        input_names,
+        data_format,
+    )
+    return load(handle, options)
+
+
+def load(handle: Any, options: LoadOptions) -> SourceModel:
+    """As `load_model`, with its arguments in a record."""
     if isinstance(handle, SourceModel):
         _refuse(
             handle.name,
-            signature=signature,
-            shape=shape,
-            example=example,
-            constants=constants,
-            input_names=input_names,
-            data_format=data_format,
+            options,
+            ("signature", "shape", "example", "constants", "input_names", "data_format"),
         )
-        source = handle if layer is None else handle.at(layer)
-        return (
-            source if value_range is None else dataclasses.replace(source, value_range=value_range)
-        )
+        source = handle if options.layer is None else handle.at(options.layer)
+        if options.value_range is None:
+            return source
+        return source.with_value_range(options.value_range)
     if isinstance(handle, keras.Model):
-        _refuse(handle.name, signature=signature)
-        return _told(
-            from_keras(
-                handle, value_range, shape, layer, example, constants, input_names, data_format
-            )
-        )
+        _refuse(handle.name, options, ("signature",))
+        return _told(from_keras(handle, options))
     if _is_keras_2(handle):
         raise TypeError(f"{KERAS_2} Received: {type(handle).__name__} {handle.name!r}.")
     if not isinstance(handle, (str, pathlib.Path)):
@@ -120,20 +127,16 @@ def load_model(
     with located(handle) as place:
         if place.file is None:
             check(
-                input_names is None,
+                options.input_names is None,
                 "A SavedModel's signature already names its inputs; leave `input_names` out.",
-                input_names,
+                options.input_names,
             )
             opened = open_saved_model(place.directory, str(handle))
-            source = from_saved_model(
-                opened, value_range, signature, shape, layer, example, constants, data_format
-            )
-            return _told(dataclasses.replace(source, origin=Kept((source.origin, place.keep()))))
-        _refuse(str(handle), signature=signature)
-        model = read_keras_file(place.file, allow_unsafe_deserialization)
-    return _told(
-        from_keras(model, value_range, shape, layer, example, constants, input_names, data_format)
-    )
+            source = from_saved_model(opened, options)
+            return _told(source.kept_with(place.keep()))
+        _refuse(str(handle), options, ("signature",))
+        model = read_keras_file(place.file, options.allow_unsafe_deserialization)
+    return _told(from_keras(model, options))
 
 
 def _told(source: SourceModel) -> SourceModel:
@@ -142,9 +145,9 @@ def _told(source: SourceModel) -> SourceModel:
         warnings.warn(f"{source.name!r}: {words_of_doubt(source.cut.doubt)}", stacklevel=3)
     if is_normalised(source.cut):
         warnings.warn(f"{source.name!r}: {words_of_singular(source.cut.points.name)}", stacklevel=3)
-    if getattr(source.origin, "preprocessor", None) is not None:
+    if getattr(source.model.origin, "preprocessor", None) is not None:
         warnings.warn(f"{source.name!r}: {_PREPROCESSED}", stacklevel=3)
-    if source.cut.left_out and source.layer is None:
+    if source.cut.left_out and source.view.layer is None:
         why = "" if source.cut.why is None else f" ({source.cut.why})"
         warnings.warn(
             f"{source.name!r}: the score also depends on {', '.join(source.cut.left_out)}, which "
@@ -155,9 +158,10 @@ def _told(source: SourceModel) -> SourceModel:
     return source
 
 
-def _refuse(name: str, **choices: Any) -> None:
+def _refuse(name: str, options: LoadOptions, choices: Sequence[str]) -> None:
     """Raises `ValueError` for what there is nothing to choose of."""
-    given = {choice: value for choice, value in choices.items() if value is not None}
+    given = {choice: getattr(options, choice) for choice in choices}
+    given = {choice: value for choice, value in given.items() if value is not None}
     if given:
         raise ValueError(
             "Keras models have no signatures to choose from, and a loaded model already has its "

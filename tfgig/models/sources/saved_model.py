@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,53 +13,41 @@ import tensorflow as tf
 
 from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
-from tfgig.image.axes import DataFormat
-from tfgig.models.graphs.constants import Constants, fixed_of, has_rows
+from tfgig.models.graphs.constants import fixed_of, has_rows
 from tfgig.models.graphs.cut import Concrete, concrete
-from tfgig.models.graphs.entry import Cuts, Known, cuts_of
-from tfgig.models.graphs.examples import Given
+from tfgig.models.graphs.entry import Known, View, view_of
 from tfgig.models.graphs.gradients import refuse_unservable, unsaved_gradients
 from tfgig.models.graphs.graph_find import find, survey
 from tfgig.models.graphs.inlining import body_of, inline
-from tfgig.models.graphs.places import Survey
 from tfgig.models.graphs.refusal import CannotExplain
 from tfgig.models.graphs.shapes import Shape, refuse_ragged, with_shape
-from tfgig.models.source import Served, SourceModel, model_outputs, range_of_image, resources_of
+from tfgig.models.options import LoadOptions
+from tfgig.models.picture import range_of_image
+from tfgig.models.source import Kept, Model, Served, SourceModel, model_outputs, resources_of
 from tfgig.models.sources.archive import SUFFIXES
 from tfgig.models.sources.opening import CALL, Opened, Signature, choose, defaults_of
-from tfgig.spec import Named
 
 _OWN = (SERVING_DEFAULT, CALL)  # an export writes these itself
 _AXES_OF_SERIES = 2  # of one example: steps, features
 _REFERENCES = ("Variable", "VariableV2")
 
 
-def from_saved_model(
-    opened: Opened,
-    value_range: tuple[float, float] | None = None,
-    signature: str | None = None,
-    shape: Shape | None = None,
-    layer: Named = None,
-    example: Given | None = None,
-    constants: Constants | None = None,
-    data_format: DataFormat | None = None,
-) -> SourceModel:
+def from_saved_model(opened: Opened, options: LoadOptions = LoadOptions()) -> SourceModel:
     """One signature of a SavedModel as a source; its other signatures go along.
 
     Args:
         opened: The SavedModel.
-        value_range, signature, shape, layer, example, constants, data_format: As for `load_model`.
+        options: As for `load_model`.
 
     Raises:
         ValueError: there is no such signature, or no gradient reaches what is to be explained;
             the error says where it ends.
     """
-    chosen = choose(opened, signature)
+    chosen = choose(opened, options.signature)
     ours = read_description(opened.directory)
-    if data_format is None and ours.data_format != "channels_last":
-        data_format = ours.data_format
-    found = explainable(opened, chosen, shape, layer, example, constants, data_format)
-    names = found.serve.structured_outputs.values
+    if options.data_format is None and ours.data_format != "channels_last":
+        options = dataclasses.replace(options, data_format=ours.data_format)
+    found = explainable(opened, chosen, options)
     left_out = {chosen.name} & set(_OWN) | set(ours.endpoints)
     others = _others(opened.loaded, left_out, found.replaced)
     defaults = {name: defaults_of(opened, name) for name in others}
@@ -68,24 +56,26 @@ def from_saved_model(
         same = {s.name: found.fixed[s.name] for s in specs if _takes(s, found.fixed)}
         defaults[name] = {**defaults[name], **same}
     defaults[SERVING_DEFAULT] = {**defaults_of(opened, chosen.name), **found.fixed}
-    return SourceModel(
+    serve, inputs = found.served
+    loaded = Model(
         name=_name(opened.handle),
         inputs=found.inputs,
         serve=found.serve,
-        **found.cuts._asdict(),
-        signature_outputs={name: name for name in names},
-        value_range=value_range
+        served=Served(
+            serve,
+            inputs,
+            {name: name for name in found.serve.structured_outputs.values},
+            signatures=others,
+            defaults=defaults,
+        ),
+        value_range=options.value_range
         or ours.value_range
-        or range_of_image(found.serve, found.inputs, found.cuts.entry),
-        origin=Kept((opened.loaded, found.replaced)),
-        signatures=others,
-        resources=tuple(resources_of(opened.loaded)),
-        layer=layer,
-        survey=found.survey,
+        or range_of_image(found.serve, found.inputs, found.view.entry),
         labels=ours.labels,
-        own=found.own,
-        defaults=defaults,
+        origin=Kept((opened.loaded, found.replaced)),
+        resources=tuple(resources_of(opened.loaded)),
     )
+    return SourceModel(loaded, found.view)
 
 
 class Explainable(NamedTuple):
@@ -93,21 +83,15 @@ class Explainable(NamedTuple):
 
     inputs: tuple[tf.TensorSpec, ...]
     serve: Concrete
-    cuts: Cuts
+    view: View
     replaced: dict[str, tf.Variable]  # TensorFlow 1's variables, by ones that can be saved
-    survey: Callable[[str | None], Survey]
-    own: Served | None  # with the inputs that explanations fix, if there are any
     fixed: dict[str, np.ndarray]
+    # With the inputs that explanations fix.
+    served: tuple[Concrete, tuple[tf.TensorSpec, ...]]
 
 
 def explainable(
-    opened: Opened,
-    signature: Signature,
-    shape: Shape | None,
-    layer: Named = None,
-    example: Given | None = None,
-    constants: Constants | None = None,
-    data_format: DataFormat | None = None,
+    opened: Opened, signature: Signature, options: LoadOptions = LoadOptions()
 ) -> Explainable:
     """A signature, laid out and cut.
 
@@ -116,10 +100,10 @@ def explainable(
     """
     where = f"the signature {signature.name!r} of {opened.handle!r}"
     every = _named(signature)
-    fixed = fixed_of(every, constants, defaults_of(opened, signature.name), where)
+    fixed = fixed_of(every, options.constants, defaults_of(opened, signature.name), where)
     named = [spec for spec in every if spec.name not in fixed]
     refuse_ragged(_traced(signature, every), every, where)
-    inputs = _inputs(named, shape, where)
+    inputs = _inputs(named, options.shape, where)
     function = _traced(signature, inputs, fixed)
     # Before the layout, which gives custom gradients other names.
     refuse_unservable(function.graph, where, unsaved_gradients(opened.meta_graph.graph_def))
@@ -138,24 +122,14 @@ def explainable(
         finding = functools.partial(find, serve, where)
         places = functools.cache(functools.partial(survey, serve, inputs))
         try:
-            known = Known(where, example=example, survey=places, data_format=data_format)
-            cuts = cuts_of(serve, inputs, layer, finding, known)
+            known = Known(where, places, example=options.example, data_format=options.data_format)
+            view = view_of(serve, inputs, options.layer, finding, known)
         except CannotExplain as error:
             refusals.append(error)
             continue
-        own = _own(signature, every, inputs, replaced) if fixed else None
-        return Explainable(inputs, serve, cuts, replaced, places, own, fixed)
+        served = _served(signature, every, inputs, replaced) if fixed else (serve, inputs)
+        return Explainable(inputs, serve, view, replaced, fixed, served)
     raise refusals[0]
-
-
-@dataclasses.dataclass(frozen=True)
-class Kept:
-    """Keeps objects alive, which functions do not do for their variables.
-
-    Wrapped, so that no Keras layer takes them for its own.
-    """
-
-    objects: Any
 
 
 def _named(signature: Signature) -> tuple[tf.TensorSpec, ...]:
@@ -213,12 +187,12 @@ def _traced(
     return concrete(call, *inputs)
 
 
-def _own(
+def _served(
     signature: Signature,
     every: Sequence[tf.TensorSpec],
     inputs: Sequence[tf.TensorSpec],
     replaced: dict[str, tf.Variable],
-) -> Served:
+) -> tuple[Concrete, tuple[tf.TensorSpec, ...]]:
     """The model with all of its inputs, where explanations fix some."""
     known = {spec.name: spec for spec in inputs}
     specs = tuple(known.get(spec.name, spec) for spec in every)
@@ -227,7 +201,7 @@ def _own(
     def laid_out(*values):
         return model_outputs(_by_name(inline(function, values, replaced)))
 
-    return Served(concrete(laid_out, *specs), specs)
+    return concrete(laid_out, *specs), specs
 
 
 def _takes(spec: tf.TensorSpec, fixed: Mapping[str, np.ndarray]) -> bool:
