@@ -1,4 +1,4 @@
-r"""Trains the demonstration models: small classifiers of the shapes in `tfgig.scenes`.
+r"""Trains the demonstration's models, classifiers of the shapes in `tfgig.demonstration.scenes`.
 
 It composes the training scenes, trains a small convolutional network on them, measures it on
 scenes whose photographs it has never seen, and saves it, without the state of the optimizer, as a
@@ -37,7 +37,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from tfgig import scenes
+from tfgig.demonstration import scenes
 
 _MODEL = flags.DEFINE_enum(
     "model",

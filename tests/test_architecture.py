@@ -23,7 +23,7 @@ FLOORS = {
     "tfgig.worker": 0,
     "tfgig.workers": 0,
     "tfgig.keras_archive": 0,
-    "tfgig.scenes": 0,
+    "tfgig.demonstration.scenes": 0,
     "tfgig.targets": 1,
     "tfgig.baselines": 1,
     "tfgig.quadratures": 1,
@@ -51,6 +51,7 @@ FLOORS = {
     "tfgig.evaluation": 9,
     "tfgig.exported.kinds": 9,  # which build graphs of the models
     "tfgig.export": 9,
+    "tfgig.demonstration": 10,
     "tfgig.serving.protocol": 10,
     "tfgig.serving.runtime": 11,
     "tfgig.serving.client": 11,

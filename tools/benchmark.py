@@ -29,6 +29,7 @@ from absl import flags
 from tfgig_tools import command_line, model_flags, program
 
 import tfgig
+from tfgig import demonstration
 from tfgig.benchmark import accuracy, models, speed
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation.experiment import image_shape
@@ -38,7 +39,7 @@ from tfgig.models import SourceModel
 from tfgig.spec import members, nearest
 
 _DATASETS = {dataset.kind: dataset() for dataset in members(datasets.Dataset)}
-_DATASETS["builtin"] = datasets.Builtin(count=16)
+_DATASETS["builtin"] = demonstration.Builtin(count=16)
 METHODS = {
     "speed": ("ig", "guided_ig", "blur_ig", "ig_idgi", "guided_ig_idgi", "blur_ig_idgi"),
     "accuracy": ("ig", "blur_ig", "ig_idgi", "blur_ig_idgi"),
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     output.mkdir(parents=True, exist_ok=True)
     measure = _speed if what == "speed" else _accuracy
     texts, results = [], {}
-    default = ["mobilenet_v2"] if what == "speed" else model_flags.shipped()
+    default = ["mobilenet_v2"] if what == "speed" else demonstration.names()
     for handle in HANDLES.value or default:
         source, value_range = _source(handle)
         results[handle], text = measure(source, value_range, methods, output)
@@ -107,7 +108,7 @@ def _source(handle: str) -> tuple[SourceModel, tuple[float, float]]:
     """The model of a handle or of a network's name, and the range of its inputs."""
     network = models.NETWORKS.get(handle)
     if network is None:
-        known = {*models.NETWORKS, *model_flags.shipped()}
+        known = {*models.NETWORKS, *demonstration.names()}
         if handle.isidentifier() and handle not in known and not pathlib.Path(handle).exists():
             raise ValueError(f"There is no model {handle!r}. {nearest(handle, known)}")
         source = model_flags.load(handle)

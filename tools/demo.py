@@ -16,7 +16,6 @@ import pathlib
 import sys
 import time
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,8 @@ from absl import flags
 from tfgig_tools import program
 
 import tfgig
-from tfgig import presets, scenes
+from tfgig import demonstration, presets
+from tfgig.demonstration import scenes
 from tfgig.exported.description import read_description
 from tfgig.exported.signatures import SERVING_DEFAULT
 from tfgig.image import Overlay
@@ -112,10 +112,8 @@ def _say(line: str) -> None:
 
 
 def _export(path: Any, methods: dict[str, Method]) -> pathlib.Path:
-    model = resources.files("tfgig_saved_models") / "shapes" / "model.keras"
     started = time.perf_counter()
-    with resources.as_file(model) as file:
-        directory = tfgig.export_saved_model(str(file), path, methods)
+    directory = tfgig.export_saved_model(demonstration.load("shapes"), path, methods)
     seconds = time.perf_counter() - started
     _say(f"Exported the model of shapes with {len(methods)} methods in {seconds:.0f} s.")
     return pathlib.Path(directory)

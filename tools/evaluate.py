@@ -31,7 +31,7 @@ from absl import flags
 from tfgig_tools import command_line, model_flags, program, spark_flags
 
 import tfgig
-from tfgig import presets, workers
+from tfgig import demonstration, presets, workers
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
 from tfgig.evaluation import figures, running, table, variants
@@ -49,7 +49,7 @@ DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
 _QUICK = [name for name, metric in METRICS.items() if not metric.needs & Requirement.EXPLANATIONS]
 
 HANDLE = flags.DEFINE_string(
-    "handle", None, f"The model, or one of {', '.join(model_flags.shipped())}.", required=True
+    "handle", None, f"The model, or one of {', '.join(demonstration.names())}.", required=True
 )
 OUTPUT = flags.DEFINE_string(
     "output",

@@ -8,13 +8,13 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from absl import flags
 from tfgig_tools import command_line
 
+from tfgig import demonstration
 from tfgig.models import SourceModel
 from tfgig.models.options import LoadOptions
 from tfgig.models.sources.load import load as load_with
@@ -95,27 +95,10 @@ NAMES = (
 )
 
 
-def shipped() -> list[str]:
-    """The names of the bundled models."""
-    folder = resources.files("tfgig_saved_models")
-    return sorted(entry.name for entry in folder.iterdir() if (entry / "model.keras").is_file())
-
-
 def load(handle: str, layer: Sequence[str] | None = None) -> SourceModel:
     """The model of a handle, or of a shipped model's name, as the flags say."""
-    with located(handle) as path:
+    with demonstration.located(handle) as path:
         return _loaded(path, options(layer), OP_LIBRARY.value)
-
-
-@contextlib.contextmanager
-def located(handle: str) -> Iterator[str]:
-    """The file of a shipped model's name; any other handle is itself."""
-    if handle in shipped() and not pathlib.Path(handle).exists():
-        model = resources.files("tfgig_saved_models") / handle / "model.keras"
-        with resources.as_file(model) as file:
-            yield str(file)
-    else:
-        yield handle
 
 
 def options(layer: Sequence[str] | None = None) -> LoadOptions:
@@ -166,7 +149,7 @@ def elsewhere(handle: str, session: SparkSession | None) -> Iterator[Elsewhere |
     from tfgig.bulk.spark import SparkWorkers, Travelling
     from tfgig.evaluation.running import Elsewhere
 
-    with located(handle) as path, SparkWorkers(session) as workers:
+    with demonstration.located(handle) as path, SparkWorkers(session) as workers:
         model = Travelling.of(path, session)
         yield Elsewhere(workers, Loader(model, options(), OP_LIBRARY.value))
 

@@ -32,7 +32,7 @@ from absl import flags
 from tfgig_tools import choosing, command_line, model_flags, program, spark_flags
 
 import tfgig
-from tfgig import workers
+from tfgig import demonstration, workers
 from tfgig.evaluation import comparison, protocols, running, table
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation import experiment as experiments
@@ -46,7 +46,7 @@ DATASETS = {dataset.kind: dataset for dataset in members(datasets.Dataset)}
 TABLES = flags.DEFINE_list(
     "table", [], f"The published tables to repeat, of: {', '.join(protocols.names())}."
 )
-HANDLES = flags.DEFINE_list("handles", model_flags.shipped(), "The models.")
+HANDLES = flags.DEFINE_list("handles", demonstration.names(), "The models.")
 OUTPUT = flags.DEFINE_string("output", "tfgig-reproduce", "The directory for results.")
 DATASET = flags.DEFINE_enum("dataset", "builtin", list(DATASETS), "Where the images come from.")
 KEEP = flags.DEFINE_enum(

@@ -16,16 +16,14 @@
 # %%
 import dataclasses
 import time
-from importlib import resources
 
 import numpy as np
 
 import tfgig
-from tfgig import metrics, scenes
+from tfgig import demonstration, metrics
 
-with resources.as_file(resources.files("tfgig_saved_models") / "shapes" / "model.keras") as file:
-    source = tfgig.load_model(str(file))
-some = scenes.compose(4, seed=3, split="test")
+source = demonstration.load("shapes")
+some = demonstration.scenes.compose(4, seed=3, split="test")
 images = some.images.astype("float32")
 
 # %% [markdown]
@@ -39,7 +37,7 @@ names = ("gradient", "ig", "guided_ig_idgi", "block_ig")
 explainers = {name: tfgig.Explainer(source, name) for name in names}
 tfgig.plot(
     {name: explainer(images[:2]) for name, explainer in explainers.items()},
-    class_names=scenes.CLASSES,
+    class_names=demonstration.scenes.CLASSES,
 )
 
 # %% [markdown]

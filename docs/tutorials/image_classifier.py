@@ -25,7 +25,7 @@ import tensorflow as tf
 from IPython.display import Image, display
 
 import tfgig
-from tfgig import scenes
+from tfgig.demonstration import scenes
 
 keras.utils.set_random_seed(1)
 train = scenes.compose(512, seed=0, split="train")

@@ -17,19 +17,17 @@
 import base64
 import pathlib
 import tempfile
-from importlib import resources
 
 import numpy as np
 import requests
 from IPython.display import Image, display
 
 import tfgig
-from tfgig import scenes
+from tfgig import demonstration
 from tfgig.serving import Client, LocalServer, ServerOptions
 
 base = pathlib.Path(tempfile.mkdtemp()) / "shapes"
-with resources.as_file(resources.files("tfgig_saved_models") / "shapes" / "model.keras") as file:
-    version = tfgig.export_saved_model(str(file), str(base), methods=["ig", "block_ig"])
+version = tfgig.export_saved_model(demonstration.load("shapes"), base, methods=["ig", "block_ig"])
 version.name, sorted(path.name for path in version.iterdir())
 
 # %% [markdown]
@@ -49,10 +47,10 @@ requests.get(url, timeout=30).json()["model_version_status"][0]["state"]
 # The heat-map is a base64-encoded PNG. TensorFlow Serving takes the same requests.
 
 # %%
-image = scenes.compose(1, seed=1, split="test").images[0]
+image = demonstration.scenes.compose(1, seed=1, split="test").images[0]
 rows = image.astype(int).tolist()
 predicted = requests.post(f"{url}:predict", json={"instances": [rows]}, timeout=60).json()
-print(scenes.CLASSES[int(np.argmax(predicted["predictions"][0]))])
+print(demonstration.scenes.CLASSES[int(np.argmax(predicted["predictions"][0]))])
 
 request = {"signature_name": "heatmap_block_ig", "instances": [rows]}
 answer = requests.post(f"{url}:predict", json=request, timeout=60).json()["predictions"][0]
@@ -67,7 +65,9 @@ display(Image(base64.b64decode(answer["heatmap_bytes"]["b64"]), width=240))
 # %%
 with Client(server.grpc_address, model="shapes") as client:
     explanation = client.explain(image[np.newaxis].astype("float32"), method="ig")
-tfgig.plot(explanation, image[np.newaxis].astype("float32"), class_names=scenes.CLASSES)
+tfgig.plot(
+    explanation, image[np.newaxis].astype("float32"), class_names=demonstration.scenes.CLASSES
+)
 
 # %%
 server.stop()

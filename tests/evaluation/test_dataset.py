@@ -9,8 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.evaluation.conftest import SHAPE
-from tfgig import scenes
-from tfgig.evaluation.dataset import Builtin, Dataset, Directory, Records
+from tfgig.demonstration import Builtin, scenes
+from tfgig.evaluation.dataset import Dataset, Directory, Records
 from tfgig.spec import from_config, members, to_config
 
 

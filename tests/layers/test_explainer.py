@@ -295,7 +295,8 @@ def test_the_serialized_layer_is_json():
 def test_what_is_not_a_keras_model_is_not_saved_as_one(explainer):
     source = tfgig.load_model(image_model())
     assert tfgig.Explainer(source, IG).get_config()["method"] == to_config(IG)
-    from_file = dataclasses.replace(source, name="other", origin=None)
+    model = dataclasses.replace(source.model, name="other", origin=None)
+    from_file = dataclasses.replace(source, model=model)
     with pytest.raises(ValueError, match=r"export_saved_model.*Received: 'other'"):
         tfgig.Explainer(from_file, IG).get_config()
 

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from tests.cases import ROOT, images, objective, quadratic, run
-from tfgig import load_model, scenes
+from tfgig import load_model
 from tfgig.baselines import Constant, Several
+from tfgig.demonstration import scenes
 from tfgig.methods import Edge, GradCAM, Gradient, PathIntegral, Smooth
 from tfgig.methods.error import caution, relative_error
 from tfgig.objective import ModelObjective

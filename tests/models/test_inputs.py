@@ -14,7 +14,7 @@ import tfgig
 from tests import run_requests
 from tests.cases import run_python
 from tests.models import inputs
-from tfgig.models import taking_encoded_images
+from tfgig.models import SourceModel, taking_encoded_images
 
 IG = tfgig.PathIntegral(steps=12)
 WORDS, TABLE, PIXELS = inputs.words(), inputs.rows_of_table(), inputs.pixels()
@@ -333,7 +333,7 @@ class TestEncodedImages:
         )
 
     def test_its_own_signature_is_unchanged_and_another_takes_files(self, version, handles):
-        model = handles["encoded"].origin
+        model = handles["encoded"].model.origin
         loaded = tf.saved_model.load(str(version)).signatures
         images = PIXELS.astype(np.float32)
         (scores,) = loaded["serving_default"](image=tf.constant(images)).values()
@@ -386,6 +386,7 @@ class TestEncodedImages:
     def test_models_of_something_else_are_refused(self, handles):
         with pytest.raises(ValueError, match=r"one image input of fixed size.*numbers: float32"):
             taking_encoded_images(tfgig.load_model(handles["table"]))
-        unknown = dataclasses.replace(tfgig.load_model(handles["saved pixels"]), value_range=None)
+        source = tfgig.load_model(handles["saved pixels"])
+        unknown = SourceModel(dataclasses.replace(source.model, value_range=None), source.view)
         with pytest.raises(ValueError, match="value range of the input must be known"):
             taking_encoded_images(unknown)

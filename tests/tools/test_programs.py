@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from tests.cases import SHAPE, image_model
-from tfgig import Endpoint, export_saved_model, load_model, presets, scenes
+from tfgig import Endpoint, export_saved_model, load_model, presets
+from tfgig.demonstration import scenes
 from tfgig.methods import Gradient
 from tfgig.targets import ClassScore, CustomScore, RegionScore, Threshold
 

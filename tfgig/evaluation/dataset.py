@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgig import scenes
 from tfgig.image.files import FITS, FORMATS, Fit, read_image
 from tfgig.metrics import boxes_to_mask
 from tfgig.spec import Spec, check, is_whole
@@ -70,36 +69,6 @@ class Dataset(Spec, abc.ABC):
                     yield {name: getattr(item, name) for name in signature}
 
         return tf.data.Dataset.from_generator(readable, output_signature=signature)
-
-
-@dataclasses.dataclass(frozen=True)
-class Builtin(Dataset):
-    """The generated scenes of `tfgig.scenes`: shapes over photographs, with exact masks.
-
-    Args:
-        count: How many scenes.
-        seed: Which scenes.
-        split: "train" or "test", whose photographs no shipped model has seen.
-    """
-
-    kind = "builtin"
-    count: int = 400
-    seed: int = 17
-    split: str = "test"
-
-    def size(self):
-        return self.count
-
-    def items(self, shape):
-        check(
-            tuple(shape) == (scenes.SIZE, scenes.SIZE, 3),
-            f"The built-in images are [{scenes.SIZE}, {scenes.SIZE}, 3]; models of other image "
-            "sizes need their own dataset.",
-            tuple(shape),
-        )
-        composed = scenes.compose(self.count, seed=self.seed, split=self.split)
-        for i, (image, mask, label) in enumerate(zip(*composed, strict=True)):
-            yield Item(f"scene{i:04d}", image.astype(np.float32), int(label), mask)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfgig.scenes.outlines import blob, outline, stroke
+from tfgig.demonstration.scenes.outlines import blob, outline, stroke
 
 CLASSES: tuple[str, ...] = (
     "disc",
@@ -147,7 +147,7 @@ def _imported(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"tfgig.scenes needs Pillow and scikit-image, but {name!r} cannot be imported "
+            f"tfgig.demonstration needs Pillow and scikit-image, but {name!r} cannot be imported "
             f"({error}). To install them: pip install 'tfgig[pictures]'"
         ) from error
 

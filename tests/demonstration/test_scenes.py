@@ -1,4 +1,4 @@
-"""Tests of tfgig.scenes: scenes of which it is known where the evidence is."""
+"""Tests of tfgig.demonstration.scenes: scenes of which it is known where the evidence is."""
 
 import functools
 import subprocess
@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from tfgig import scenes
-from tfgig.scenes import composition
+from tfgig.demonstration import scenes
+from tfgig.demonstration.scenes import composition
 
 
 @functools.cache

@@ -1,14 +1,13 @@
-"""Tests of the shipped models of the shapes in tfgig.scenes."""
-
-import pathlib
+"""Tests of the shipped models of the shapes in tfgig.demonstration.scenes."""
 
 import keras
 import numpy as np
 import pytest
 
-from tfgig import scenes
+from tests.cases import ROOT
+from tfgig.demonstration import scenes
 
-FOLDER = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
+FOLDER = ROOT / "saved_models"
 
 
 @pytest.fixture(scope="module", params=["shapes", "shapes_residual"])

@@ -6,7 +6,7 @@ two distractors, irregular blobs and strokes filled in the same way, lie beside 
 an explanation which points at "the colourful thing" may be wrong, and the mask of the object
 tells.
 
-    >>> from tfgig import scenes
+    >>> from tfgig.demonstration import scenes
     >>> images, masks, labels = scenes.compose(16, seed=0, split="test")
     >>> scenes.CLASSES[labels[0]]
 
@@ -14,6 +14,6 @@ The photographs are those which are bundled with scikit-image; nothing is downlo
 needs Pillow and scikit-image once `compose()` is called: pip install 'tfgig[pictures]'.
 """
 
-from tfgig.scenes.composition import CLASSES, PHOTOGRAPHS, SIZE, Scenes, compose
+from tfgig.demonstration.scenes.composition import CLASSES, PHOTOGRAPHS, SIZE, Scenes, compose
 
 __all__ = ("CLASSES", "PHOTOGRAPHS", "SIZE", "Scenes", "compose")
