@@ -36,6 +36,8 @@ def test_a_config_is_plain_json():
         "baseline": {"kind": "baseline.constant", "value": [1.0, 2.0]},
         "fraction": 0.1,
         "max_distance": 0.02,
+        "steps_per_choice": 1,
+        "selection": "nth_element",
     }
     assert json.loads(json.dumps(config)) == config
 
@@ -124,7 +126,9 @@ def test_leaves_are_all_options_by_dotted_name():
 
 def test_replace_at_any_depth():
     changed = replace_all(GUIDED, {"path.fraction": 0.1})
-    assert changed == dataclasses.replace(GUIDED, path=Guided(fraction=0.1))
+    assert changed == dataclasses.replace(
+        GUIDED, path=dataclasses.replace(GUIDED.path, fraction=0.1)
+    )
     assert GUIDED.path.fraction == 0.25
     assert replace_all(GUIDED, {"path.baseline.value": 3.0}).path.baseline == Constant(3.0)
     with pytest.raises(ValueError, match=r"Guided has no option 'fractoin'.*Did you mean 'frac"):

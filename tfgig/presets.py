@@ -33,7 +33,10 @@ _PRESETS: dict[str, tuple[str, Method]] = {
         "Integrated Gradients in as many steps as each row needs",
         Converge(PathIntegral(Straight(), Riemann(), Midpoint(), steps=12), tolerance=0.1),
     ),
-    "guided_ig": ("Guided IG", PathIntegral(Guided(), Riemann(), Trapezoid(), steps=200)),
+    "guided_ig": (
+        "Guided IG",
+        PathIntegral(Guided(steps_per_choice=2), Riemann(), Trapezoid(), steps=200),
+    ),
     "guided_ig_reference": (
         "Guided IG as its authors' code sums it",
         PathIntegral(Guided(), Riemann(), Left(), steps=200),
