@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import tfgig
-from tfgig.methods import At, Edge, GradCAM, PathIntegral
+from tfgig.methods import At, Edge, GradCAM, Gradient, PathIntegral
 from tfgig.paths import Blur
+from tfgig.plots.parts import parts_of
 from tfgig.serving import SessionModel
 
 RANDOM = np.random.default_rng(0)
@@ -111,6 +112,19 @@ def test_an_export_draws_the_same_heat_maps(kind, tmp_path):
         for name in ("live", "saved"):
             # Colours of single pixels may differ by rounding.
             assert np.abs(drawn[name, method] - drawn["twin", method]).mean() < 1.0, (name, method)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_notebook_draws_what_it_does_with_channels_last(kind):
+    twin, model = pair(kind)
+    for method in (Gradient(), At("last", Gradient())):
+        wanted = tfgig.Explainer(twin, method)(seen_by(kind))
+        found = tfgig.Explainer(model, method)(moved(seen_by(kind), kind))
+        (part,), (expected,) = (parts_of(one, one.subject) for one in (found, wanted))
+        assert part.kind == "image"
+        np.testing.assert_allclose(part.data, expected.data)
+        scale = np.abs(expected.attributions).max()
+        np.testing.assert_allclose(part.attributions, expected.attributions, atol=1e-3 * scale)
 
 
 def test_what_the_graph_does_not_show_is_asked_for_and_said():

@@ -28,6 +28,7 @@ from tfgig.models import SourceModel, load_model
 from tfgig.models.graphs.places import Place
 from tfgig.objective import classes_of
 from tfgig.plots import Explanation, Subject
+from tfgig.plots.subject import PictureAxes
 from tfgig.spec import check_is, from_config, to_config
 from tfgig.targets import TOP_CLASS, ClassScore, Target
 from tfgig.tracing import traced_once
@@ -186,7 +187,17 @@ class Explainer(keras.layers.Layer):
             value_range=self.source.value_range,
             layout=None if self.place is None else self.place.layout,
             inner=inner,
+            axes=self._axes(),
         )
+
+    def _axes(self) -> PictureAxes | None:
+        """Which axes of the picture, and of what is drawn over it, are what."""
+        picture = self.source.picture
+        if picture is None:
+            return None
+        drawn, data_format = picture.drawn(self._explained)
+        explained = drawn.removeprefix("attributions").removeprefix("_")
+        return PictureAxes(picture.spec.name, explained, picture.data_format, data_format)
 
     def _in_order(self, inputs: Any) -> list[Any]:
         """The inputs, given as the model takes them or by name, in the order of its own."""

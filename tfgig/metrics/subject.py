@@ -64,8 +64,8 @@ class Subject:
             and picture.data_format == "channels_last"
             and len(self.source.inputs) == 1
             and self.source.view.at_inputs,
-            "Metrics need an image model with one input, [B, height, width, 1, 3 or 4], explained "
-            "at that input.",
+            "Metrics need an image model with one input, channels last, [B, height, width, 1, 3 or "
+            "4], explained at that input.",
             {spec.name: spec.shape.as_list() for spec in self.source.inputs},
         )
         self.method = method

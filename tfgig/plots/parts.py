@@ -57,7 +57,7 @@ def parts_of(
         ValueError: there are no attributions, or nothing to draw them over.
     """
     check(kind is None or kind in KINDS, f"`kind` must be one of {KINDS}, or None.", kind)
-    answers = dict(_answers(explanation))
+    subject, answers = subject.with_channels_last(dict(_answers(explanation)))
     check(
         bool(answers),
         'An explanation needs "attributions" or "tokens"; heatmap_bytes already are pictures.',

@@ -147,7 +147,8 @@ class Survey:
         check(
             len(over) > 0,
             "This model has no layer that maps onto the image and that the whole score passes "
-            "through; explain it at its inputs, or name layers.",
+            "through (layers whose channels come first are not mapped); explain it at its inputs, "
+            "or name layers.",
             [place.name for place in self.places],
         )
         quarter = min(cast(Layout, over[0].layout).picture) // 4
