@@ -26,23 +26,30 @@ def guarded(values: Sequence[tf.Tensor], specs: Sequence[tf.TensorSpec]) -> list
     ]
 
 
-def unless_empty(function: Callable[..., Any], inputs: Sequence[tf.Tensor]) -> Any:
+def unless_empty(
+    function: Callable[..., Any], inputs: Sequence[tf.Tensor], outputs: Any = None
+) -> Any:
     """`function(*inputs)`, a dictionary of outputs [B, ...]; for B = 0 it is not called.
 
     A size that an output leaves open is then 0. A function whose inputs or outputs do not all have
     rows is called whatever comes.
+
+    Args:
+        function: What is called.
+        inputs: [B, ...] each.
+        outputs: The specs of what it returns; None if it is to be traced to find out.
     """
-    traced = concrete(function, *inputs)
-    outputs = traced.structured_outputs
-    flat = tf.nest.flatten(outputs)
-    if not all(_has_rows(tensor) for tensor in (*inputs, *flat)):
-        return traced(*inputs)
+    if outputs is None:
+        function = traced = concrete(function, *inputs)
+        outputs = traced.structured_outputs
+    if not all(_has_rows(tensor) for tensor in (*inputs, *tf.nest.flatten(outputs))):
+        return function(*inputs)
 
     def nothing():
         return tf.nest.map_structure(_no_rows, outputs)
 
     there_are_rows = tf.shape(inputs[0], tf.int64)[0] > 0
-    return tf.cond(there_are_rows, lambda: traced(*inputs), nothing, name=GUARD)
+    return tf.cond(there_are_rows, lambda: function(*inputs), nothing, name=GUARD)
 
 
 def _has_rows(tensor: tf.Tensor | tf.TensorSpec) -> bool:

@@ -84,7 +84,8 @@ class Entrance:
         take_up = concrete(read, *[handle for _ in outputs], attributes=WHOLE)
         # As it is: the operation seems to have no effect if nothing takes its output.
         waiting = concrete(wait, *inputs, attributes={**WHOLE, **AS_IS})
-        return unless_empty(functools.partial(call_as_it_is, waiting), inputs)
+        call = functools.partial(call_as_it_is, waiting)
+        return unless_empty(call, inputs, waiting.structured_outputs)
 
     def _merged(
         self, function: Callable[..., Outputs], inputs: Sequence[tf.Tensor], signature: str
