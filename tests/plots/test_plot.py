@@ -6,6 +6,7 @@ import pytest
 
 import tfgig
 from tests.cases import CLASSES, image_model, images
+from tfgig.plots.captions import broken
 from tfgig.plots.parts import parts_of
 from tfgig.plots.subject import Subject
 
@@ -42,7 +43,8 @@ def test_an_image(explanation, style):
     figure = tfgig.plot(explanation, style=style, rows=1)
     assert isinstance(figure, matplotlib.figure.Figure)
     score = float(explanation["score"][1])
-    assert any(text.startswith(f"name3: score {score:.3g} (baseline ") for text in words(figure))
+    written = " ".join(" ".join(words(figure)).split())
+    assert f"name3: score {score:.3g} (baseline " in written
     assert "gradient" in words(figure)
     pictures = [a.get_images()[0].get_array() for a in figure.axes if a.get_images()]
     assert [picture.shape for picture in pictures] == [(12, 10, 3)] * 2
@@ -76,6 +78,20 @@ def test_methods_side_by_side_and_rows(explanation):
     assert words(figure).count("two") == 2
     with pytest.raises(ValueError, match=r"`rows` must be among the 2.*Received: 2"):
         tfgig.plot(explanation, rows=2)
+
+
+def test_beside_other_methods_several_scales_are_their_map():
+    scales = explained(4, 4, 3) | {"attributions_block": np.ones([2, 2, 2, 5])}
+    figure = tfgig.plot({"ig": explained(4, 4, 3), "scales": scales}, np.zeros([2, 4, 4, 3]))
+    assert len([axis for axis in figure.axes if axis.get_images()]) == 2 * 3  # with the input
+    assert not any("block" in text for text in words(figure))
+
+
+def test_a_caption_is_as_wide_as_its_picture():
+    lines = ["Egyptian cat: score 0.437 (baseline 0.000505)", "delta +0.085, error 5.67 %"]
+    assert broken(lines, 60) == lines
+    assert broken(lines, 40) == ["Egyptian cat: score 0.437", "(baseline 0.000505)", lines[1]]
+    assert broken(lines[1:], 15) == ["delta +0.085,", "error 5.67 %"]
 
 
 def test_what_a_client_answers_is_drawn_over_the_images_it_sent():

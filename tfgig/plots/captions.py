@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfgig.plots.subject import Subject
+
+_FIXED = "\N{NO-BREAK SPACE}"
 
 
 def caption(
@@ -41,6 +44,17 @@ def caption(
     if "error" in found:
         quality.append(f"error {number(100 * found['error'])} %")
     return [*lines, ", ".join(quality)] if quality else lines
+
+
+def broken(lines: Sequence[str], width: int) -> list[str]:
+    """Lines of at most so many letters, where they can be broken: at commas and brackets."""
+    kept = [re.sub(r"(?<!,) (?!\()", _FIXED, line) for line in lines]
+    wrapped = [
+        part
+        for line in kept
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    ]
+    return [line.replace(_FIXED, " ") for line in wrapped]
 
 
 def name_of(subject: Subject, target: Any) -> str:

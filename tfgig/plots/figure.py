@@ -13,13 +13,14 @@ from matplotlib.figure import Figure, SubFigure
 
 from tfgig.image import Style
 from tfgig.plots import images, panels
-from tfgig.plots.captions import caption
+from tfgig.plots.captions import broken, caption
 from tfgig.plots.colours import FAINT
 from tfgig.plots.parts import Part
 from tfgig.plots.subject import Subject
 
 _PICTURE, _BAR_ROW, _SERIES = 2.3, 0.22, 1.1  # inches
-_CAPTION, _CAPTION_LINE, _MARGIN = 0.62, 0.15, 0.35
+_CAPTION, _CAPTION_LINE, _MARGIN = 0.62, 0.18, 0.35
+_LINES, _LETTER = 2, 0.058  # of a caption: how many it has room for, and the width of a letter
 _WIDTH, _TOKEN_LINE = 7.5, 30 / 72
 
 
@@ -109,20 +110,23 @@ def _of_images(shown: Sequence[Shown], row: int, index: int, style: Style) -> _S
     part = shown[0].parts[index]
     height, width = (1, 1) if part.data is None else part.data.shape[1:3]
     wide = _PICTURE * min(2.0, max(0.5, width / height))
+    captions = [caption(one.explanation, one.subject, row, part.name) for one in shown]
+    captions = [broken(lines, int(wide / _LETTER)) for lines in captions]
+    more = max(map(len, captions)) - _LINES
 
     def fill(space: SubFigure) -> None:
         axes = list(space.subplots(1, 1 + len(shown), squeeze=False)[0])
         images.draw_picture(axes[0], part, shown[0].subject, row)
         known = part.name in shown[0].subject.inputs
         _title(axes[0], part.name if known else "input", [])
-        for axis, one in zip(axes[1:], shown, strict=True):
+        for axis, one, words in zip(axes[1:], shown, captions, strict=True):
             images.draw_map(axis, one.parts[index], one.subject, row, style)
             place = f" at {part.name}" if part.name and not known else ""
-            words = caption(one.explanation, one.subject, row, part.name)
             _title(axis, f"{one.subject.method}{place}".strip(), words)
         images.bar(axes, style)
 
-    return _Strip(wide * (1 + len(shown)) + 0.9, _PICTURE + _CAPTION, fill)
+    tall = _PICTURE + _CAPTION + max(0, more) * _CAPTION_LINE
+    return _Strip(wide * (1 + len(shown)) + 0.9, tall, fill)
 
 
 def _of_tokens(one: Shown, row: int, index: int) -> _Strip:

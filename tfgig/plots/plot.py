@@ -46,7 +46,8 @@ def plot(
 
     Args:
         explanation: The result of a `tfgig.Explainer`, a signature or `tfgig.serving.Client`; or
-            several for the same inputs by method name, drawn side by side.
+            several for the same inputs by method name, drawn side by side, without the places
+            that `Scales` answers beside its map.
         inputs: The explained inputs [B, ...], or several of them by name. An `Explainer`'s result
             contains them.
         kind: "image", "tokens", "table" or "series"; None infers it from the shapes.
@@ -86,6 +87,8 @@ def plot(
         subject = one.subject if isinstance(one, Explanation) else Subject()
         subject = dataclasses.replace(subject, **known, method=name or subject.method)
         shown.append(figure.Shown(one, subject, parts_of(one, subject, kind, tokens)))
+    if len(shown) > 1:
+        shown = [dataclasses.replace(one, parts=_without_places(one)) for one in shown]
     _check_alike(shown)
     chosen = figure.rows_of(shown[0].explanation, 4)
     if rows is not None:
@@ -113,6 +116,12 @@ def _by_method(explanation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _by_name(inputs: Any) -> dict[str, Any]:
     return dict(inputs) if isinstance(inputs, Mapping) else {"": inputs}
+
+
+def _without_places(shown: Any) -> list[Any]:
+    """The parts of an explanation; of one that answers several places beside its map, the map."""
+    whole = "attributions" in shown.explanation
+    return [part for part in shown.parts if not (whole and part.name)]
 
 
 def _check_alike(shown: Sequence[Any]) -> None:
