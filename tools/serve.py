@@ -35,7 +35,9 @@ MODEL_NAME = flags.DEFINE_string(
 )
 HOST = flags.DEFINE_string("host", _SERVER.host, "The address to listen on.")
 PORT = flags.DEFINE_integer("port", _SERVER.port, "The gRPC port; 0 for a free one.")
-REST_PORT = flags.DEFINE_integer("rest_port", _SERVER.rest_port, "The REST port; 0 for a free one.")
+REST_PORT = flags.DEFINE_integer(
+    "rest_api_port", _SERVER.rest_port, "The REST port; 0 for a free one."
+)
 POLL = flags.DEFINE_float(
     "file_system_poll_wait_seconds",
     _SERVER.poll_seconds,
@@ -116,7 +118,7 @@ ALLOWED_BATCH_SIZES = flags.DEFINE_list(
 
 TOPICS = {
     "The model": ("model_base_path", "model_name", "num_versions", "version_labels"),
-    "Addresses": ("host", "port", "rest_port", "server"),
+    "Addresses": ("host", "port", "rest_api_port", "server"),
     "Requests": (
         "max_request_mebibytes",
         "rest_api_timeout_in_ms",

@@ -170,7 +170,7 @@ def free_ports(count):
 
 def test_a_server_killed_in_mid_request_and_started_again(slow):
     ports = free_ports(2)
-    flags = (f"--port={ports[0]}", f"--rest_port={ports[1]}")
+    flags = (f"--port={ports[0]}", f"--rest_api_port={ports[1]}")
     program = Program(slow, *flags)
     addresses = (program.grpc, program.rest)
     errors = []
