@@ -38,7 +38,7 @@ REFERENCE = {
     "tfgig.bulk": "Bulk",
     "tfgig.serving": "Serving",
     "tfgig.metrics": "Metrics",
-    "tfgig.scenes": "Scenes",
+    "tfgig.demonstration": "Demonstration",
 }
 _OUTSIDE = re.compile(r"\]\((?:\.\./)*(README|CONTRIBUTING|SECURITY|CHANGELOG)\.md")
 
