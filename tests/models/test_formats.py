@@ -91,7 +91,7 @@ def test_every_method_answers_what_it_does_with_channels_last(kind):
         np.testing.assert_allclose(found["attributions"], wanted, atol=2e-3 * scale)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ["channels_first", "no_channels"])
 def test_an_export_draws_the_same_heat_maps(kind, tmp_path):
     twin, model = pair(kind)
     pixels = seen_by(kind)
