@@ -4,8 +4,8 @@ It composes the training scenes, trains a small convolutional network on them, m
 scenes whose photographs it has never seen, and saves it, without the state of the optimizer, as a
 Keras file. With the defaults this takes less than ten minutes on two CPU cores. There are three
 networks: `shapes`, a plain chain of convolutions, `shapes_residual`, whose blocks add to what they
-are given, and `shapes_transformer`, a small vision transformer, which takes twice as long and is
-not shipped.
+are given, and `shapes_transformer`, a small vision transformer, which takes longer and is not
+shipped.
 
 To make a shipped model again (the scenes will be the same; the weights, and the accuracy in its
 last digit, may differ, since several threads do not always add up numbers in the same order):
