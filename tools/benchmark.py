@@ -2,6 +2,7 @@ r"""Measures how fast methods are beside the gradients they need, or how exact f
 
   tfgig-benchmark speed
   tfgig-benchmark speed --handles=mobilenet_v2,model.keras --methods=ig,guided_ig --rows=8
+  tfgig-benchmark peers --environments=peers
   tfgig-benchmark accuracy
   tfgig-benchmark accuracy --handles=model.keras --dataset=directory --directory.path=photos
 
@@ -10,14 +11,19 @@ are timed in one run, interleaved, for the Keras layer, for the exported signatu
 for the export in a session, as TensorFlow Serving runs it. Networks with random weights, built
 here: mobilenet_v2, resnet50_v2, inception_v3, vision_transformer, text_transformer.
 
+Peers are other libraries, each in a Python environment of its own, timed in turn in the same run:
+PAIR saliency, Xplique, Alibi, Captum. What makes an environment is said where it is missing.
+
 Accuracy is the true error of integrals along fixed paths by number of steps, beside the estimate in
 every answer, and how many gradients bring 95 % of the images to an error of 10 %.
 
-Writes speed.json and speed.md, or accuracy.json, accuracy.md and a plot for each model.
+Writes speed.json and speed.md, peers.json and peers.md, or accuracy.json and accuracy.md, and a
+picture for each model.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import sys
@@ -31,6 +37,7 @@ from tfgig_tools import command_line, model_flags, program
 import tfgig
 from tfgig import demonstration
 from tfgig.benchmark import accuracy, models, speed
+from tfgig.benchmark.peers import running as peers
 from tfgig.evaluation import dataset as datasets
 from tfgig.evaluation.experiment import image_shape
 from tfgig.image.files import in_units
@@ -42,17 +49,21 @@ _DATASETS = {dataset.kind: dataset() for dataset in members(datasets.Dataset)}
 _DATASETS["builtin"] = demonstration.Builtin(count=16)
 METHODS = {
     "speed": ("ig", "guided_ig", "blur_ig", "ig_idgi", "guided_ig_idgi", "blur_ig_idgi"),
+    "peers": ("ig", "guided_ig", "blur_ig", "smooth_grad"),
     "accuracy": ("ig", "blur_ig", "ig_idgi", "blur_ig_idgi"),
 }
 
 HANDLES = flags.DEFINE_list(
     "handles",
     None,
-    "The models. (default: mobilenet_v2 for speed, the models that come with tfgig for accuracy)",
+    "The models. (default: mobilenet_v2 for speed and peers, the models that come with tfgig for "
+    "accuracy)",
 )
 METHOD = flags.DEFINE_list("methods", None, "Which presets. (default: the integrals along paths)")
-ROWS = flags.DEFINE_integer("rows", 1, "speed: how many rows are explained at once.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 5, "speed: how often each is timed.", lower_bound=1)
+ROWS = flags.DEFINE_integer(
+    "rows", 1, "speed, peers: how many rows are explained at once.", lower_bound=1
+)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "speed, peers: how often each is timed.", lower_bound=1)
 WAYS = flags.DEFINE_list("ways", list(speed.WAYS), f"speed: which of {', '.join(speed.WAYS)}.")
 CLOCK = flags.DEFINE_enum(
     "clock",
@@ -60,6 +71,11 @@ CLOCK = flags.DEFINE_enum(
     list(speed.CLOCKS),
     "speed: what the table shows, elapsed time or that of the processor, which other programs on "
     "the machine disturb less.",
+)
+ENVIRONMENTS = flags.DEFINE_string(
+    "environments",
+    "peers",
+    "peers: the folder of their environments, each called as its library is imported.",
 )
 STEPS = flags.DEFINE_list("steps", ["8", "16", "32", "64"], "accuracy: numbers of steps.")
 DATASET = flags.DEFINE_enum(
@@ -74,6 +90,7 @@ command_line.define_preset_flags()
 TOPICS = {
     "What is measured": ("handles", "methods", "output"),
     "speed": ("rows", "rounds", "ways", "clock"),
+    "peers": ("environments",),
     "accuracy": ("steps", "dataset"),
     "The models": model_flags.NAMES,
     "General": ("program_version",),
@@ -81,22 +98,21 @@ TOPICS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures one of the two."""
+    """Measures one of the three."""
     if len(arguments) != 2 or arguments[1] not in METHODS:
         given = " ".join(arguments[1:])
-        raise ValueError(f"Say what to measure: speed or accuracy. Received: {given!r}.")
+        raise ValueError(f"Say what to measure: speed, peers or accuracy. Received: {given!r}.")
     (what,) = arguments[1:]
     names = METHOD.value or METHODS[what]
     methods = command_line.methods_from_flags(names)
     command_line.refuse_unused({name: f"--dataset={name}" for name in _DATASETS}, [DATASET.value])
     output = local_path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
-    measure = _speed if what == "speed" else _accuracy
     texts, results = [], {}
-    default = ["mobilenet_v2"] if what == "speed" else demonstration.names()
+    default = demonstration.names() if what == "accuracy" else ["mobilenet_v2"]
     for handle in HANDLES.value or default:
         source, value_range = _source(handle)
-        results[handle], text = measure(source, value_range, methods, output)
+        results[handle], text = MEASURES[what](handle, source, value_range, methods, output)
         texts.append(f"{source.name}\n\n{text}")
         print(texts[-1], flush=True)
     (output / f"{what}.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -119,30 +135,56 @@ def _source(handle: str) -> tuple[SourceModel, tuple[float, float]]:
 
 
 def _speed(
-    source: SourceModel, value_range: tuple[float, float], methods: Any, output: pathlib.Path
-) -> tuple[list[dict[str, Any]], str]:
+    handle: str,
+    source: SourceModel,
+    value_range: tuple[float, float],
+    methods: Any,
+    output: pathlib.Path,
+) -> tuple[Any, str]:
     inputs = models.random_rows(source.inputs, ROWS.value, value_range)
-
-    def told(method: str) -> None:
-        print(f"{source.name}: {method} ...", file=sys.stderr)
-
+    told = functools.partial(_told, source.name)
     timings = speed.measure(source, methods, inputs, WAYS.value, ROUNDS.value, told)
+    speed.draw(timings, str(output / f"speed-{source.name}.png"), CLOCK.value)
     found = [{**timing._asdict(), "share": timing.share} for timing in timings]
     return found, speed.render(timings, CLOCK.value)
 
 
+def _peers(
+    handle: str,
+    source: SourceModel,
+    value_range: tuple[float, float],
+    methods: Any,
+    output: pathlib.Path,
+) -> tuple[Any, str]:
+    folder = local_path(ENVIRONMENTS.value)
+    found = peers.found(folder)
+    missing = "\n\n".join(peers.commands(name, folder) for name in peers.PEERS if name not in found)
+    if not found:
+        raise ValueError(f"There is no environment of a peer. These commands make them:\n{missing}")
+    if missing:
+        print(f"Left out, for they have no environment; to make it:\n{missing}", file=sys.stderr)
+    inputs = models.random_rows(source.inputs, ROWS.value, value_range)
+    told = functools.partial(_told, source.name)
+    timings, versions = peers.measure(handle, source, methods, inputs, found, ROUNDS.value, told)
+    peers.draw(timings, str(output / f"peers-{source.name}.png"))
+    lines = [f"{peers.PEERS[name].title}: {version}" for name, version in versions.items()]
+    result = {"versions": versions, "timings": [timing._asdict() for timing in timings]}
+    return result, peers.render(timings) + "\n" + "\n".join(lines) + "\n"
+
+
 def _accuracy(
-    source: SourceModel, value_range: tuple[float, float], methods: Any, output: pathlib.Path
-) -> tuple[list[dict[str, Any]], str]:
+    handle: str,
+    source: SourceModel,
+    value_range: tuple[float, float],
+    methods: Any,
+    output: pathlib.Path,
+) -> tuple[Any, str]:
     steps = command_line.numbers(STEPS, int, "whole numbers, such as 8,16,32")
     dataset = command_line.spec_from_flags(DATASET.value, _DATASETS[DATASET.value])
     items = [item for item in dataset.items(image_shape(source)) if item.unreadable is None]
     images = in_units(np.stack([item.image for item in items]), value_range)
     images = images.astype(source.inputs[0].dtype.as_numpy_dtype)
-
-    def told(method: str, count: int) -> None:
-        print(f"{source.name}: {method}, {count} steps ...", file=sys.stderr)
-
+    told = functools.partial(_told, source.name)
     errors = accuracy.measure(source, methods, [images], steps, told=told)
     accuracy.draw(errors, str(output / f"accuracy-{source.name}.png"))
     found = [
@@ -150,6 +192,13 @@ def _accuracy(
         for pairs in (error._asdict().items() for error in errors)
     ]
     return found, f"{len(images)} images\n\n{accuracy.render(errors)}"
+
+
+def _told(model: str, what: str) -> None:
+    print(f"{model}: {what} ...", file=sys.stderr)
+
+
+MEASURES = {"speed": _speed, "peers": _peers, "accuracy": _accuracy}
 
 
 def run() -> None:

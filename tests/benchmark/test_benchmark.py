@@ -113,6 +113,7 @@ def test_the_program_measures_both(tmp_path):
     assert done.returncode == 0, done.stderr
     (found,) = json.loads((tmp_path / "speed.json").read_text())["shapes"]
     assert (found["method"], found["gradients"]) == ("ig", 8)
+    assert (tmp_path / "speed-shapes.png").stat().st_size > 5000
     done = program("benchmark", "accuracy", *common, "--steps=4,8", "--builtin.count=2")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "accuracy.md").read_text() in done.stdout + "\n"

@@ -67,7 +67,7 @@ def measure(
     inputs: Sequence[np.ndarray],
     steps: Sequence[int] = (8, 16, 32, 64),
     rows: int = 4,
-    told: Callable[[str, int], None] = lambda method, steps: None,
+    told: Callable[[str], None] = lambda what: None,
 ) -> list[Errors]:
     """The errors of each method for each number of steps.
 
@@ -77,7 +77,7 @@ def measure(
         inputs: The rows that are explained, [rows, ...] for each input of the model.
         steps: Numbers of steps; the integral takes four times the most.
         rows: How many rows are explained at once.
-        told: Called with a method's name and steps before each measurement.
+        told: Called with what is measured next: a method in so many steps.
 
     Raises:
         ValueError: a method has no steps to choose, or no row has attributions.
@@ -87,13 +87,13 @@ def measure(
     found = []
     for name, method in of.items():
         finest = _BEYOND * max(steps)
-        told(name, finest)
+        told(f"{name}, {finest} steps")
         exact = _explained(source, with_steps(method, finest), inputs, rows)
         size = _size(exact["attributions"])
         good = (size > 0) & exact["ok"]
         check(good.any(), "No row has attributions to compare with.", name)
         for count in steps:
-            told(name, count)
+            told(f"{name}, {count} steps")
             chosen = with_steps(method, count)
             answer = _explained(source, chosen, inputs, rows)
             apart = _size(answer["attributions"] - exact["attributions"])[good] / size[good]

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgig import layers
+from tfgig.benchmark import chart
 from tfgig.explaining import Explaining
 from tfgig.export import Endpoint, export_saved_model
 from tfgig.methods import Method, Scales
@@ -93,6 +94,50 @@ def bare(
     return lambda calls: evaluate(tf.constant(calls), points, *context).numpy(), size
 
 
+class Limit(NamedTuple):
+    """The bare gradients of a method.
+
+    Args:
+        run: Evaluates them.
+        points: How many points a call holds.
+        part: The share of the points that the method needs; the last call is full.
+    """
+
+    run: Callable[[], Any]
+    points: int
+    part: float
+
+
+class Limits:
+    """The bare gradients of methods, traced once for each place and size of a call.
+
+    Args:
+        source: The model.
+        inputs: The rows that are explained, [rows, ...] for each input of the model.
+    """
+
+    def __init__(self, source: SourceModel, inputs: Sequence[np.ndarray]):
+        self._source = source
+        self._inputs = inputs
+        self._traced: dict[tuple[str | None, int | None], tuple[Callable[[int], Any], int]] = {}
+
+    def of(self, method: Method) -> Limit:
+        """The gradients of a method where it looks, in calls of the size that it makes."""
+        rows = len(self._inputs[0])
+        place = layers.Explainer(self._source, method).place
+        at = None if place is None else place.name
+        # The points of an adaptive path come one after another: one of each row in a call.
+        walks = any(isinstance(value, AdaptivePath) for _, value, _ in leaves(method))
+        key = at, min(rows, points_per_call(None)) if walks else None
+        if key not in self._traced:
+            cut = self._source if at is None else self._source.at(at)
+            self._traced[key] = bare(cut, self._inputs, key[1])
+        evaluate, size = self._traced[key]
+        points = rows * method.gradients
+        calls = -(-points // size)
+        return Limit(functools.partial(evaluate, calls), size, points / (calls * size))
+
+
 def measure(
     source: SourceModel,
     methods: Mapping[str, Method],
@@ -125,30 +170,21 @@ def measure(
         )
     found: list[Timing] = []
     rows = len(inputs[0])
-    limits: dict[tuple[str | None, int | None], tuple[Callable[[int], Any], int]] = {}
-    with _ways(source, methods, inputs, ways) as runs:
+    limits = Limits(source, inputs)
+    with running(source, methods, inputs, ways) as runs:
         for name, method in methods.items():
             told(name)
-            place = layers.Explainer(source, method).place
-            at = None if place is None else place.name
-            # The points of an adaptive path come one after another: one of each row in a call.
-            walks = any(isinstance(value, AdaptivePath) for _, value, _ in leaves(method))
-            key = at, min(rows, points_per_call(None)) if walks else None
-            if key not in limits:
-                limits[key] = bare(source if at is None else source.at(at), inputs, key[1])
-            evaluate, size = limits[key]
-            points = rows * method.gradients
-            calls = -(-points // size)
+            limit = limits.of(method)
             every: dict[str, Callable[[], Any]] = {
-                "": functools.partial(evaluate, calls),
+                "": limit.run,
                 **{way: functools.partial(run, name) for way, run in runs.items()},
             }
             for run in every.values():
                 run()  # traces, and optimises the graph
-            taken = [{way: _seconds(run) for way, run in every.items()} for _ in range(rounds)]
+            taken = [{way: seconds(run) for way, run in every.items()} for _ in range(rounds)]
             for way in runs:
                 # [rounds, 2], elapsed and processor time.
-                shares = np.array([t[""] / t[way] for t in taken]) * points / (calls * size)
+                shares = np.array([t[""] / t[way] for t in taken]) * limit.part
                 per_row = float(np.median([t[way][0] for t in taken])) / rows
                 wall, cpu = (tuple(of_clock.tolist()) for of_clock in shares.T)
                 found.append(Timing(name, way, method.gradients, wall, cpu, per_row))
@@ -156,7 +192,7 @@ def measure(
 
 
 @contextlib.contextmanager
-def _ways(
+def running(
     source: SourceModel,
     methods: Mapping[str, Method],
     inputs: Sequence[np.ndarray],
@@ -187,7 +223,7 @@ def _ways(
         yield runs
 
 
-def _seconds(run: Callable[[], Any]) -> np.ndarray:
+def seconds(run: Callable[[], Any]) -> np.ndarray:
     """The elapsed seconds and those of the processor, over all threads: [2]."""
 
     def now():
@@ -196,6 +232,11 @@ def _seconds(run: Callable[[], Any]) -> np.ndarray:
     begin = now()
     run()
     return now() - begin
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median of some values, and the least and the most."""
+    return f"{np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def render(timings: Sequence[Timing], clock: str = "wall") -> str:
@@ -214,7 +255,22 @@ def render(timings: Sequence[Timing], clock: str = "wall") -> str:
     for method in dict.fromkeys(timing.method for timing in timings):
         own = {timing.way: timing for timing in timings if timing.method == method}
         shares = [own[way].cpu_shares if clock == "cpu" else own[way].shares for way in ways]
-        cells = [f"{np.median(of):.2f} ({min(of):.2f} to {max(of):.2f})" for of in shares]
+        cells = [spread(of) for of in shares]
         gradients = next(iter(own.values())).gradients
         lines.append(f"| {' | '.join([f'`{method}`', str(gradients), *cells])} |")
     return "\n".join(lines) + "\n"
+
+
+def draw(timings: Sequence[Timing], file: str, clock: str = "wall") -> None:
+    """Draws the shares as bars, of each method one for each way.
+
+    Args:
+        timings: Of any methods and ways.
+        file: The picture's file: .png, .pdf, .svg, ...
+        clock: As in `render`.
+    """
+    groups: dict[str, dict[str, Sequence[float]]] = {}
+    for timing in timings:
+        shares = timing.cpu_shares if clock == "cpu" else timing.shares
+        groups.setdefault(timing.method, {})[timing.way] = shares
+    chart.bars(groups, "share of the bare gradients", file)

@@ -1,0 +1,129 @@
+"""Peers: another library is asked in its own process, its errors are told, and it is compared."""
+
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+import tfgig
+from tests import cases
+from tests.tools.test_programs import program
+from tfgig.benchmark.peers import running
+from tfgig.benchmark.peers.answering import Answering
+from tfgig.benchmark.peers.base import Peer
+
+# A library that needs NumPy alone. It prints, as libraries do, and fails in one of its methods.
+LIBRARY = """
+import numpy as np
+from tfgig.benchmark.peers.base import Peer
+
+class Library(Peer):
+    name = "numpy"
+    title = "A library"
+
+    def __init__(self, network):
+        print("ready")
+        self.asked = []
+
+    def gradients(self, images):
+        self.asked.append(len(images))
+        return np.cos(images)
+
+    def methods(self):
+        return {"ig": self.ig, "blur_ig": self.fails}
+
+    def ig(self, images, steps, points):
+        path = np.linspace(0, 1, steps * len(images)).reshape(-1, 1, 1, 1) * images[:1]
+        parts = [self.gradients(path[k:k + points]) for k in range(0, len(path), points)]
+        return images * np.concatenate(parts).mean(0)
+
+    def fails(self, images, steps, points):
+        raise ArithmeticError("no blur today")
+"""
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A peer whose file lies in a copy of the package, and whose Python is this one."""
+    here = tmp_path / "tfgig" / "benchmark"
+    shutil.copytree(running._PACKAGE / "benchmark", here)
+    (here / "peers" / "library.py").write_text(LIBRARY)
+    made = {"__name__": "tfgig.benchmark.peers.library"}
+    exec(LIBRARY, made)
+    monkeypatch.setattr(running, "_PACKAGE", here.parent)
+    monkeypatch.setattr(running, "PEERS", {"numpy": made["Library"]})
+    return made["Library"]
+
+
+def measured(methods, rounds=2, network="mobilenet_v2"):
+    source = tfgig.load_model(cases.image_model())
+    python = pathlib.Path(sys.executable)
+    return running.measure(
+        network, source, methods, [cases.images(2)], {"numpy": python}, rounds=rounds
+    )
+
+
+def test_a_library_is_timed_in_its_own_process(library, tmp_path):
+    timings, versions = measured({"ig": tfgig.PathIntegral(steps=10)})
+    ours, theirs = timings
+    assert versions["numpy"].startswith("numpy ")
+    assert (ours.library, theirs.library) == ("tfgig", "numpy")
+    assert ours.ratios == (1.0, 1.0)
+    for timing in timings:
+        assert (timing.method, timing.gradients) == ("ig", 10)
+        assert len(timing.shares) == 2
+        assert min(*timing.shares, *timing.ratios) > 0
+    assert "| `ig` | 10 | A library |" in running.render(timings)
+    running.draw(timings, str(tmp_path / "peers.png"))
+    assert (tmp_path / "peers.png").stat().st_size > 5000
+
+
+def test_its_error_is_told_in_its_words(library):
+    with pytest.raises(ChildProcessError, match=r"A library cannot be timed.*no blur today"):
+        measured({"blur_ig": tfgig.PathIntegral(steps=10)})
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "message"),
+    [
+        ("ig", "text_transformer", "A library is timed on mobilenet_v2, inception_v3"),
+        ("guided_ig", "mobilenet_v2", "Of numpy, none computes this method"),
+    ],
+)
+def test_what_it_does_not_know_is_refused(library, method, network, message):
+    with pytest.raises(ValueError, match=message):
+        measured({method: tfgig.PathIntegral(steps=10)}, network=network)
+
+
+def test_bare_gradients_are_as_many_as_the_method_takes(library):
+    peer = library("mobilenet_v2")
+    answering = Answering(peer, cases.images(3))
+    points, part = answering.prepare("ig", 10)
+    assert points in (8, 16, 32, 64)
+    peer.asked.clear()
+    bare, method = answering.seconds("ig")
+    assert min(bare, method) > 0
+    size = peer.asked[0]
+    calls = -(-30 // size)
+    assert peer.asked[:calls] == [size] * calls
+    assert sum(peer.asked[calls:]) == 30
+    assert part == 30 / (size * calls)
+
+
+@pytest.mark.parametrize("peer", running.PEERS.values())
+def test_every_peer_says_what_it_needs(peer):
+    assert issubclass(peer, Peer)
+    assert any(peer.name in requirement for requirement in peer.requirements)
+    command = running.commands(peer.name, pathlib.Path("a folder"))
+    assert f"python3.11 -m venv 'a folder/{peer.name}'" in command
+    assert np.all([network in ("mobilenet_v2", "inception_v3") for network in peer.networks])
+
+
+def test_the_program_says_how_to_make_environments(tmp_path):
+    here = ["peers", f"--environments={tmp_path}", f"--output={tmp_path}"]
+    done = program("benchmark", *here)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: There is no environment of a peer.")
+    assert f"{tmp_path}/captum/bin/pip install captum" in done.stderr

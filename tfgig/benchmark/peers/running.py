@@ -1,0 +1,249 @@
+"""Times tfgig and its peers in one run: each in its own process, one after another, in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, NamedTuple, cast
+
+import numpy as np
+
+from tfgig.benchmark import chart, speed
+from tfgig.benchmark.peers.alibi import Alibi
+from tfgig.benchmark.peers.base import Peer
+from tfgig.benchmark.peers.captum import Captum
+from tfgig.benchmark.peers.saliency import Saliency
+from tfgig.benchmark.peers.xplique import Xplique
+from tfgig.methods import Method
+from tfgig.models import SourceModel
+from tfgig.spec import check
+
+PEERS: Mapping[str, type[Peer]] = {p.name: p for p in (Saliency, Xplique, Alibi, Captum)}
+OURS = "tfgig"
+_PACKAGE = pathlib.Path(__file__).parents[2]
+# `tfgig` itself imports all that it has, which a peer's environment has not.
+_START = """
+import sys, types
+package = types.ModuleType("tfgig")
+package.__path__ = [sys.argv[1]]
+sys.modules["tfgig"] = package
+from tfgig.benchmark.peers import answering
+answering.main(*sys.argv[2:])
+"""
+
+
+class Timing(NamedTuple):
+    """How one library ran one method.
+
+    Args:
+        method: The name of our preset.
+        library: "tfgig", in a session as TensorFlow Serving runs it, or a peer's name.
+        gradients: How many a row takes.
+        points: How many of them in a call of the model; the fastest that were tried.
+        shares: Of each round, the time of the library's bare gradients over that of the method.
+        ratios: Of each round, the time of the method over that of tfgig.
+    """
+
+    method: str
+    library: str
+    gradients: int
+    points: int
+    shares: tuple[float, ...]
+    ratios: tuple[float, ...]
+
+
+class Prepared(NamedTuple):
+    """How a library calls the model for a method.
+
+    Args:
+        points: How many points a call holds.
+        part: The share of the bare gradients' points that the method needs.
+    """
+
+    points: int
+    part: float
+
+
+def commands(name: str, folder: pathlib.Path) -> str:
+    """The commands that make a peer's environment in `folder`."""
+    place = shlex.quote(str(folder / name))
+    packages = shlex.join(PEERS[name].requirements)
+    return f"python3.11 -m venv {place}\n{place}/bin/pip install {packages}"
+
+
+def found(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The interpreters of the peers that have an environment in `folder`, by name."""
+    places = {name: folder / name / "bin" / "python" for name in PEERS}
+    return {name: place for name, place in places.items() if place.exists()}
+
+
+class _Ours:
+    """What is timed here: methods in a session, and their bare gradients."""
+
+    def __init__(
+        self,
+        limits: speed.Limits,
+        methods: Mapping[str, Method],
+        run: Callable[[str], Any],
+    ):
+        self._limits = {name: limits.of(method) for name, method in methods.items()}
+        self._run = run
+        self.methods = tuple(methods)
+
+    def prepare(self, method: str, gradients: int) -> Prepared:
+        limit = self._limits[method]
+        limit.run(), self._run(method)  # traces, and optimises the graph
+        return Prepared(limit.points, limit.part)
+
+    def seconds(self, method: str) -> tuple[float, float]:
+        bare, _ = speed.seconds(self._limits[method].run)
+        taken, _ = speed.seconds(lambda: self._run(method))
+        return bare, taken
+
+
+class _Asked:
+    """A peer's process, from this side."""
+
+    def __init__(self, python: pathlib.Path, peer: type[Peer], network: str, shape: Sequence[int]):
+        self._peer = peer
+        self._python = python
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `end`
+        module = peer.__module__.rpartition(".")[2]
+        of = (str(_PACKAGE), module, peer.__name__, network, json.dumps(list(shape)))
+        self._running = subprocess.Popen(
+            [str(python), "-c", _START, *of],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+        self.methods = tuple(self._ask("methods"))
+        self.versions: str = self._ask("versions")
+
+    def prepare(self, method: str, gradients: int) -> Prepared:
+        return Prepared(*self._ask("prepare", method, gradients))
+
+    def seconds(self, method: str) -> tuple[float, float]:
+        bare, taken = self._ask("seconds", method)
+        return bare, taken
+
+    def _ask(self, *question: Any) -> Any:
+        with contextlib.suppress(BrokenPipeError):  # it ended, and has said why
+            to = cast(IO[str], self._running.stdin)
+            print(json.dumps(question), file=to, flush=True)
+        line = cast(IO[str], self._running.stdout).readline()
+        told = json.loads(line) if line else {"error": self._last_words()}
+        if "error" in told:
+            raise ChildProcessError(
+                f"{self._peer.title} cannot be timed by {self._python}: {told['error']}"
+            )
+        return told["answer"]
+
+    def _last_words(self) -> str:
+        self._running.wait()
+        self._errors.seek(0)
+        return (self._errors.read().strip() or "it ended without a word").splitlines()[-1]
+
+    def end(self) -> None:
+        """Ends the process."""
+        self._running.kill()
+        self._running.wait()
+        for pipe in (self._running.stdin, self._running.stdout, self._errors):
+            with contextlib.suppress(BrokenPipeError):
+                cast(IO[str], pipe).close()
+
+
+def measure(
+    network: str,
+    source: SourceModel,
+    methods: Mapping[str, Method],
+    inputs: Sequence[np.ndarray],
+    peers: Mapping[str, pathlib.Path],
+    rounds: int = 5,
+    told: Callable[[str], None] = lambda what: None,
+) -> tuple[list[Timing], dict[str, str]]:
+    """Times each method in a session and in every peer that has it, in as many gradients.
+
+    Args:
+        network: The name of a network that the peers have.
+        source: That network, loaded here.
+        methods: What is timed, by the names of presets.
+        inputs: The rows that are explained, [rows, ...]; the peers draw others of that shape.
+        peers: The interpreter of each peer's environment, by name.
+        rounds: How often everything is timed.
+        told: Called with what is begun.
+
+    Returns:
+        The timings, and the versions of each peer.
+
+    Raises:
+        ValueError: a peer does not know the network, or no peer knows a method.
+        ChildProcessError: a peer cannot be timed; with its own words.
+    """
+    for name in peers:
+        check(
+            network in PEERS[name].networks,
+            f"{PEERS[name].title} is timed on {', '.join(PEERS[name].networks)}.",
+            network,
+        )
+    timings: list[Timing] = []
+    with contextlib.ExitStack() as stack:
+        runs = stack.enter_context(speed.running(source, methods, inputs, ["session"]))
+        asked: dict[str, _Asked] = {}
+        for name, python in peers.items():
+            told(f"starting {PEERS[name].title}")
+            asked[name] = _Asked(python, PEERS[name], network, inputs[0].shape)
+            stack.callback(asked[name].end)
+        ours = _Ours(speed.Limits(source, inputs), methods, runs["session"])
+        for method, of in methods.items():
+            able = {name: peer for name, peer in asked.items() if method in peer.methods}
+            check(len(able) > 0, f"Of {', '.join(asked)}, none computes this method.", method)
+            told(method)
+            libraries: dict[str, _Ours | _Asked] = {OURS: ours, **able}
+            ready = [library.prepare(method, of.gradients) for library in libraries.values()]
+            # [rounds, libraries, 2]: the bare gradients and the method.
+            taken = np.array(
+                [[library.seconds(method) for library in libraries.values()] for _ in range(rounds)]
+            )
+            for index, (name, prepared) in enumerate(zip(libraries, ready, strict=True)):
+                shares = taken[:, index, 0] / taken[:, index, 1] * prepared.part
+                ratios = taken[:, index, 1] / taken[:, 0, 1]
+                of_rounds = tuple(shares.tolist()), tuple(ratios.tolist())
+                timings.append(Timing(method, name, of.gradients, prepared.points, *of_rounds))
+    return timings, {name: peer.versions for name, peer in asked.items()}
+
+
+def render(timings: Sequence[Timing]) -> str:
+    """A table in Markdown: of each method and library the share, and its time beside tfgig's."""
+    heads = ("method", "gradients", "library", "points a call", "share of its bare gradients")
+    lines = [f"| {' | '.join([*heads, 'time, tfgig = 1'])} |", "|" + "---|" * 6]
+    for timing in timings:
+        cells = [f"`{timing.method}`", timing.gradients, title(timing.library), timing.points]
+        cells += [speed.spread(timing.shares), speed.spread(timing.ratios)]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(timings: Sequence[Timing], file: str) -> None:
+    """Draws each method's times beside tfgig's as bars, one for each library.
+
+    Args:
+        timings: As `measure` returns them.
+        file: The picture's file: .png, .pdf, .svg, ...
+    """
+    groups: dict[str, dict[str, Sequence[float]]] = {}
+    for timing in timings:
+        groups.setdefault(timing.method, {})[title(timing.library)] = timing.ratios
+    chart.bars(groups, "time, tfgig in a session = 1", file)
+
+
+def title(library: str) -> str:
+    """What a library is called."""
+    return OURS if library == OURS else PEERS[library].title
