@@ -80,9 +80,20 @@ def test_a_library_is_timed_in_its_own_process(library, tmp_path):
     assert (tmp_path / "peers.png").stat().st_size > 5000
 
 
-def test_its_error_is_told_in_its_words(library):
-    with pytest.raises(ChildProcessError, match=r"A library cannot be timed.*no blur today"):
-        measured({"blur_ig": tfgig.PathIntegral(steps=10)})
+def test_what_it_cannot_run_is_told_and_the_rest_is_timed(library):
+    steps = tfgig.PathIntegral(steps=10)
+    timings, _ = measured({"blur_ig": steps, "ig": steps}, rounds=1)
+    told = {(timing.method, timing.library): timing.error for timing in timings}
+    failed = told.pop(("blur_ig", "numpy"))
+    assert failed.endswith("cannot run it: ArithmeticError: no blur today")
+    assert set(told.values()) == {None}
+    assert f"| A library |  | {failed} |" in running.render(timings)
+
+
+def test_a_library_that_does_not_start_is_an_error(library):
+    (running._PACKAGE / "benchmark" / "peers" / "library.py").write_text("import nothing_such")
+    with pytest.raises(ChildProcessError, match="No module named 'nothing_such'"):
+        measured({"ig": tfgig.PathIntegral(steps=10)})
 
 
 @pytest.mark.parametrize(

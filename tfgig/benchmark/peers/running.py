@@ -48,14 +48,16 @@ class Timing(NamedTuple):
         points: How many of them in a call of the model; the fastest that were tried.
         shares: Of each round, the time of the library's bare gradients over that of the method.
         ratios: Of each round, the time of the method over that of tfgig.
+        error: Why the library could not run it; then there are no times.
     """
 
     method: str
     library: str
     gradients: int
     points: int
-    shares: tuple[float, ...]
-    ratios: tuple[float, ...]
+    shares: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = ()
+    error: str | None = None
 
 
 class Prepared(NamedTuple):
@@ -111,7 +113,6 @@ class _Asked:
     """A peer's process, from this side."""
 
     def __init__(self, python: pathlib.Path, peer: type[Peer], network: str, shape: Sequence[int]):
-        self._peer = peer
         self._python = python
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `end`
         module = peer.__module__.rpartition(".")[2]
@@ -141,9 +142,7 @@ class _Asked:
         line = cast(IO[str], self._running.stdout).readline()
         told = json.loads(line) if line else {"error": self._last_words()}
         if "error" in told:
-            raise ChildProcessError(
-                f"{self._peer.title} cannot be timed by {self._python}: {told['error']}"
-            )
+            raise ChildProcessError(f"{self._python} cannot run it: {told['error']}")
         return told["answer"]
 
     def _last_words(self) -> str:
@@ -185,7 +184,7 @@ def measure(
 
     Raises:
         ValueError: a peer does not know the network, or no peer knows a method.
-        ChildProcessError: a peer cannot be timed; with its own words.
+        ChildProcessError: a peer cannot be started; with its own words.
     """
     for name in peers:
         check(
@@ -207,12 +206,18 @@ def measure(
             check(len(able) > 0, f"Of {', '.join(asked)}, none computes this method.", method)
             told(method)
             libraries: dict[str, _Ours | _Asked] = {OURS: ours, **able}
-            ready = [library.prepare(method, of.gradients) for library in libraries.values()]
+            ready: dict[str, Prepared] = {}
+            for name, library in libraries.items():
+                try:
+                    ready[name] = library.prepare(method, of.gradients)
+                except ChildProcessError as error:
+                    told(str(error))
+                    timings.append(Timing(method, name, of.gradients, 0, error=str(error)))
             # [rounds, libraries, 2]: the bare gradients and the method.
             taken = np.array(
-                [[library.seconds(method) for library in libraries.values()] for _ in range(rounds)]
+                [[libraries[name].seconds(method) for name in ready] for _ in range(rounds)]
             )
-            for index, (name, prepared) in enumerate(zip(libraries, ready, strict=True)):
+            for index, (name, prepared) in enumerate(ready.items()):
                 shares = taken[:, index, 0] / taken[:, index, 1] * prepared.part
                 ratios = taken[:, index, 1] / taken[:, 0, 1]
                 of_rounds = tuple(shares.tolist()), tuple(ratios.tolist())
@@ -225,8 +230,11 @@ def render(timings: Sequence[Timing]) -> str:
     heads = ("method", "gradients", "library", "points a call", "share of its bare gradients")
     lines = [f"| {' | '.join([*heads, 'time, tfgig = 1'])} |", "|" + "---|" * 6]
     for timing in timings:
-        cells = [f"`{timing.method}`", timing.gradients, title(timing.library), timing.points]
-        cells += [speed.spread(timing.shares), speed.spread(timing.ratios)]
+        cells = [f"`{timing.method}`", timing.gradients, title(timing.library)]
+        if timing.error is None:
+            cells += [timing.points, speed.spread(timing.shares), speed.spread(timing.ratios)]
+        else:
+            cells += ["", timing.error, ""]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
@@ -240,7 +248,8 @@ def draw(timings: Sequence[Timing], file: str) -> None:
     """
     groups: dict[str, dict[str, Sequence[float]]] = {}
     for timing in timings:
-        groups.setdefault(timing.method, {})[title(timing.library)] = timing.ratios
+        if timing.error is None:
+            groups.setdefault(timing.method, {})[title(timing.library)] = timing.ratios
     chart.bars(groups, "time, tfgig in a session = 1", file)
 
 

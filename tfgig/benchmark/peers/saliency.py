@@ -15,7 +15,8 @@ class Saliency(KerasPeer):
 
     name = "saliency"
     title = "PAIR saliency"
-    requirements = ("saliency==0.2.1", "tensorflow>=2.19")
+    # With NumPy 2.4 its Guided IG calls `quantile` by an argument that is gone.
+    requirements = ("saliency==0.2.1", "tensorflow>=2.19", "numpy<2.4")
     walks = frozenset({"guided_ig"})
 
     def methods(self):
