@@ -186,7 +186,7 @@ def _accuracy(
     images = images.astype(source.inputs[0].dtype.as_numpy_dtype)
     told = functools.partial(_told, source.name)
     errors = accuracy.measure(source, methods, [images], steps, told=told)
-    accuracy.draw(errors, str(output / f"accuracy-{source.name}.png"))
+    accuracy.draw({source.name: errors}, str(output / f"accuracy-{source.name}.png"))
     found = [
         {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in pairs}
         for pairs in (error._asdict().items() for error in errors)

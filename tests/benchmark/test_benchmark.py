@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfgig
 from tests import cases
@@ -78,6 +79,21 @@ def test_gradients_for_a_goal_follow_the_law():
     assert accuracy.gradients_for(falling, 0.1) == 32
     assert accuracy.gradients_for(falling, 0.01) == 320
     assert accuracy.gradients_for(falling, 0.5) == 8
+
+
+def test_models_are_drawn_side_by_side(tmp_path):
+    def errors(gradients):
+        values = np.full(4, 1 / gradients)
+        return accuracy.Errors("ig", gradients, gradients, values, values, values)
+
+    sizes = {}
+    for count in (1, 3, 4):
+        panels = {f"model {k}": [errors(8), errors(16)] for k in range(count)}
+        accuracy.draw(panels, str(tmp_path / "accuracy.png"))
+        sizes[count] = Image.open(tmp_path / "accuracy.png").size
+    assert sizes[1] == (960, 660)
+    assert sizes[3] == (1800, 495)
+    assert sizes[4] == (1800, 990)
 
 
 def test_an_adaptive_path_approaches_no_integral():

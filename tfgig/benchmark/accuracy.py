@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from tfgig.paths import AdaptivePath
 from tfgig.spec import check, leaves, replace_all
 
 GOAL = 0.1
+_COLUMNS = 3  # of panels, in a picture
 _SHARE = 0.95  # of the rows, that are to reach the goal
 _BEYOND = 4  # how many times the most steps the integral is taken with
 
@@ -144,7 +145,7 @@ def render(errors: Sequence[Errors], goal: float = GOAL) -> str:
     counts = sorted({found.steps for found in errors})
     heads = ["method", *(f"{count} steps" for count in counts), f"gradients for {goal:g}"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for method in dict.fromkeys(found.method for found in errors):
+    for method in _methods(errors):
         own = [found for found in errors if found.method == method]
         cells = [
             f"{np.median(found.true):.3f} ({np.median(found.estimated):.3f})"
@@ -154,11 +155,11 @@ def render(errors: Sequence[Errors], goal: float = GOAL) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(errors: Sequence[Errors], file: str) -> None:
+def draw(panels: Mapping[str, Sequence[Errors]], file: str) -> None:
     """Draws error over gradients, both logarithmic: medians and 90 % of the rows; estimates dashed.
 
     Args:
-        errors: Of any number of methods.
+        panels: Of each model, by its name, the errors of any number of methods.
         file: The picture's file: .png, .pdf, .svg, ...
     """
     import matplotlib
@@ -166,22 +167,46 @@ def draw(errors: Sequence[Errors], file: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axis = pyplot.subplots(figsize=(6.4, 4.4))
-    for method in dict.fromkeys(found.method for found in errors):
+    columns = min(len(panels), _COLUMNS)
+    rows = -(-len(panels) // columns)
+    size = (6.4, 4.4) if len(panels) == 1 else (4.0 * columns, 3.3 * rows)
+    figure, axes = pyplot.subplots(
+        rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    of_method = {m: f"C{k}" for k, m in enumerate(_methods(itertools.chain(*panels.values())))}
+    for axis, (name, errors) in zip(axes.flat, panels.items(), strict=False):
+        _panel(axis, errors, of_method)
+        axis.set_title(name, fontsize=10)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for row in axes:
+        row[0].set_ylabel("relative L1 error")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    heading = {"title": "solid: true, dashed: estimated", "fontsize": 8, "title_fontsize": 8}
+    if len(panels) < rows * columns:
+        figure.legend(handles, labels, loc="lower right", **heading)  # in the empty place
+    else:
+        axes.flat[0].legend(handles, labels, **heading)
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)
+
+
+def _methods(errors: Iterable[Errors]) -> list[str]:
+    return list(dict.fromkeys(found.method for found in errors))
+
+
+def _panel(axis: Any, errors: Sequence[Errors], colours: Mapping[str, str]) -> None:
+    for method in _methods(errors):
         own = sorted((f for f in errors if f.method == method), key=lambda f: f.gradients)
-        at = [found.gradients for found in own]
-        (line,) = axis.plot(at, [np.median(f.true) for f in own], marker="o", label=method)
+        at, colour = [found.gradients for found in own], colours[method]
+        axis.plot(at, [np.median(f.true) for f in own], color=colour, marker="o", label=method)
         low, high = np.transpose([np.quantile(f.true, [0.05, 0.95]) for f in own])
-        axis.fill_between(at, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
         estimated = [np.median(f.estimated) for f in own]
-        axis.plot(at, estimated, color=line.get_color(), linestyle="--", linewidth=1)
-    axis.set(xscale="log", yscale="log", xlabel="gradients a row", ylabel="relative L1 error")
+        axis.plot(at, estimated, color=colour, linestyle="--", linewidth=1)
+    axis.set(xscale="log", yscale="log", xlabel="gradients a row")
     ticks = sorted({found.gradients for found in errors})
     axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.minorticks_off()
     axis.axhline(GOAL, color="#888888", linewidth=0.8)
-    axis.legend(title="solid: true, dashed: estimated", fontsize=8, title_fontsize=8)
     axis.grid(alpha=0.25)
-    figure.tight_layout()
-    figure.savefig(file, dpi=150)
-    pyplot.close(figure)
