@@ -26,7 +26,7 @@ def bars(
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     colours = {name: f"C{index}" for index, name in enumerate(names)}
     height, places = 0.0, {}
-    figure, axis = pyplot.subplots()
+    figure, axis = pyplot.subplots(layout="constrained")
     for method, group in groups.items():
         places[method] = height + (len(group) - 1) / 2
         for name, values in group.items():
@@ -36,16 +36,15 @@ def bars(
             axis.text(max(values), height, f"  {middle:.2f}", va="center", fontsize=8)
             height += 1
         height += 0.7
-    figure.set_size_inches(7.0, 1.2 + 0.28 * height)
+    figure.set_size_inches(7.0, 1.0 + 0.24 * height)
     axis.set_yticks(list(places.values()), list(places))
     axis.axvline(limit, color="#888888", linewidth=0.8)
-    axis.invert_yaxis()
-    axis.margins(x=0.1)
+    axis.set_ylim(height - 0.7, -1.0)  # the first on top
+    axis.margins(x=0.08)
     axis.set_xlim(left=0)
     axis.set_xlabel(label)
     marks = [pyplot.Rectangle((0, 0), 1, 1, color=colours[name]) for name in names]
     figure.legend(marks, names, loc="outside upper center", ncols=len(names), fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / figure.get_figheight()))
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
