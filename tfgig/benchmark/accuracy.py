@@ -181,12 +181,12 @@ def draw(panels: Mapping[str, Sequence[Errors]], file: str) -> None:
         axis.set_axis_off()
     for row in axes:
         row[0].set_ylabel("relative L1 error")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
+    lines = [pyplot.Line2D([], [], color=colour, marker="o") for colour in of_method.values()]
     heading = {"title": "solid: true, dashed: estimated", "fontsize": 8, "title_fontsize": 8}
     if len(panels) < rows * columns:
-        figure.legend(handles, labels, loc="lower right", **heading)  # in the empty place
+        figure.legend(lines, of_method, loc="lower right", **heading)  # in the empty place
     else:
-        axes.flat[0].legend(handles, labels, **heading)
+        axes.flat[0].legend(lines, of_method, **heading)
     figure.savefig(file, dpi=150)
     pyplot.close(figure)
 

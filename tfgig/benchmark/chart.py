@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 
-def bars(
-    groups: Mapping[str, Mapping[str, Sequence[float]]], label: str, file: str, limit: float = 1.0
-) -> None:
+def bars(groups: Mapping[str, Mapping[str, Sequence[float]]], label: str, file: str) -> None:
     """Draws a group of horizontal bars for each method, a bar for each way or library.
+
+    All are compared with 1.
 
     Args:
         groups: The values of each round, by method and by way.
         label: What the values are.
         file: The picture's file: .png, .pdf, .svg, ...
-        limit: Where a line is drawn to compare with.
     """
     import matplotlib
 
@@ -38,7 +37,7 @@ def bars(
         height += 0.7
     figure.set_size_inches(7.0, 1.0 + 0.24 * height)
     axis.set_yticks(list(places.values()), list(places))
-    axis.axvline(limit, color="#888888", linewidth=0.8)
+    axis.axvline(1.0, color="#888888", linewidth=0.8)
     axis.set_ylim(height - 0.7, -1.0)  # the first on top
     axis.margins(x=0.08)
     axis.set_xlim(left=0)

@@ -10,6 +10,7 @@ class Alibi(KerasPeer):
 
     name = "alibi"
     title = "Alibi"
+    python = "3.11"  # the newest for which there is a TensorFlow that alibi takes, 2.14
     requirements = ("alibi[tensorflow]==0.9.6", "click")  # which alibi imports and does not name
 
     def methods(self):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+NOISE = 0.15  # of `smooth_grad`: its standard deviation, as a share of the images' range
 # Explains the images in so many gradients each, with so many points in a call of the model.
 Explains = Callable[[np.ndarray, int, int], Any]
 
@@ -25,8 +26,9 @@ class Peer(abc.ABC):
     name: ClassVar[str]  # as it is imported, and as its environment is called
     title: ClassVar[str]
     requirements: ClassVar[tuple[str, ...]]  # what pip installs in its environment
+    python: ClassVar[str] = "3"
     networks: ClassVar[tuple[str, ...]] = ("mobilenet_v2", "inception_v3")
-    walks: ClassVar[frozenset[str]] = frozenset()  # methods that take one point a call
+    one_by_one: ClassVar[frozenset[str]] = frozenset()  # methods that take one point a call
 
     @abc.abstractmethod
     def __init__(self, network: str): ...

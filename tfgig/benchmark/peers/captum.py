@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfgig.benchmark.peers.base import Peer
+from tfgig.benchmark.peers.base import NOISE, Peer
 
 
 class Captum(Peer):
@@ -49,7 +49,7 @@ class Captum(Peer):
                 self._images(images),
                 target=0,
                 abs=False,
-                stdevs=0.15,
+                stdevs=NOISE * float(np.ptp(images)),
                 nt_samples=samples,
                 nt_samples_batch_size=max(1, points // len(images)),
             )

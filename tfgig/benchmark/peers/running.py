@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
+import tensorflow as tf
 
 from tfgig.benchmark import chart, speed
 from tfgig.benchmark.peers.alibi import Alibi
@@ -45,7 +46,7 @@ class Timing(NamedTuple):
         method: The name of our preset.
         library: "tfgig", in a session as TensorFlow Serving runs it, or a peer's name.
         gradients: How many a row takes.
-        points: How many of them in a call of the model; the fastest that were tried.
+        points: How many of them in a call of the model; of a peer, the fastest that were tried.
         shares: Of each round, the time of the library's bare gradients over that of the method.
         ratios: Of each round, the time of the method over that of tfgig.
         error: Why the library could not run it; then there are no times.
@@ -54,7 +55,7 @@ class Timing(NamedTuple):
     method: str
     library: str
     gradients: int
-    points: int
+    points: int | None = None
     shares: tuple[float, ...] = ()
     ratios: tuple[float, ...] = ()
     error: str | None = None
@@ -76,7 +77,7 @@ def commands(name: str, folder: pathlib.Path) -> str:
     """The commands that make a peer's environment in `folder`."""
     place = shlex.quote(str(folder / name))
     packages = shlex.join(PEERS[name].requirements)
-    return f"python3.11 -m venv {place}\n{place}/bin/pip install {packages}"
+    return f"python{PEERS[name].python} -m venv {place}\n{place}/bin/pip install {packages}"
 
 
 def found(folder: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -100,7 +101,8 @@ class _Ours:
 
     def prepare(self, method: str, gradients: int) -> Prepared:
         limit = self._limits[method]
-        limit.run(), self._run(method)  # traces, and optimises the graph
+        for run in (limit.run, lambda: self._run(method)):
+            run()  # traces, and optimises the graph
         return Prepared(limit.points, limit.part)
 
     def seconds(self, method: str) -> tuple[float, float]:
@@ -110,23 +112,28 @@ class _Ours:
 
 
 class _Asked:
-    """A peer's process, from this side."""
+    """A peer's process, from this side; a context that ends it."""
 
     def __init__(self, python: pathlib.Path, peer: type[Peer], network: str, shape: Sequence[int]):
         self._python = python
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `end`
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `__exit__`
         module = peer.__module__.rpartition(".")[2]
         of = (str(_PACKAGE), module, peer.__name__, network, json.dumps(list(shape)))
         self._running = subprocess.Popen(
-            [str(python), "-c", _START, *of],
+            [str(python), "-I", "-c", _START, *of],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         )
+        self.methods: tuple[str, ...] = ()
+        self.versions = ""
+
+    def start(self) -> None:
+        """Imports the library and builds the network."""
         self.methods = tuple(self._ask("methods"))
-        self.versions: str = self._ask("versions")
+        self.versions = self._ask("versions")
 
     def prepare(self, method: str, gradients: int) -> Prepared:
         return Prepared(*self._ask("prepare", method, gradients))
@@ -146,12 +153,15 @@ class _Asked:
         return told["answer"]
 
     def _last_words(self) -> str:
-        self._running.wait()
+        status = self._running.wait()
         self._errors.seek(0)
-        return (self._errors.read().strip() or "it ended without a word").splitlines()[-1]
+        lines = self._errors.read().strip().splitlines() or ["nothing"]
+        return f"it ended with status {status}, and its last words were: {lines[-1]}"
 
-    def end(self) -> None:
-        """Ends the process."""
+    def __enter__(self) -> _Asked:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._running.kill()
         self._running.wait()
         for pipe in (self._running.stdin, self._running.stdout, self._errors):
@@ -180,49 +190,86 @@ def measure(
         told: Called with what is begun.
 
     Returns:
-        The timings, and the versions of each peer.
+        The timings, and the versions of each peer, or why it cannot be started.
 
     Raises:
-        ValueError: a peer does not know the network, or no peer knows a method.
-        ChildProcessError: a peer cannot be started; with its own words.
+        ValueError: a peer does not know the network, no peer that starts knows a method, or there
+            is a GPU, which not all of them would use.
     """
+    check(rounds >= 1, "`rounds` is a whole number of at least 1.", rounds)
     for name in peers:
         check(
             network in PEERS[name].networks,
             f"{PEERS[name].title} is timed on {', '.join(PEERS[name].networks)}.",
             network,
         )
+    check(
+        not tf.config.list_physical_devices("GPU"),
+        "Peers are timed on the CPU. Hide the GPU: CUDA_VISIBLE_DEVICES=-1.",
+        "a GPU",
+    )
     timings: list[Timing] = []
     with contextlib.ExitStack() as stack:
-        runs = stack.enter_context(speed.running(source, methods, inputs, ["session"]))
-        asked: dict[str, _Asked] = {}
+        asked, versions = {}, {}
         for name, python in peers.items():
             told(f"starting {PEERS[name].title}")
-            asked[name] = _Asked(python, PEERS[name], network, inputs[0].shape)
-            stack.callback(asked[name].end)
+            peer = stack.enter_context(_Asked(python, PEERS[name], network, inputs[0].shape))
+            try:
+                peer.start()
+            except ChildProcessError as error:
+                told(str(error))
+                versions[name] = str(error)
+                continue
+            asked[name], versions[name] = peer, peer.versions
+        for method in methods:
+            able = [name for name, peer in asked.items() if method in peer.methods]
+            every = ", ".join(asked) or "no library"
+            check(len(able) > 0, f"Of {every}, none computes this method.", method)
+        runs = stack.enter_context(speed.running(source, methods, inputs, ["session"]))
         ours = _Ours(speed.Limits(source, inputs), methods, runs["session"])
         for method, of in methods.items():
-            able = {name: peer for name, peer in asked.items() if method in peer.methods}
-            check(len(able) > 0, f"Of {', '.join(asked)}, none computes this method.", method)
             told(method)
-            libraries: dict[str, _Ours | _Asked] = {OURS: ours, **able}
-            ready: dict[str, Prepared] = {}
-            for name, library in libraries.items():
-                try:
-                    ready[name] = library.prepare(method, of.gradients)
-                except ChildProcessError as error:
-                    told(str(error))
-                    timings.append(Timing(method, name, of.gradients, 0, error=str(error)))
-            # [rounds, libraries, 2]: the bare gradients and the method.
-            taken = np.array(
-                [[libraries[name].seconds(method) for name in ready] for _ in range(rounds)]
-            )
-            for index, (name, prepared) in enumerate(ready.items()):
-                shares = taken[:, index, 0] / taken[:, index, 1] * prepared.part
-                ratios = taken[:, index, 1] / taken[:, 0, 1]
-                of_rounds = tuple(shares.tolist()), tuple(ratios.tolist())
-                timings.append(Timing(method, name, of.gradients, prepared.points, *of_rounds))
-    return timings, {name: peer.versions for name, peer in asked.items()}
+            able = [name for name, peer in asked.items() if method in peer.methods]
+            libraries: dict[str, _Ours | _Asked] = {OURS: ours, **{n: asked[n] for n in able}}
+            timings += _in_turn(method, of.gradients, libraries, rounds, told)
+    return timings, versions
+
+
+def _in_turn(
+    method: str,
+    gradients: int,
+    libraries: Mapping[str, _Ours | _Asked],
+    rounds: int,
+    told: Callable[[str], None],
+) -> list[Timing]:
+    """The timings of one method; of a library that fails, its error."""
+    ready: dict[str, Prepared] = {}
+    errors: dict[str, str] = {}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in libraries}
+    for k in range(rounds + 1):
+        for name, library in libraries.items():
+            if name in errors:
+                continue
+            try:
+                if k == 0:
+                    ready[name] = library.prepare(method, gradients)
+                else:
+                    taken[name].append(library.seconds(method))
+            except ChildProcessError as error:
+                told(str(error))
+                errors[name] = str(error)
+    timings = []
+    of_ours = np.array(taken[OURS])
+    for name in libraries:
+        if name in errors:
+            timings.append(Timing(method, name, gradients, error=errors[name]))
+            continue
+        times = np.array(taken[name])  # [rounds, 2], the bare gradients and the method
+        shares = times[:, 0] / times[:, 1] * ready[name].part
+        ratios = times[:, 1] / of_ours[:, 1]
+        of_rounds = tuple(shares.tolist()), tuple(ratios.tolist())
+        timings.append(Timing(method, name, gradients, ready[name].points, *of_rounds))
+    return timings
 
 
 def render(timings: Sequence[Timing]) -> str:

@@ -17,7 +17,7 @@ class Saliency(KerasPeer):
     title = "PAIR saliency"
     # With NumPy 2.4 its Guided IG calls `quantile` by an argument that is gone.
     requirements = ("saliency==0.2.1", "tensorflow>=2.19", "numpy<2.4")
-    walks = frozenset({"guided_ig"})
+    one_by_one = frozenset({"guided_ig", "smooth_grad"})
 
     def methods(self):
         from saliency import core

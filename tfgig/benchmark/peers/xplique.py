@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tfgig.benchmark.peers.base import NOISE
 from tfgig.benchmark.peers.keras_network import KerasPeer
 
 
@@ -33,6 +34,10 @@ class Xplique(KerasPeer):
                 attributions.IntegratedGradients, images, points, steps=steps
             ),
             "smooth_grad": lambda images, samples, points: explained(
-                attributions.SmoothGrad, images, points, nb_samples=samples
+                attributions.SmoothGrad,
+                images,
+                points,
+                nb_samples=samples,
+                noise=NOISE * float(np.ptp(images)),
             ),
         }
