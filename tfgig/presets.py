@@ -42,8 +42,13 @@ _PRESETS: dict[str, tuple[str, Method]] = {
         PathIntegral(Guided(), Riemann(), Left(), steps=200),
     ),
     "guided_ig_anchored": (
-        "Guided IG with 20 anchors, as in its paper's experiments",
-        PathIntegral(Anchored(), Riemann(), Trapezoid(), steps=200),
+        "Guided IG with 20 anchors",
+        PathIntegral(
+            Anchored(Guided(fraction=0.1, max_distance=1.0, steps_per_choice=2)),
+            Riemann(),
+            Trapezoid(),
+            steps=200,
+        ),
     ),
     "blur_ig": ("Blur IG", PathIntegral(Blur(), Riemann(), Midpoint(), steps=64)),
     "blur_ig_converged": (
