@@ -4,13 +4,13 @@ import pathlib
 import shutil
 import sys
 
-import numpy as np
 import pytest
 
 import tfgig
 from tests import cases
 from tests.tools.test_programs import program
-from tfgig.benchmark.peers import running
+from tfgig.benchmark import models
+from tfgig.benchmark.peers import process, running
 from tfgig.benchmark.peers.answering import Answering
 from tfgig.benchmark.peers.base import Peer
 
@@ -48,11 +48,11 @@ class Library(Peer):
 def library(tmp_path, monkeypatch):
     """A peer whose file lies in a copy of the package, and whose Python is this one."""
     here = tmp_path / "tfgig" / "benchmark"
-    shutil.copytree(running._PACKAGE / "benchmark", here)
+    shutil.copytree(process._PACKAGE / "benchmark", here)
     (here / "peers" / "library.py").write_text(LIBRARY)
     made = {"__name__": "tfgig.benchmark.peers.library"}
     exec(LIBRARY, made)
-    monkeypatch.setattr(running, "_PACKAGE", here.parent)
+    monkeypatch.setattr(process, "_PACKAGE", here.parent)
     monkeypatch.setattr(running, "PEERS", {"numpy": made["Library"]})
     return made["Library"]
 
@@ -91,7 +91,7 @@ def test_what_it_cannot_run_is_told_and_the_rest_is_timed(library):
 
 
 def test_a_library_that_does_not_start_leaves_the_others_in_peace(library, monkeypatch):
-    file = running._PACKAGE / "benchmark" / "peers" / "broken.py"
+    file = process._PACKAGE / "benchmark" / "peers" / "broken.py"
     file.write_text(LIBRARY.replace("import numpy as np", "import nothing_such"))
     broken = type("Library", (library,), {"__module__": "tfgig.benchmark.peers.broken"})
     monkeypatch.setattr(running, "PEERS", {"broken": broken, "numpy": library})
@@ -109,7 +109,7 @@ def test_a_library_that_does_not_start_leaves_the_others_in_peace(library, monke
 
 
 def test_a_library_that_dies_is_told_with_its_last_words(library):
-    file = running._PACKAGE / "benchmark" / "peers" / "library.py"
+    file = process._PACKAGE / "benchmark" / "peers" / "library.py"
     dies = 'import os, sys; print("out of luck", file=sys.stderr); sys.stderr.flush(); os._exit(7)'
     file.write_text(LIBRARY.replace('raise ArithmeticError("no blur today")', dies))
     timings, _ = measured({"blur_ig": tfgig.PathIntegral(steps=10)})
@@ -151,7 +151,7 @@ def test_every_peer_says_what_it_needs(peer):
     assert any(peer.name in requirement for requirement in peer.requirements)
     command = running.commands(peer.name, pathlib.Path("a folder"))
     assert f"python{peer.python} -m venv 'a folder/{peer.name}'" in command
-    assert np.all([network in ("mobilenet_v2", "inception_v3") for network in peer.networks])
+    assert set(peer.networks) <= set(models.NETWORKS)
 
 
 def test_the_program_says_how_to_make_environments(tmp_path):

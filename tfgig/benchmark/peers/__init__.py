@@ -2,5 +2,5 @@
 
 None is a dependency, and several cannot share an environment with this project or with each other.
 Each runs in a process of its own (`answering`), which imports its own interpreter's packages and of
-this one only what lies here; `running` starts and asks them.
+this one only what lies here; `process` starts and asks them, and `running` compares.
 """

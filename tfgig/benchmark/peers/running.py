@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import pathlib
 import shlex
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +15,7 @@ from tfgig.benchmark import chart, speed
 from tfgig.benchmark.peers.alibi import Alibi
 from tfgig.benchmark.peers.base import Peer
 from tfgig.benchmark.peers.captum import Captum
+from tfgig.benchmark.peers.process import PeerProcess, Prepared
 from tfgig.benchmark.peers.saliency import Saliency
 from tfgig.benchmark.peers.xplique import Xplique
 from tfgig.methods import Method
@@ -27,16 +24,6 @@ from tfgig.spec import check
 
 PEERS: Mapping[str, type[Peer]] = {p.name: p for p in (Saliency, Xplique, Alibi, Captum)}
 OURS = "tfgig"
-_PACKAGE = pathlib.Path(__file__).parents[2]
-# `tfgig` itself imports all that it has, which a peer's environment has not.
-_START = """
-import sys, types
-package = types.ModuleType("tfgig")
-package.__path__ = [sys.argv[1]]
-sys.modules["tfgig"] = package
-from tfgig.benchmark.peers import answering
-answering.main(*sys.argv[2:])
-"""
 
 
 class Timing(NamedTuple):
@@ -59,18 +46,6 @@ class Timing(NamedTuple):
     shares: tuple[float, ...] = ()
     ratios: tuple[float, ...] = ()
     error: str | None = None
-
-
-class Prepared(NamedTuple):
-    """How a library calls the model for a method.
-
-    Args:
-        points: How many points a call holds.
-        part: The share of the bare gradients' points that the method needs.
-    """
-
-    points: int
-    part: float
 
 
 def commands(name: str, folder: pathlib.Path) -> str:
@@ -109,64 +84,6 @@ class _Ours:
         bare, _ = speed.seconds(self._limits[method].run)
         taken, _ = speed.seconds(lambda: self._run(method))
         return bare, taken
-
-
-class _Asked:
-    """A peer's process, from this side; a context that ends it."""
-
-    def __init__(self, python: pathlib.Path, peer: type[Peer], network: str, shape: Sequence[int]):
-        self._python = python
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `__exit__`
-        module = peer.__module__.rpartition(".")[2]
-        of = (str(_PACKAGE), module, peer.__name__, network, json.dumps(list(shape)))
-        self._running = subprocess.Popen(
-            [str(python), "-I", "-c", _START, *of],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )
-        self.methods: tuple[str, ...] = ()
-        self.versions = ""
-
-    def start(self) -> None:
-        """Imports the library and builds the network."""
-        self.methods = tuple(self._ask("methods"))
-        self.versions = self._ask("versions")
-
-    def prepare(self, method: str, gradients: int) -> Prepared:
-        return Prepared(*self._ask("prepare", method, gradients))
-
-    def seconds(self, method: str) -> tuple[float, float]:
-        bare, taken = self._ask("seconds", method)
-        return bare, taken
-
-    def _ask(self, *question: Any) -> Any:
-        with contextlib.suppress(BrokenPipeError):  # it ended, and has said why
-            to = cast(IO[str], self._running.stdin)
-            print(json.dumps(question), file=to, flush=True)
-        line = cast(IO[str], self._running.stdout).readline()
-        told = json.loads(line) if line else {"error": self._last_words()}
-        if "error" in told:
-            raise ChildProcessError(f"{self._python} cannot run it: {told['error']}")
-        return told["answer"]
-
-    def _last_words(self) -> str:
-        status = self._running.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines() or ["nothing"]
-        return f"it ended with status {status}, and its last words were: {lines[-1]}"
-
-    def __enter__(self) -> _Asked:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._running.kill()
-        self._running.wait()
-        for pipe in (self._running.stdin, self._running.stdout, self._errors):
-            with contextlib.suppress(BrokenPipeError):
-                cast(IO[str], pipe).close()
 
 
 def measure(
@@ -213,7 +130,7 @@ def measure(
         asked, versions = {}, {}
         for name, python in peers.items():
             told(f"starting {PEERS[name].title}")
-            peer = stack.enter_context(_Asked(python, PEERS[name], network, inputs[0].shape))
+            peer = stack.enter_context(PeerProcess(python, PEERS[name], network, inputs[0].shape))
             try:
                 peer.start()
             except ChildProcessError as error:
@@ -230,7 +147,7 @@ def measure(
         for method, of in methods.items():
             told(method)
             able = [name for name, peer in asked.items() if method in peer.methods]
-            libraries: dict[str, _Ours | _Asked] = {OURS: ours, **{n: asked[n] for n in able}}
+            libraries: dict[str, _Ours | PeerProcess] = {OURS: ours, **{n: asked[n] for n in able}}
             timings += _in_turn(method, of.gradients, libraries, rounds, told)
     return timings, versions
 
@@ -238,7 +155,7 @@ def measure(
 def _in_turn(
     method: str,
     gradients: int,
-    libraries: Mapping[str, _Ours | _Asked],
+    libraries: Mapping[str, _Ours | PeerProcess],
     rounds: int,
     told: Callable[[str], None],
 ) -> list[Timing]:
@@ -246,15 +163,19 @@ def _in_turn(
     ready: dict[str, Prepared] = {}
     errors: dict[str, str] = {}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in libraries}
-    for k in range(rounds + 1):
-        for name, library in libraries.items():
+
+    def prepare(name):
+        ready[name] = libraries[name].prepare(method, gradients)
+
+    def seconds(name):
+        taken[name].append(libraries[name].seconds(method))
+
+    for ask in (prepare, *[seconds] * rounds):
+        for name in libraries:
             if name in errors:
                 continue
             try:
-                if k == 0:
-                    ready[name] = library.prepare(method, gradients)
-                else:
-                    taken[name].append(library.seconds(method))
+                ask(name)
             except ChildProcessError as error:
                 told(str(error))
                 errors[name] = str(error)
