@@ -1,4 +1,4 @@
-"""Set before TensorFlow is imported: its logs would bury pytest's."""
+"""What every test is run with."""
 
 import os
 import pathlib
@@ -7,13 +7,16 @@ import zlib
 
 import pytest
 
+# Both before TensorFlow is imported. Its logs would bury pytest's.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow leaves oneDNN off on some processors, where it cannot convolve channels first.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def same_weights_every_time(request):
     """What a module's tests draw, the weights of their models first of all, is drawn alike."""
-    import keras  # after the line above
+    import keras  # after the lines above
 
     keras.utils.set_random_seed(zlib.crc32(request.module.__name__.encode()))
 

@@ -77,11 +77,13 @@ def bare(
     rows = [np.resize(value, (size, *value.shape[1:])) for value in inputs]
     front = tf.function(lambda *given: source.cut.front(*given), autograph=False)
     points, *context = front(*map(tf.constant, rows))
-    objective = Explaining(source).objective(source.cut)
     target, points = tf.zeros([size], tf.int64), tf.cast(points, tf.float32)
 
     @tf.function(autograph=False)
     def evaluate(calls, points, *context):
+        # Made here, so that the function keeps the source, which keeps the weights.
+        objective = Explaining(source).objective(source.cut)
+
         def turn(k, total):
             share = tf.cast(k, tf.float32) / tf.cast(calls, tf.float32)
             score, gradient = objective.score_and_gradient(points * share, target, *context)
