@@ -1,11 +1,15 @@
 """The promised names, and how they are called."""
 
 import dataclasses
+import importlib
 import inspect
+import pkgutil
+import re
 
 import pytest
 
 import tfgig
+from tfgig.spec import Spec
 
 NAMES = (
     "At",
@@ -127,6 +131,11 @@ def call(function):
     return " ".join(words)
 
 
+def subclasses(base):
+    for direct in base.__subclasses__():
+        yield from (direct, *subclasses(direct))
+
+
 def test_the_promised_names_are_there():
     assert isinstance(tfgig.__all__, tuple)
     assert set(NAMES) <= set(tfgig.__all__)
@@ -145,6 +154,17 @@ def test_calls_of_specs(name):
     assert dataclasses.is_dataclass(named(name))
     assert named(name).__dataclass_params__.frozen
     assert call(named(name)) == SPECS[name]
+
+
+def test_every_spec_says_what_its_arguments_are():
+    for module in pkgutil.walk_packages(tfgig.__path__, "tfgig."):
+        importlib.import_module(module.name)
+    specs = [spec for spec in subclasses(Spec) if not spec.__name__.startswith("_")]
+    assert len(specs) > 60
+    for spec in filter(dataclasses.is_dataclass, specs):
+        told = "\n".join(base.__doc__ or "" for base in spec.__mro__)
+        for field in dataclasses.fields(spec):
+            assert re.search(rf"(?m)^ +{field.name}: \S", told), (spec, field.name)
 
 
 def test_presets_keep_their_names():

@@ -39,6 +39,13 @@ class Guided(AdaptivePath):
             (The reference implementation has 0.25; the paper's text says 0.1.)
         max_distance: How far a feature's position may differ from the straight line's, as a share
             of the path, in [0, 1]. 0 is the straight line, 1 unbounded.
+        steps_per_choice: How many steps are made by the features that were chosen. With 1, as in
+            the paper, all gradients of a sum are taken where they were lowest for the features
+            that move, which biases it; with 2 every second one lies within a choice.
+        selection: How the features of lowest gradient are found: "nth_element", an operation that
+            TensorFlow has for CPUs only (a GPU sends the gradients to the host and waits); or
+            "bisection", slower on a CPU, of operations that every device has. The answers are
+            equal.
 
     References:
         Kapishnikov et al. (2021), Guided Integrated Gradients: an Adaptive Path Method for

@@ -13,6 +13,9 @@ from tfgig.spec import check_is
 class Straight(FixedPath):
     """`x(alpha) = start + alpha (input - start)`.
 
+    Args:
+        baseline: Where the path starts.
+
     References:
         Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks,
         arXiv:1703.01365, section 3.
