@@ -18,9 +18,10 @@ class Rule(Spec, abc.ABC):
     """A family of contributions of one step.
 
     `uses_change` says whether `change` is looked at; `linear`, whether the contribution is linear
-    in the gradient. `error_ratio` is what the error of a sum is of the difference of its odd and
-    even nodes, as measured (`docs/accuracy.md`); `adaptive_error_ratio`, on an adaptive path, what
-    it is of the difference of the two ends of each step.
+    in the gradient and in the displacement, and looks at nothing else. `error_ratio` is what the
+    error of a sum is of the difference of its odd and even nodes, as measured (`docs/accuracy.md`);
+    `adaptive_error_ratio`, on an adaptive path, what it is of the difference of the two ends of
+    each step.
     """
 
     family = "rule"

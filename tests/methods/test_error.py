@@ -144,3 +144,20 @@ def test_the_error_of_an_adaptive_path_is_that_along_it():
     assert (left["error"] > 0.9 * between).all()
     assert (left["error"] > trapezoid["error"]).all()
     assert (trapezoid["error"] > 0.05).all()
+
+
+class StepByStep(Riemann):
+    """The same contributions, of which the sums do not know that they are linear."""
+
+    linear = False
+
+
+@pytest.mark.parametrize("path", [Guided(), Anchored(anchors=2)])
+@pytest.mark.parametrize("steps", [3, 4, 9, 10])
+def test_a_sum_of_nodes_is_that_of_their_steps(path, steps):
+    nodes, by_steps = (
+        run(MODEL, PathIntegral(path, rule, Trapezoid(), steps=steps), INPUTS)
+        for rule in (Riemann(), StepByStep())
+    )
+    for key in ("attributions", "error"):
+        np.testing.assert_allclose(nodes[key], by_steps[key], rtol=1e-5, atol=1e-5)

@@ -82,12 +82,12 @@ def test_a_choice_is_kept_for_its_steps(steps):
     path = Guided(max_distance=0.3, steps_per_choice=3)
     points = [start, *advance(path, steps, gradients, start, inputs)]
     if steps == 12:
-        np.testing.assert_allclose(points[3::3], chosen, atol=1e-12)
+        np.testing.assert_allclose(points[3::3], chosen, atol=1e-6)
     # The last choice ends there, be it of fewer steps.
-    np.testing.assert_allclose(points[-1], inputs, atol=1e-12)
+    np.testing.assert_allclose(points[-1], inputs, atol=1e-6)
     for first in range(0, steps, 3):
         ways = np.diff(points[first : first + 4], axis=0)
-        np.testing.assert_allclose(ways, np.broadcast_to(ways[0], ways.shape), atol=1e-12)
+        np.testing.assert_allclose(ways, np.broadcast_to(ways[0], ways.shape), atol=1e-6)
 
 
 def test_more_steps_to_a_choice_are_more_exact():

@@ -13,6 +13,14 @@ from tfgig.quadratures import Cut
 from tfgig.rules import Rule
 
 
+class Node(NamedTuple):
+    """A point of W walks, [W, ...], the scores [W] and their gradients [W, ...]; all float32."""
+
+    point: tf.Tensor
+    score: tf.Tensor
+    gradient: tf.Tensor
+
+
 class Walk(NamedTuple):
     """What is summed along which path, by gradients at the ends of steps, weighed so."""
 
@@ -25,54 +33,104 @@ class Walk(NamedTuple):
 
         All walks go one step a turn. The steps of each segment end on the edges of `cut`.
 
-        Points, displacements and sums are float64: over hundreds of small steps float32 drifts.
+        Sums are float64: over hundreds of small steps float32 drifts. Points are what the model is
+        given, float32, and steps lead from one to the next, so that their displacements add up to
+        the way from start to end.
         """
         path = self.path
         edges = tf.convert_to_tensor(cut.edges, tf.float64)
         steps = tf.shape(edges)[0] - 1
-        unsure = caution(tf.cast(steps * path.segments, tf.float32))
-        chance = 0.5 * self.rule.adaptive_error_ratio * unsure
+        sums = self._sums(steps)
         guide = path.guide(objective, ends)
-        start, end = tf.cast(ends.start, tf.float64), tf.cast(ends.end, tf.float64)
-        ends = ends._replace(start=start, end=end)
+        start, arrival = ends.start, ends.end
+        ends = ends._replace(start=tf.cast(start, tf.float64), end=tf.cast(arrival, tf.float64))
 
-        def evaluate(point):
-            return objective.score_and_gradient(tf.cast(point, tf.float32))
+        def node(point):
+            return Node(point, *objective.score_and_gradient(point))
 
-        def turn(k, state, point, score, gradient, total, residual):
+        def turn(k, state, here, found):
             def onward():
-                by = gradient if guide is None else guide(tf.cast(point, tf.float32))
+                by = here.gradient if guide is None else guide(here.point)
                 step = Step(edges[k], edges[k + 1])
                 moved = path.advance(step, state, _finite_or_zero(by), ends)
-                return moved, path.point(moved, ends)
+                return moved, tf.cast(path.point(moved, ends), tf.float32)
 
             if path.arrives:  # exactly, whatever rounding the path has gathered
-                there = (state, ends.end)
-                next_state, next_point = tf.cond(k + 1 < steps, onward, lambda: there)
+                there = (state, arrival)
+                state, point = tf.cond(k + 1 < steps, onward, lambda: there)
             else:
-                next_state, next_point = onward()
-            next_score, next_gradient = evaluate(next_point)
-            way, change = next_point - point, next_score - score
-            total += self.rule(
-                tf.cast(self._over_step(gradient, next_gradient), tf.float64),
-                way,
-                tf.cast(change, tf.float64),
-            )
-            aside = 0.5 - self.step_ends[1]
-            share = tf.where(k % 2 == 0, aside + chance, aside - chance)
-            residual += share * self._differing(gradient, next_gradient, way, change)
-            return k + 1, next_state, next_point, next_score, next_gradient, total, residual
+                state, point = onward()
+            following = node(point)
+            return k + 1, state, following, sums.step(k, found, here, following)
 
-        zeros, turns = tf.zeros_like(ends.start), objective.turns(steps)
-        sums = (zeros, tf.cast(zeros, tf.float32))
-        first_score, first_gradient = evaluate(ends.start)
-        first = (0, path.begin(ends), ends.start, first_score, first_gradient, *sums)
-        _, _, _, last_score, _, total, residual = tf.while_loop(
-            lambda k, *_: k < turns, turn, first, parallel_iterations=1
+        first, turns = node(start), objective.turns(steps)
+        _, _, last, found = tf.while_loop(
+            lambda k, *_: k < turns,
+            turn,
+            (0, path.begin(ends), first, sums.begin(first)),
+            parallel_iterations=1,
         )
+        total, residual = sums.end(found, last)
         total = tf.cast(total, tf.float32)
-        change = tf.cast(last_score, tf.float64) - tf.cast(first_score, tf.float64)
-        return [total, tf.where(steps == 1, total, residual), change]
+        change = tf.cast(last.score, tf.float64) - tf.cast(first.score, tf.float64)
+        return [total, tf.where(steps == 1, total, tf.cast(residual, tf.float32)), change]
+
+    def _sums(self, steps: tf.Tensor) -> _ByNodes | _BySteps:
+        unsure = caution(tf.cast(steps * self.path.segments, tf.float32))
+        chance = 0.5 * self.rule.adaptive_error_ratio * unsure
+        if self.rule.linear and self.step_ends == (0.5, 0.5):
+            return _ByNodes(self.rule, chance)
+        return _BySteps(self.rule, self.step_ends, chance)
+
+
+class _ByNodes(NamedTuple):
+    """The trapezoidal sum of a linear rule, in which each gradient occurs once.
+
+    It counts over half the way from the node before to the node after. Odd and even nodes are
+    summed apart; their difference is the residual.
+    """
+
+    rule: Rule
+    chance: tf.Tensor
+
+    def begin(self, first: Node) -> tuple[tf.Tensor, ...]:
+        """The point before, the sum that the next node counts in, and the other."""
+        zeros = tf.zeros_like(first.point, tf.float64)
+        return first.point, zeros, zeros
+
+    def step(self, k: tf.Tensor, found, here: Node, following: Node) -> tuple[tf.Tensor, ...]:
+        before, own, other = found
+        added = self.rule(here.gradient, following.point - before, tf.zeros_like(here.score))
+        return here.point, other, own + tf.cast(added, tf.float64)
+
+    def end(self, found, last: Node) -> tuple[tf.Tensor, tf.Tensor]:
+        _, other, own = self.step(tf.constant(0), found, last, last)
+        return 0.5 * (own + other), tf.cast(self.chance, tf.float64) * (own - other)
+
+
+class _BySteps(NamedTuple):
+    """The sum of what the steps contribute."""
+
+    rule: Rule
+    step_ends: tuple[float, float]
+    chance: tf.Tensor
+
+    def begin(self, first: Node) -> tuple[tf.Tensor, ...]:
+        """The sum and the residual."""
+        return tf.zeros_like(first.point, tf.float64), tf.zeros_like(first.point)
+
+    def step(self, k: tf.Tensor, found, here: Node, following: Node) -> tuple[tf.Tensor, ...]:
+        total, residual = found
+        way, change = following.point - here.point, following.score - here.score
+        added = self.rule(self._over_step(here.gradient, following.gradient), way, change)
+        aside = 0.5 - self.step_ends[1]
+        share = tf.where(k % 2 == 0, aside + self.chance, aside - self.chance)
+        residual += share * self._differing(here.gradient, following.gradient, way, change)
+        return total + tf.cast(added, tf.float64), residual
+
+    def end(self, found, last: Node) -> tuple[tf.Tensor, tf.Tensor]:
+        total, residual = found
+        return total, residual
 
     def _over_step(self, at_start: tf.Tensor, at_end: tf.Tensor) -> tf.Tensor:
         """The gradient that stands for a step, from those at its ends."""
@@ -95,7 +153,6 @@ class Walk(NamedTuple):
         nodes of the trapezoidal sum. A sum that weighs the ends unevenly is off by the rest, in
         one direction: the path has chosen its steps by the gradient at their start.
         """
-        way = tf.cast(way, tf.float32)
         if self.rule.linear:
             return self.rule(end - start, way, change)
         return self.rule(end, way, change) - self.rule(start, way, change)

@@ -105,9 +105,9 @@ class FixedPath(Path):
 class AdaptivePath(Path):
     """A path that chooses its next point by the gradient, so its points are computed one by one.
 
-    The path defines a walk's state, any structure of tensors [W, ...] in float64; by default the
-    point itself. The engine advances W walks together and rounds their points to float32 for the
-    model.
+    The path defines a walk's state, any structure of tensors [W, ...]; by default the point itself,
+    in float64. The engine advances W walks together and rounds their points to float32, as the
+    model is given them.
 
     A path may consist of several walks (`cut`), lead away from the input (a negative weight), and
     end at any point (`arrives` false). The baseline score is the input's score minus the weighted

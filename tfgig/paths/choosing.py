@@ -40,12 +40,11 @@ def gap_left(
     """
     nth = nth_by_bisection if selection == "bisection" else _nth_element
 
-    def turn(gap, need):
-        # Of walks whose step is made all keys are equal, which are found at once.
-        free = (gap > 0) & (need > 0)[:, tf.newaxis]
-        ordered = tf.where(free, key, tf.constant(_INFINITY, key.dtype))
-        count = tf.cast(tf.shape(key)[1], tf.float64)
-        rank = tf.cast(tf.floor(fraction * (count - 1.0)), tf.int32)
+    count = tf.cast(tf.shape(key)[1], tf.float64)
+    rank = tf.cast(tf.floor(fraction * (count - 1.0)), tf.int32)
+
+    def turn(gap, need, ordered, gone):
+        ordered = tf.where(gone, tf.constant(_INFINITY, key.dtype), ordered)
         # The order statistic alone, far cheaper than sorting; equal keys go along.
         threshold = tf.minimum(nth(ordered, rank), key.dtype.max)
         chosen = ordered <= threshold[:, tf.newaxis]
@@ -55,12 +54,12 @@ def gap_left(
         ratio = tf.where(whole, tf.ones_like(need), tf.math.divide_no_nan(need, reach))
         left = tf.where(whole & (reach > 0), need - reach, tf.zeros_like(need))
         # With ratio 1 this is 0 exactly: the feature is as far ahead as it may be.
-        return gap - ratio[:, tf.newaxis] * moved, left
+        return gap - ratio[:, tf.newaxis] * moved, left, ordered, chosen
 
-    gap, _ = tf.while_loop(
-        lambda _, need: tf.reduce_any(need > 0),
+    gap, *_ = tf.while_loop(
+        lambda _, need, *__: tf.reduce_any(need > 0),
         turn,
-        (gap, need),
+        (gap, need, key, gap <= 0),
         maximum_iterations=math.ceil(1 / fraction) + 1,
         parallel_iterations=1,
     )

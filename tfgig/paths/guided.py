@@ -14,13 +14,15 @@ from tfgig.spec import check, check_is, is_whole
 
 
 class GuidedState(NamedTuple):
-    """Where W walks stand, feature by feature; N features, flat, all float64."""
+    """Where W walks of N features, flat, stand. Choices are made in float64, points are float32."""
 
-    alpha: tf.Tensor  # [W, N], each feature's own position on its way from start to input
-    way: tf.Tensor  # [W, N], that way, input - start
-    length: tf.Tensor  # [W, N], how long it is, |input - start|
-    total: tf.Tensor  # [W], the sum of the lengths: the L1 distance from start to input
-    aim: tf.Tensor  # [W, N], where alpha will be when the next choice is made
+    point: tf.Tensor  # float32 [W, N]
+    aim: tf.Tensor  # float32 [W, N], the point at which the next choice is made
+    alpha: tf.Tensor  # float64 [W, N], each feature's position there, on its way to the input
+    length: tf.Tensor  # float64 [W, N], how long that way is, |input - start|
+    total: tf.Tensor  # float64 [W], the sum of the lengths: the L1 distance from start to input
+    start: tf.Tensor  # float32 [W, N]
+    way: tf.Tensor  # float32 [W, N], input - start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,32 +85,37 @@ class Guided(AdaptivePath):
         return self.baseline(inputs, objective)
 
     def begin(self, ends):
-        way = _flat(ends.end - ends.start)
-        length = tf.abs(way)
+        start, way = _flat(ends.start), _flat(ends.end - ends.start)
+        length, total = tf.abs(way), tf.reduce_sum(tf.abs(way), 1)
         # A feature without a way to go is there already, and never chosen.
         alpha = tf.cast(tf.equal(length, 0.0), tf.float64)
-        return GuidedState(alpha, way, length, tf.reduce_sum(length, 1), alpha)
+        start, way = tf.cast(start, tf.float32), tf.cast(way, tf.float32)
+        return GuidedState(start, start, alpha, length, total, start, way)
 
     def point(self, state, ends):
-        return ends.start + tf.reshape(state.alpha * state.way, tf.shape(ends.start))
+        return tf.reshape(state.point, tf.shape(ends.start))
 
     def advance(self, step, state, gradient, ends):
         if self.steps_per_choice == 1:
-            aim = self._chosen(step.upper, state, gradient)
-            return state._replace(alpha=aim, aim=aim)
+            state = self._chosen(step.upper, state, gradient)
+            return state._replace(point=state.aim)
         width = step.upper - step.lower
         made = tf.math.floormod(tf.round(step.lower / width), self.steps_per_choice)
         # With steps that are no multiple, the last choice is of fewer.
         last = tf.minimum(step.lower + self.steps_per_choice * width, 1.0)
-        aim = tf.cond(
-            tf.equal(made, 0), lambda: self._chosen(last, state, gradient), lambda: state.aim
+        state = tf.cond(
+            tf.equal(made, 0), lambda: self._chosen(last, state, gradient), lambda: state
         )
         left = tf.minimum(self.steps_per_choice - made, tf.round((1.0 - step.lower) / width))
-        alpha = tf.cond(left > 1, lambda: state.alpha + (aim - state.alpha) / left, lambda: aim)
-        return state._replace(alpha=alpha, aim=aim)
+        share = tf.cast(1.0 / left, tf.float32)
 
-    def _chosen(self, upper: tf.Tensor, state: GuidedState, gradient: tf.Tensor) -> tf.Tensor:
-        """Where each feature is, [W, N], when the path has come to the share `upper`."""
+        def between():
+            return state.point + share * (state.aim - state.point)
+
+        return state._replace(point=tf.cond(left > 1, between, lambda: state.aim))
+
+    def _chosen(self, upper: tf.Tensor, state: GuidedState, gradient: tf.Tensor) -> GuidedState:
+        """The same, with where each feature will be when the path has come to the share `upper`."""
         behind = tf.nn.relu(upper - self.max_distance)
         ahead = tf.minimum(upper + self.max_distance, 1.0)
         # How far each feature may still go; catching up comes first, for free.
@@ -120,7 +127,9 @@ class Guided(AdaptivePath):
         need = tf.where(need > close, need, tf.zeros_like(need))
         steepness = tf.abs(_flat(gradient))
         left = gap_left(gap, need, state.length, steepness, self.fraction, self.selection)
-        return ahead - left
+        alpha = ahead - left
+        aim = state.start + tf.cast(alpha, tf.float32) * state.way
+        return state._replace(aim=aim, alpha=alpha)
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:
