@@ -64,3 +64,10 @@ def test_a_flat_stretch_contributes_nothing():
     assert found["ok"].all()
     # The step in which it starts to move has its gradient at the flat end, and is lost.
     np.testing.assert_allclose(found["attributions"], np.full((1, 4), 0.5), atol=0.13)
+
+
+def test_a_linear_rule_looks_at_no_change():
+    with pytest.raises(TypeError, match=r"leave `linear` or `uses_change` out.*Doubtful"):
+
+        class Doubtful(Riemann):
+            uses_change = True

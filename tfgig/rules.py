@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -29,6 +29,14 @@ class Rule(Spec, abc.ABC):
     linear: ClassVar[bool] = False
     error_ratio: ClassVar[float] = 0.82
     adaptive_error_ratio: ClassVar[float] = 0.98
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if cls.linear and getattr(cls, "uses_change", False):
+            raise TypeError(
+                "A rule is `linear` only where the gradient and the displacement are all it looks "
+                f"at; leave `linear` or `uses_change` out. Received: {cls.__qualname__}."
+            )
 
     @abc.abstractmethod
     def __call__(self, gradient: tf.Tensor, displacement: tf.Tensor, change: tf.Tensor):

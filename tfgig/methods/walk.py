@@ -104,6 +104,7 @@ class _ByNodes(NamedTuple):
         return here.point, other, own + tf.cast(added, tf.float64)
 
     def end(self, found, last: Node) -> tuple[tf.Tensor, tf.Tensor]:
+        # No node follows: the last counts over half the way to it.
         _, other, own = self.step(tf.constant(0), found, last, last)
         return 0.5 * (own + other), tf.cast(self.chance, tf.float64) * (own - other)
 

@@ -43,7 +43,7 @@ def gap_left(
     count = tf.cast(tf.shape(key)[1], tf.float64)
     rank = tf.cast(tf.floor(fraction * (count - 1.0)), tf.int32)
 
-    def turn(gap, need, ordered, gone):
+    def turn(gap, need, ordered, gone):  # gone: what has no way left, or was moved the turn before
         ordered = tf.where(gone, tf.constant(_INFINITY, key.dtype), ordered)
         # The order statistic alone, far cheaper than sorting; equal keys go along.
         threshold = tf.minimum(nth(ordered, rank), key.dtype.max)
